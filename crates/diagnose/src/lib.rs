@@ -1,0 +1,43 @@
+//! Snapshot and groups to findings and a verdict: judgement only. One file per rule, one line per rule in [`RULES`].
+//!
+//! A rule sees a [`Case`] and nothing else: it opens no file and parses no text, so that it can be tested with a literal
+//! snapshot.
+
+#![forbid(unsafe_code)]
+
+mod rules;
+
+use necropsy_model::{Finding, Groups, Snapshot, Verdict};
+
+pub use rules::RULES;
+
+/// What a rule may look at.
+#[derive(Clone, Copy)]
+pub struct Case<'a, 'data> {
+    /// The dump.
+    pub snapshot: &'a Snapshot<'data>,
+    /// Its groups.
+    pub groups: &'a Groups,
+}
+
+/// A rule: what it is called, what it means, and how it judges a case.
+pub struct Rule {
+    /// Stable id in kebab-case, which users can cite.
+    pub id: &'static str,
+    /// Its page in Markdown, under fixed headings: What it means, Why it matters, How it can be wrong, What to do.
+    pub doc: &'static str,
+    /// What it finds in a case.
+    pub check: for<'a, 'data> fn(&Case<'a, 'data>) -> Vec<Finding<'data>>,
+}
+
+/// Judges a snapshot.
+pub fn diagnose<'data>(snapshot: &Snapshot<'data>, groups: &Groups) -> Verdict<'data> {
+    let case = Case { snapshot, groups };
+    let findings: Vec<_> = RULES.iter().flat_map(|rule| (rule.check)(&case)).collect();
+    Verdict { findings, ..Verdict::default() }
+}
+
+/// The rule called `id`.
+pub fn explain(id: &str) -> Option<&'static Rule> {
+    RULES.iter().find(|rule| rule.id == id).copied()
+}

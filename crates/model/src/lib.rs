@@ -1,0 +1,57 @@
+//! The one data model of necropsy: what a dump says, in the terms of the field.
+//!
+//! Every stage reads and writes these types and no stage knows another:
+//!
+//! ```text
+//! read -> symbolicate -> group -> diagnose -> report
+//! ```
+//!
+//! Three rules shape all of it:
+//!
+//! * **Borrow the dump.** One lifetime, `'data`, runs from the mapped file to the report. A string is owned only when it is new.
+//! * **Say how you know.** A [`Frame`] has a [`Trust`], an [`Evidence`] has a [`Source`].
+//! * **Say why you do not know.** Absence is data ([`Absence`], [`Missing`], [`AddressState`]), never a silent `None`.
+//!
+//! There is no I/O here and nothing is printed here.
+
+mod address;
+mod arch;
+mod arena;
+mod frame;
+pub mod go;
+mod group;
+mod intern;
+pub mod jvm;
+mod memory;
+mod module;
+mod process;
+mod signal;
+mod snapshot;
+mod source;
+mod stop;
+mod thread;
+mod value;
+mod verdict;
+
+pub use address::{Avma, Bias, CodeAddress, Svma};
+pub use arch::{Arch, Endianness, Registers};
+pub use arena::Arena;
+pub use frame::{Frame, FrameKind, Location, Missing, Symbol, SymbolSource, Trust};
+pub use group::{Group, Groups, Similarity, WaitSpread};
+pub use intern::{FrameId, Interner, LabelsId, ModuleId, StackId, StateId};
+pub use memory::{AddressState, FileBacking, Memory, Permissions, Region};
+pub use module::{BuildId, Identity, Module, SymbolStatus, Symbols, Verified};
+pub use process::{Process, Runtime, Writer};
+pub use signal::{CodeName, Signal};
+pub use snapshot::{Gap, Snapshot, Stack, StackEnd};
+pub use source::{Source, SourceKind, Warning};
+pub use stop::{Access, Evidenced, Fault, FaultOperand, Message, MessageKind, Sender, Stop};
+pub use thread::{Activity, Lock, State, Thread, ThreadDetail, ThreadFlags, ThreadId, Wait, WaitKind};
+pub use value::{Absence, Field, Value, Variable, VariableKind};
+pub use verdict::{
+    Command, Confidence, Deadlock, DeadlockThread, Evidence, Finding, Grade, Origin, Place, Role, Severity,
+    Suitability, SuitabilityStatus, Symptom, TrailStep, Verdict,
+};
+
+/// Text of a dump: borrowed from it where possible, owned only when it is new (demangled, unescaped, repaired).
+pub type Text<'data> = std::borrow::Cow<'data, str>;

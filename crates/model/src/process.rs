@@ -1,0 +1,70 @@
+//! The process a dump was taken from.
+
+use crate::{Arch, BuildId, Text};
+
+/// The process, as far as the dump says.
+#[derive(Clone, Debug, Default)]
+pub struct Process<'data> {
+    /// Process id.
+    pub pid: Option<u64>,
+    /// Parent process id.
+    pub parent_pid: Option<u64>,
+    /// Real user id.
+    pub uid: Option<u64>,
+    /// Path of the executable.
+    pub exe: Option<Text<'data>>,
+    /// Command line as far as the dump kept it.
+    pub command_line: Option<Text<'data>>,
+    /// The kernel kept only the first 80 bytes of the command line.
+    pub command_line_cut: bool,
+    /// Language runtime.
+    pub runtime: Option<Runtime>,
+    /// Its version, as printed.
+    pub runtime_version: Option<Text<'data>>,
+    /// Machine.
+    pub arch: Option<Arch>,
+    /// Operating system, lower case.
+    pub os: Option<Text<'data>>,
+    /// Build id of the executable.
+    pub build_id: Option<BuildId>,
+    /// When the dump was taken, in the dump's own words.
+    pub taken_at: Option<Text<'data>>,
+    /// Which program wrote the dump; what is missing in it follows from that.
+    pub writer: Option<Writer>,
+}
+
+/// The runtime that managed the process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Runtime {
+    /// None but the C library.
+    Native,
+    /// Go.
+    Go,
+    /// A Java virtual machine.
+    Jvm,
+    /// `CPython`.
+    Python,
+}
+
+impl Runtime {
+    /// The word in the JSON contract.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Native => "native",
+            Self::Go => "go",
+            Self::Jvm => "jvm",
+            Self::Python => "python",
+        }
+    }
+}
+
+/// Which program wrote a core.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Writer {
+    /// The Linux kernel, `fs/binfmt_elf.c`, when the process died of a signal.
+    Kernel,
+    /// gdb's `gcore`, of a live process: its per-thread CPU times are zero.
+    Gcore,
+    /// qemu-user's `linux-user/elfload.c`: no `NT_SIGINFO`, no `NT_FILE`.
+    QemuUser,
+}

@@ -1,0 +1,42 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::Parser;
+
+/// Forensic dump triage: what died or hangs, where it crashed, where the bad value was born.
+#[derive(Debug, Parser)]
+#[command(version, about, max_term_width = 100)]
+pub(crate) struct Args {
+    /// Dumps to read; `-` is standard input
+    #[arg(required = true, value_name = "FILE")]
+    pub files: Vec<String>,
+
+    /// One JSON object per dump
+    #[arg(long)]
+    pub json: bool,
+
+    /// Read the input as this format instead of recognising it
+    #[arg(long, value_name = "NAME")]
+    pub format: Option<String>,
+
+    /// The executable that ran, when it is not at the path in the core
+    #[arg(long, value_name = "FILE")]
+    pub exe: Option<PathBuf>,
+
+    /// Root of the file system that the process saw (a container's rootfs)
+    #[arg(long, value_name = "DIR")]
+    pub sysroot: Option<PathBuf>,
+
+    /// Directory of debug files, with .build-id in it; may be repeated
+    #[arg(long = "debug-dir", value_name = "DIR")]
+    pub debug_dirs: Vec<PathBuf>,
+
+    /// List all threads
+    #[arg(long)]
+    pub threads: bool,
+
+    /// Show arguments and locals of every frame
+    #[arg(long)]
+    pub locals: bool,
+}

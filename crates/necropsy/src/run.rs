@@ -1,0 +1,75 @@
+//! The program: the order of the stages.
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use necropsy_model::{Arena, Similarity};
+use necropsy_report::{Report, Style};
+use necropsy_symbolicate::Options;
+
+use crate::args::Args;
+use crate::input::{self, Opened};
+
+/// Triages every input. Exit status 0: all triaged; 2: at least one could not be.
+pub(crate) fn main(args: &Args) -> ExitCode {
+    let mut out = io::BufWriter::new(io::stdout().lock());
+    let mut failed = false;
+    for path in &args.files {
+        match triage(path, args, &mut out) {
+            Ok(()) => {}
+            Err(Failure::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => return ExitCode::SUCCESS,
+            Err(error) => {
+                let _ = out.flush();
+                let _ = writeln!(io::stderr(), "necropsy: {path}: {error}");
+                failed = true;
+            }
+        }
+    }
+    match out.flush() {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => ExitCode::from(2),
+        _ if failed => ExitCode::from(2),
+        _ => ExitCode::SUCCESS,
+    }
+}
+
+/// Read, symbolicate, group, diagnose, report: one input.
+fn triage(path: &str, args: &Args, out: &mut dyn Write) -> Result<(), Failure> {
+    let arena = Arena::new();
+    let Opened { data, mut input } = input::open(path, &arena)?;
+    for (index, mut snapshot) in necropsy_read::read(data, &arena, args.format.as_deref())?.into_iter().enumerate() {
+        input.index = index;
+        necropsy_symbolicate::symbolicate(&mut snapshot, &arena, &symbols(args));
+        let groups = necropsy_group::group(&snapshot, Similarity::default());
+        let verdict = necropsy_diagnose::diagnose(&snapshot, &groups);
+        let report = Report { input: &input, snapshot: &snapshot, groups: &groups, verdict: &verdict };
+        match args.json {
+            true => necropsy_report::json(&report, out)?,
+            false => necropsy_report::text(&report, style(args), out)?,
+        }
+    }
+    Ok(())
+}
+
+fn symbols(args: &Args) -> Options {
+    Options {
+        exe: args.exe.clone(),
+        sysroot: args.sysroot.clone(),
+        debug_dirs: args.debug_dirs.clone(),
+        locals: args.locals,
+    }
+}
+
+fn style(args: &Args) -> Style {
+    Style { color: false, width: 100, threads: args.threads, locals: args.locals }
+}
+
+/// Why an input has no report.
+#[derive(Debug, thiserror::Error)]
+enum Failure {
+    #[error(transparent)]
+    Open(#[from] input::Error),
+    #[error(transparent)]
+    Read(#[from] necropsy_read::Error),
+    #[error("could not write the report: {0}")]
+    Output(#[from] io::Error),
+}

@@ -1,0 +1,147 @@
+//! Bytes of a dump to a [`Snapshot`]: one file per format, one line per format in [`READERS`].
+//!
+//! A reader yields what it could read and a list of warnings. Only "not recognised", "not readable" and "nothing in it"
+//! are errors; a damaged thread costs one warning, not the report.
+
+#![forbid(unsafe_code)]
+
+mod elf_core;
+
+use necropsy_model::{Arena, Snapshot};
+use thiserror::Error;
+
+/// Bytes of the head that [`Reader::probe`] gets to see.
+pub const HEAD: usize = 64 * 1024;
+
+/// All readers. To add a format, add its file and its line.
+pub static READERS: &[&dyn Reader] = &[&elf_core::ElfCore];
+
+/// A reader of one format.
+pub trait Reader: Sync {
+    /// Name in kebab-case: `input.kind` of the report, the argument of `--format`, the folder of its fixtures.
+    fn name(&self) -> &'static str;
+
+    /// Whether the first [`HEAD`] bytes of a file look like this format.
+    fn probe(&self, head: &[u8]) -> Probe;
+
+    /// Whether a dump of this format begins anywhere in `data`; asked only when nobody recognised the head.
+    fn find(&self, data: &[u8]) -> Option<usize> {
+        let _ = data;
+        None
+    }
+
+    /// Reads every dump in the file.
+    fn read<'data>(&self, data: &'data [u8], arena: &'data Arena) -> Result<Vec<Snapshot<'data>>, Error>;
+}
+
+/// What a reader says to the head of a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Probe {
+    /// Not this format.
+    No,
+    /// It may be; wins only when nobody says yes.
+    Maybe,
+    /// This format.
+    Yes,
+}
+
+/// Why a file could not be read at all.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum Error {
+    /// Nobody recognised it.
+    #[error("not a dump that necropsy knows: {what}")]
+    NotRecognised {
+        /// What it seems to be, for the user.
+        what: String,
+    },
+    /// The format was recognised, but nothing of it can be used.
+    #[error("{reason}")]
+    Unreadable {
+        /// One phrase.
+        reason: String,
+    },
+    /// `--format` names no reader.
+    #[error("no format is called {name}; there are: {known}")]
+    UnknownFormat {
+        /// What was asked for.
+        name: String,
+        /// What there is.
+        known: String,
+    },
+}
+
+/// Reads every dump in `data`: with the reader called `format`, or with the one that recognises it.
+pub fn read<'data>(
+    data: &'data [u8],
+    arena: &'data Arena,
+    format: Option<&str>,
+) -> Result<Vec<Snapshot<'data>>, Error> {
+    let reader = match format {
+        Some(name) => by_name(name)?,
+        None => recognise(data)?,
+    };
+    reader.read(data, arena)
+}
+
+fn by_name(name: &str) -> Result<&'static dyn Reader, Error> {
+    let known = || READERS.iter().map(|reader| reader.name()).collect::<Vec<_>>().join(", ");
+    let reader = READERS.iter().find(|reader| reader.name() == name).copied();
+    reader.ok_or_else(|| Error::UnknownFormat { name: name.to_owned(), known: known() })
+}
+
+/// The reader that recognises `data`: by its head, else by the first dump that begins anywhere in it.
+fn recognise(data: &[u8]) -> Result<&'static dyn Reader, Error> {
+    let head = data.get(..HEAD).unwrap_or(data);
+    let best = READERS.iter().map(|reader| (reader.probe(head), reader)).rev().max_by_key(|&(probe, _)| probe);
+    if let Some((Probe::Yes | Probe::Maybe, reader)) = best {
+        return Ok(*reader);
+    }
+    let found = READERS.iter().filter_map(|reader| Some((reader.find(data)?, reader)));
+    let first = found.min_by_key(|&(offset, _)| offset).map(|(_, reader)| *reader);
+    first.ok_or_else(|| Error::NotRecognised { what: guess(head) })
+}
+
+/// What a file that nobody recognised seems to be, in the words of its owner.
+fn guess(head: &[u8]) -> String {
+    let elf_type = head.get(16..18).filter(|_| head.starts_with(b"\x7fELF"));
+    let what = match (head, elf_type) {
+        ([], _) => "the file is empty",
+        (_, Some([2 | 3, 0] | [0, 2 | 3])) => {
+            "this is an ELF executable or library, not a core; give the core, and this file with --exe"
+        }
+        (_, Some(_)) => "this is an ELF file, but not a core",
+        _ if head.iter().all(|&byte| byte == 0) => "it holds nothing but zeros",
+        _ if std::str::from_utf8(head).is_ok() || head.is_ascii() => "this is text without a dump in it",
+        _ => "the first bytes match no format",
+    };
+    what.to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_unique_and_kebab_case() {
+        let mut names: Vec<_> = READERS.iter().map(|reader| reader.name()).collect();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), READERS.len());
+        for name in names {
+            assert!(
+                name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-'),
+                "{name}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_nobody_knows_is_told_apart() {
+        let arena = Arena::new();
+        let reason = |data: &'static [u8]| read(data, &arena, None).unwrap_err().to_string();
+        assert!(reason(b"").contains("empty"));
+        assert!(reason(b"hello, world\n").contains("text without a dump"));
+        assert!(reason(b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0\x03\0\x3e\0").contains("--exe"));
+        assert!(matches!(read(b"", &arena, Some("tarot")), Err(Error::UnknownFormat { .. })));
+    }
+}

@@ -1,0 +1,56 @@
+//! A verdict to terminal text and JSON. Nothing else in necropsy prints.
+
+#![forbid(unsafe_code)]
+
+use std::io::{self, Write};
+
+use necropsy_model::{Groups, Snapshot, Verdict};
+
+/// What a report is made of.
+pub struct Report<'a, 'data> {
+    /// Where the dump came from.
+    pub input: &'a Input,
+    /// What it says.
+    pub snapshot: &'a Snapshot<'data>,
+    /// Its groups.
+    pub groups: &'a Groups,
+    /// What was concluded.
+    pub verdict: &'a Verdict<'data>,
+}
+
+/// Where a dump came from.
+#[derive(Clone, Debug, Default)]
+pub struct Input {
+    /// Path as the user gave it; `-` for standard input.
+    pub path: String,
+    /// Bytes of the dump itself, after decompression.
+    pub bytes: u64,
+    /// Compression that was undone: `gzip`, `xz`, `zstd`, `lz4`, `bzip2`.
+    pub compression: Option<&'static str>,
+    /// Number of this dump among several in one file, from 0.
+    pub index: usize,
+}
+
+/// How a text report looks.
+#[derive(Clone, Copy, Debug)]
+pub struct Style {
+    /// Use ANSI colours. They never carry meaning alone.
+    pub color: bool,
+    /// Columns of the terminal.
+    pub width: usize,
+    /// List all threads.
+    pub threads: bool,
+    /// Show locals, of all frames.
+    pub locals: bool,
+}
+
+/// Writes the report for people.
+pub fn text(report: &Report<'_, '_>, style: Style, out: &mut dyn Write) -> io::Result<()> {
+    let _ = style;
+    writeln!(out, "{}", report.verdict.headline)
+}
+
+/// Writes the report for machines: one JSON object on one line.
+pub fn json(report: &Report<'_, '_>, out: &mut dyn Write) -> io::Result<()> {
+    writeln!(out, "{{\"schema\":\"necropsy/1\",\"input\":{{\"path\":{:?}}}}}", report.input.path)
+}

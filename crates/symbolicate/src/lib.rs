@@ -1,7 +1,30 @@
 //! Addresses of a snapshot to frames, names and values.
+//!
+//! ```text
+//! modules   find the file behind each module, verified by build id
+//! unwind    registers of a thread -> raw frames with all the registers that can be recovered
+//! names     raw frames -> functions, inlined functions, lines
+//! values    raw frames -> arguments and locals
+//! stop      faulting instruction, last words, the signal below a handler
+//! ```
+//!
+//! Nothing here is an error: what failed is a reason in the frame, in the module, or a warning.
+
+mod assemble;
+mod image;
+mod modules;
+mod names;
+mod space;
+mod stop;
+mod unwind;
+mod values;
+
+use std::path::PathBuf;
 
 use necropsy_model::{Arena, Snapshot};
-use std::path::PathBuf;
+use rayon::prelude::*;
+
+use space::AddressSpace;
 
 /// Where to look for files, and how much to read of them.
 #[derive(Clone, Debug, Default)]
@@ -16,7 +39,18 @@ pub struct Options {
     pub locals: bool,
 }
 
-/// Names and unwinds a snapshot in place. Nothing here is an error: what failed is a reason in the frame or a warning.
+/// Unwinds and names a snapshot in place. A text dump, whose runtime printed frames and names, passes through untouched.
 pub fn symbolicate<'data>(snapshot: &mut Snapshot<'data>, arena: &'data Arena, options: &Options) {
-    let _ = (snapshot, arena, options);
+    if snapshot.memory.is_empty() {
+        return;
+    }
+    let images = modules::find(snapshot, arena, options);
+    let memory = std::mem::take(&mut snapshot.memory);
+    let space = AddressSpace::new(&memory, &images);
+    let walks: Vec<_> = snapshot.threads.par_iter().map(|thread| unwind::walk(thread, &space)).collect();
+    let names = names::look_up(&walks, &images);
+    assemble::stacks(snapshot, &walks, &names, &space, options);
+    stop::explain(snapshot, &walks, &space);
+    modules::report(snapshot, &images);
+    snapshot.memory = memory;
 }

@@ -1,0 +1,91 @@
+//! Raw frames, names and values to the frames and stacks of the model.
+
+use necropsy_model::{Avma, Frame, Gap, Missing, Snapshot, Stack, Symbol};
+
+use crate::Options;
+use crate::image::Image;
+use crate::names::Names;
+use crate::space::AddressSpace;
+use crate::unwind::{RawFrame, Walk};
+use crate::values::{self, Depth};
+
+/// Gives every thread its stack. Arguments are read for the stopped thread, locals of every thread when asked for.
+pub(crate) fn stacks<'data>(
+    snapshot: &mut Snapshot<'data>,
+    walks: &[Walk],
+    names: &Names<'data>,
+    space: &AddressSpace<'_, 'data>,
+    options: &Options,
+) {
+    let stopped = snapshot.stop.as_ref().and_then(|stop| stop.thread);
+    for (thread, walk) in walks.iter().enumerate() {
+        let depth = match (options.locals, stopped == Some(thread)) {
+            (true, _) => Some(Depth::Locals),
+            (false, true) => Some(Depth::Arguments),
+            (false, false) => None,
+        };
+        let mut stack = Stack { frames: Vec::new(), gap: None, end: walk.end.clone() };
+        for (index, raw) in walk.frames.iter().enumerate() {
+            if let Some(gap) = walk.gap.filter(|gap| gap.after == index) {
+                stack.gap = Some(Gap { after: stack.frames.len(), ..gap });
+            }
+            let mut variables =
+                depth.map(|depth| values::variables(&walk.frames, index, space, depth)).unwrap_or_default();
+            for (level, mut frame) in expand(raw, names, space).into_iter().enumerate() {
+                if let Some(found) = variables.get_mut(level) {
+                    frame.variables = std::mem::take(found);
+                }
+                stack.frames.extend(snapshot.add_frame(frame));
+            }
+        }
+        snapshot.warnings.extend(walk.warnings.iter().cloned());
+        let id = snapshot.add_stack(stack);
+        if let Some(thread) = snapshot.threads.get_mut(thread) {
+            thread.stack = id;
+        }
+    }
+}
+
+/// The frames at one raw frame: the inlined ones first, then the function that was called.
+fn expand<'data>(raw: &RawFrame, names: &Names<'data>, space: &AddressSpace<'_, 'data>) -> Vec<Frame<'data>> {
+    let lookup = raw.address.lookup();
+    let mut frame = Frame::at(Some(raw.address), raw.trust);
+    frame.kind = raw.kind;
+    let Some((index, image)) = space.images.at(lookup) else {
+        frame.symbol = Symbol::Missing(why_unnamed(lookup, space));
+        return vec![frame];
+    };
+    frame.module = Some(image.module);
+    frame.svma = Some(image.bias.to_svma(raw.address.address()));
+    named(&frame, index, image, names, lookup)
+}
+
+fn named<'data>(
+    frame: &Frame<'data>,
+    index: usize,
+    image: &Image<'data>,
+    names: &Names<'data>,
+    lookup: Avma,
+) -> Vec<Frame<'data>> {
+    let Some(found) = names.get(&(index, image.bias.to_svma(lookup))).filter(|found| !found.is_empty()) else {
+        return vec![Frame { symbol: Symbol::Missing(Missing::NotCovered), ..frame.clone() }];
+    };
+    let expanded = found.iter().map(|name| Frame {
+        function: name.function.clone(),
+        location: name.location.clone(),
+        inlined: name.inlined,
+        optimized: name.optimized,
+        symbol: name.symbol.clone(),
+        ..frame.clone()
+    });
+    expanded.collect()
+}
+
+/// Why an address outside every image has no name.
+fn why_unnamed(address: Avma, space: &AddressSpace<'_, '_>) -> Missing {
+    match space.memory.region(address) {
+        None => Missing::NotMapped,
+        Some(region) if region.file.is_some() => Missing::FileNotFound,
+        Some(_) => Missing::NoModule,
+    }
+}

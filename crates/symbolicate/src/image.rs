@@ -1,0 +1,107 @@
+//! An image: the verified file behind a module, or what the dump itself holds of it.
+
+use std::sync::Arc;
+
+use necropsy_model::{Avma, Bias, ModuleId, Svma};
+
+/// A slice of a little-endian file; all unwound machines are little endian.
+pub(crate) type Slice<'data> = gimli::EndianSlice<'data, gimli::LittleEndian>;
+
+/// The debug information of one module, shared by names, unwinding and values.
+pub(crate) type Dwarf<'data> = gimli::Dwarf<Slice<'data>>;
+
+/// An ELF file of an unwound machine.
+pub(crate) type Elf<'data> = object::read::elf::ElfFile64<'data, object::LittleEndian>;
+
+/// The file behind a module, or what the dump holds of it (the vDSO; everything, with a generous `coredump_filter`).
+pub(crate) struct Image<'data> {
+    /// The module it stands for.
+    pub module: ModuleId,
+    /// What the loader added to the file's addresses.
+    pub bias: Bias,
+    /// Loadable segments in order of address.
+    pub segments: Vec<Segment<'data>>,
+    /// Tables to unwind with.
+    pub unwind: UnwindSections<'data>,
+    /// The module's own file; `None` when only the dump holds the image.
+    pub elf: Option<Elf<'data>>,
+    /// Debug information, from the file itself or from a separate debug file; loaded at first use.
+    pub debug: std::sync::OnceLock<Option<Arc<Dwarf<'data>>>>,
+}
+
+/// A loadable segment (`PT_LOAD`).
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Segment<'data> {
+    /// First address in the file's terms.
+    pub start: Svma,
+    /// Bytes in memory.
+    pub size: u64,
+    /// Bytes of the file; shorter than `size` where the rest is zero-filled.
+    pub bytes: &'data [u8],
+    /// The process could write here, so that the file does not tell what was in memory.
+    pub writable: bool,
+    /// Holds code.
+    pub executable: bool,
+}
+
+/// Tables to unwind with, each with its address in the file's terms.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct UnwindSections<'data> {
+    /// `.eh_frame_hdr`: the sorted index into `.eh_frame`.
+    pub eh_frame_hdr: Option<(Svma, &'data [u8])>,
+    /// `.eh_frame`.
+    pub eh_frame: Option<(Svma, &'data [u8])>,
+    /// `.debug_frame`, of the file or of its debug file.
+    pub debug_frame: Option<&'data [u8]>,
+    /// `.text`, a base for relative pointers.
+    pub text: Option<Svma>,
+    /// `.got`, a base for relative pointers.
+    pub got: Option<Svma>,
+}
+
+impl<'data> Image<'data> {
+    /// The bytes of the file behind an address, to the end of its segment; only where the process could not write.
+    pub fn constant_bytes(&self, address: Svma) -> Option<&'data [u8]> {
+        let segment = self.segments.iter().find(|segment| {
+            !segment.writable && address.0.checked_sub(segment.start.0).is_some_and(|offset| offset < segment.size)
+        })?;
+        segment.bytes.get(usize::try_from(address.0 - segment.start.0).ok()?..)
+    }
+}
+
+/// All images of a snapshot.
+#[derive(Default)]
+pub(crate) struct Images<'data> {
+    images: Vec<Image<'data>>,
+    /// First address, first address behind, index: every loadable segment, sorted; modules may interleave.
+    ranges: Vec<(u64, u64, usize)>,
+}
+
+impl<'data> Images<'data> {
+    /// Images with an index by address.
+    pub fn new(images: Vec<Image<'data>>) -> Self {
+        let mut ranges = Vec::new();
+        for (index, image) in images.iter().enumerate() {
+            for segment in &image.segments {
+                let start = image.bias.to_avma(segment.start).0;
+                if let Some(end) = start.checked_add(segment.size) {
+                    ranges.push((start, end, index));
+                }
+            }
+        }
+        ranges.sort_unstable();
+        Self { images, ranges }
+    }
+
+    /// The image that is loaded at an address, with its index.
+    pub fn at(&self, address: Avma) -> Option<(usize, &Image<'data>)> {
+        let after = self.ranges.partition_point(|&(start, ..)| start <= address.0);
+        let &(_, end, index) = self.ranges.get(after.checked_sub(1)?)?;
+        (address.0 < end).then(|| Some((index, self.images.get(index)?)))?
+    }
+
+    /// All images; an index of [`Images::at`] counts these.
+    pub fn all(&self) -> &[Image<'data>] {
+        &self.images
+    }
+}

@@ -1,0 +1,60 @@
+//! The memory of the process: what the dump holds, completed by what the verified files hold.
+
+use necropsy_model::{AddressState, Avma, Memory};
+
+use crate::image::Images;
+
+/// Reads memory of the process.
+#[derive(Clone, Copy)]
+pub(crate) struct AddressSpace<'a, 'data> {
+    /// What the dump holds.
+    pub memory: &'a Memory<'data>,
+    /// What the files hold.
+    pub images: &'a Images<'data>,
+}
+
+impl<'a, 'data> AddressSpace<'a, 'data> {
+    /// The memory of a dump and its images.
+    pub fn new(memory: &'a Memory<'data>, images: &'a Images<'data>) -> Self {
+        Self { memory, images }
+    }
+
+    /// `length` bytes at `address`: from the dump, else from the file behind a page that the process could not write.
+    ///
+    /// The default `coredump_filter` (0x33) leaves file-backed pages out of the dump, code and constants among them.
+    pub fn read(&self, address: Avma, length: usize) -> Result<&'data [u8], AddressState> {
+        self.memory.read(address, length).or_else(|state| match state {
+            AddressState::NotDumped | AddressState::CutOff => self.from_file(address, length).ok_or(state),
+            _ => Err(state),
+        })
+    }
+
+    fn from_file(&self, address: Avma, length: usize) -> Option<&'data [u8]> {
+        let (_, image) = self.images.at(address)?;
+        image.constant_bytes(image.bias.to_svma(address))?.get(..length)
+    }
+
+    /// A 64-bit little-endian word.
+    pub fn read_u64(&self, address: Avma) -> Result<u64, AddressState> {
+        let bytes = self.read(address, 8)?;
+        bytes.try_into().map(u64::from_le_bytes).map_err(|_| AddressState::NotDumped)
+    }
+
+    /// A 32-bit little-endian word.
+    pub fn read_u32(&self, address: Avma) -> Result<u32, AddressState> {
+        let bytes = self.read(address, 4)?;
+        bytes.try_into().map(u32::from_le_bytes).map_err(|_| AddressState::NotDumped)
+    }
+
+    /// The address lies in code: an executable mapping, or an executable segment of an image.
+    pub fn is_code(&self, address: Avma) -> bool {
+        let by_map = self.memory.region(address).and_then(|region| region.permissions).map(|rights| rights.execute);
+        by_map.unwrap_or_else(|| {
+            self.images.at(address).is_some_and(|(_, image)| {
+                let svma = image.bias.to_svma(address).0;
+                let covers = |start: u64, size: u64| svma.checked_sub(start).is_some_and(|offset| offset < size);
+                image.segments.iter().any(|segment| segment.executable && covers(segment.start.0, segment.size))
+            })
+        })
+    }
+}

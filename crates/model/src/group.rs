@@ -7,6 +7,10 @@ use crate::{FrameId, StackId, StateId};
 pub struct Groups {
     /// How alike members are.
     pub similarity: Similarity,
+    /// What members have in common.
+    pub by: GroupBy,
+    /// Threads that a filter of the user left out.
+    pub filtered_out: usize,
     /// Groups, biggest first; idle background last.
     pub groups: Vec<Group>,
 }
@@ -21,6 +25,22 @@ pub enum Similarity {
     SameLines,
     /// Same functions.
     SameFunctions,
+}
+
+/// What the members of a group have in common.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum GroupBy {
+    /// State, stack and creator.
+    #[default]
+    Stack,
+    /// State.
+    State,
+    /// The innermost function that is not of the runtime.
+    Function,
+    /// The call that created them.
+    Creator,
+    /// Labels.
+    Label,
 }
 
 /// Threads with one signature.
@@ -40,6 +60,8 @@ pub struct Group {
     pub waited: Option<WaitSpread>,
     /// Healthy background: idle workers, runtime helpers.
     pub background: bool,
+    /// What members share, when they were not grouped by their stack: a state, a function, a creator, labels.
+    pub title: Option<String>,
 }
 
 /// Waiting times of a group, in seconds; of those members that have one.

@@ -37,7 +37,7 @@ pub use address::{Avma, Bias, CodeAddress, Svma};
 pub use arch::{Arch, Endianness, Registers};
 pub use arena::Arena;
 pub use frame::{Frame, FrameKind, Location, Missing, Symbol, SymbolSource, Trust};
-pub use group::{Group, Groups, Similarity, WaitSpread};
+pub use group::{Group, GroupBy, Groups, Similarity, WaitSpread};
 pub use intern::{FrameId, Interner, LabelsId, ModuleId, StackId, StateId};
 pub use memory::{AddressState, FileBacking, Memory, Permissions, Region};
 pub use module::{BuildId, Identity, Module, SymbolStatus, Symbols, Verified};

@@ -1,0 +1,33 @@
+# Every task of the project. Each recipe is a plain command: it also works without just.
+
+# List the tasks
+default:
+    @just --list
+
+# Format, lints, docs and all tests: what CI runs
+check:
+    bash .ci/run
+
+# All tests
+test:
+    cargo test --workspace
+
+# Rewrite the expected outputs of the fixtures; read the diff as a user would before committing it
+bless:
+    NECROPSY_BLESS=1 cargo test -p necropsy --test fixtures
+
+# Rebuild the fixtures' dumps from source: all, or those named; needs the toolchains that fixtures/README.md lists
+lab *CASES:
+    sh fixtures/lab.sh {{CASES}}
+
+# Triage a dump with a release build
+run *ARGS:
+    cargo run --release -q -- {{ARGS}}
+
+# Measure against gdb, eu-stack and others in one run; needs the corpus
+bench *ARGS:
+    bash benches/cores.sh {{ARGS}}
+
+# API documentation of all crates
+doc:
+    cargo doc --workspace --no-deps

@@ -23,6 +23,9 @@ pub struct Process<'data> {
     pub runtime_version: Option<Text<'data>>,
     /// Machine.
     pub arch: Option<Arch>,
+    /// Bits of a code pointer that hold a signature (aarch64 PAC) and are cleared to get the address; `None` where the
+    /// dump does not say, which does not mean that there are none.
+    pub pointer_mask: Option<u64>,
     /// Operating system, lower case.
     pub os: Option<Text<'data>>,
     /// Build id of the executable.

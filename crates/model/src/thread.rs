@@ -75,6 +75,10 @@ pub struct ThreadDetail<'data> {
     pub os_id: Option<u64>,
     /// Registers of the innermost frame.
     pub registers: Option<Registers>,
+    /// Vector registers of the innermost frame by their own number (`xmm0`, `v0`), the low 16 bytes of each.
+    pub vectors: Vec<[u8; 16]>,
+    /// Base of the thread's local storage: `fs_base` of x86-64, `tpidr_el0` of aarch64.
+    pub thread_pointer: Option<u64>,
     /// CPU time used.
     pub cpu: Option<Duration>,
     /// Time since it started.

@@ -1,11 +1,33 @@
 //! ELF cores: the kernel's `fs/binfmt_elf.c`, gdb's `gcore`, qemu-user.
 
-use necropsy_model::{Arena, Snapshot};
+mod auxv;
+mod bytes;
+mod file;
+mod headers;
+mod image;
+mod link_map;
+mod modules;
+mod notes;
+mod process;
+mod prpsinfo;
+mod prstatus;
+mod regset;
+mod siginfo;
+mod space;
+mod state;
+mod syscalls;
+mod threads;
+mod truncation;
+
+use necropsy_model::{Arena, Snapshot, Source, Warning};
 
 use crate::{Error, Probe, Reader};
 
 /// The reader of ELF cores.
 pub(crate) struct ElfCore;
+
+/// Most program headers that are read: twice what `vm.max_map_count` may be raised to on any machine seen.
+const MOST_SEGMENTS: usize = 4_000_000;
 
 impl Reader for ElfCore {
     fn name(&self) -> &'static str {
@@ -21,7 +43,35 @@ impl Reader for ElfCore {
     }
 
     fn read<'data>(&self, data: &'data [u8], _arena: &'data Arena) -> Result<Vec<Snapshot<'data>>, Error> {
-        let _ = data;
-        Err(Error::Unreadable { reason: "the reader of cores is being built".to_owned() })
+        let unreadable = |reason: &str| Error::Unreadable { reason: reason.to_owned() };
+        let headers = headers::parse(data, MOST_SEGMENTS)
+            .ok_or_else(|| unreadable("the core is cut inside its first header, or is no core"))?;
+        if headers.segments.is_empty() {
+            return Err(unreadable("the core is cut before its first program header: nothing of it is left"));
+        }
+        let notes = notes::of_core(data, &headers);
+        let facts = threads::gather(&notes, &headers);
+        let memory = space::build(data, &headers.segments, &facts.mappings);
+        let mut snapshot = Snapshot { format: self.name(), ..Snapshot::default() };
+        let exec_path = process::exec_path(&facts, &memory);
+        snapshot.modules = modules::find(&modules::Clues {
+            memory: &memory,
+            mappings: &facts.mappings,
+            auxv: facts.auxv,
+            layout: headers.layout,
+            exec_path: exec_path.clone(),
+        });
+        snapshot.process = process::describe(&facts, &headers, exec_path, &snapshot.modules);
+        snapshot.stop = threads::stop(&facts, headers.arch);
+        snapshot.memory = memory;
+        let foreign = facts.foreign;
+        threads::fill(facts, headers.arch, &mut snapshot);
+        if snapshot.threads.is_empty() {
+            let why = "no thread is in the core: its notes are missing, cut off or of a system that is not read";
+            snapshot.warnings.push(Warning::new(why, Source::DUMP));
+        }
+        process::warn(foreign, &mut snapshot);
+        truncation::warn(data, &headers, &mut snapshot);
+        Ok(vec![snapshot])
     }
 }

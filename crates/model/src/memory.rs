@@ -1,11 +1,13 @@
 //! The memory of the process as far as the dump holds it, and what is known of the rest.
 
-use crate::{Avma, Text};
+use crate::{Avma, Source, Text};
 
 /// Memory of a process: regions sorted by address, never overlapping. Empty for text dumps.
 #[derive(Clone, Debug, Default)]
 pub struct Memory<'data> {
     regions: Vec<Region<'data>>,
+    /// The dump that the bytes of the regions are slices of; empty when nobody said.
+    dump: &'data [u8],
 }
 
 /// One mapping, or the part of one that shares a fate in the dump.
@@ -93,7 +95,20 @@ impl<'data> Memory<'data> {
             }
             keep
         });
-        Self { regions }
+        Self { regions, dump: &[] }
+    }
+
+    /// Says which dump the bytes of the regions were sliced from, so that [`Memory::source`] can tell their offsets.
+    #[must_use]
+    pub fn in_dump(self, dump: &'data [u8]) -> Self {
+        Self { dump, ..self }
+    }
+
+    /// Where in the dump the byte at an address stands; the dump as a whole when it does not hold it.
+    pub fn source(&self, address: Avma) -> Source {
+        let first = self.tail(address).first().map(|byte| std::ptr::from_ref(byte).addr());
+        let offset = first.and_then(|at| at.checked_sub(self.dump.as_ptr().addr()));
+        offset.filter(|&offset| offset < self.dump.len()).map_or(Source::DUMP, |offset| Source::offset(offset as u64))
     }
 
     /// All regions in order of address.
@@ -168,6 +183,15 @@ mod tests {
         assert_eq!(memory.read(Avma(0x1002), 2), Ok(&[3, 4][..]));
         assert_eq!(memory.read(Avma(0x1002), 4), Err(AddressState::CutOff));
         assert_eq!(memory.read(Avma(0x1002), usize::MAX), Err(AddressState::CutOff));
+    }
+
+    #[test]
+    fn a_byte_knows_where_it_stands_in_the_dump() {
+        static DUMP: [u8; 64] = [7; 64];
+        let memory = Memory::new(vec![region(0x1000, 0x2000, 8, &DUMP[16..24])]).in_dump(&DUMP);
+        assert_eq!(memory.source(Avma(0x1003)), Source::offset(19));
+        assert_eq!(memory.source(Avma(0x1008)), Source::DUMP);
+        assert_eq!(Memory::new(vec![region(0x1000, 0x2000, 8, &DUMP[16..24])]).source(Avma(0x1003)), Source::DUMP);
     }
 
     #[test]

@@ -130,8 +130,13 @@ pub struct Fault<'data> {
     pub is_branch: bool,
     /// Specifically a return.
     pub is_return: bool,
+    /// Address of the call, jump or return that led to [`Fault::pc`], when that is no code; then [`Fault::instruction`] and
+    /// [`Fault::operand`] are those of this one.
+    pub via: Option<Avma>,
     /// Distance in bytes from the stack pointer down to the address used, when it lies near it.
     pub below_stack_pointer: Option<i64>,
+    /// First address of the thread's stack and first address behind it, as far as the map tells.
+    pub stack: Option<(Avma, Avma)>,
     /// What is known of the address in the stack pointer.
     pub stack_state: Option<AddressState>,
     /// Facts about the value that decided the address: freed chunk, poison pattern, text.

@@ -63,7 +63,7 @@ impl Reader for ElfCore {
         });
         snapshot.process = process::describe(&facts, &headers, exec_path, &snapshot.modules);
         snapshot.stop = threads::stop(&facts, headers.arch);
-        snapshot.memory = memory;
+        snapshot.memory = memory.in_dump(data);
         let foreign = facts.foreign;
         threads::fill(facts, headers.arch, &mut snapshot);
         if snapshot.threads.is_empty() {

@@ -1,8 +1,10 @@
 //! An image: the verified file behind a module, or what the dump itself holds of it.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use necropsy_model::{Avma, Bias, ModuleId, Svma};
+
+use crate::unwind::{Machine, Tables};
 
 /// A slice of a little-endian file; all unwound machines are little endian.
 pub(crate) type Slice<'data> = gimli::EndianSlice<'data, gimli::LittleEndian>;
@@ -26,7 +28,7 @@ pub(crate) struct Image<'data> {
     /// The module's own file; `None` when only the dump holds the image.
     pub elf: Option<Elf<'data>>,
     /// Debug information, from the file itself or from a separate debug file; loaded at first use.
-    pub debug: std::sync::OnceLock<Option<Arc<Dwarf<'data>>>>,
+    pub debug: OnceLock<Option<Arc<Dwarf<'data>>>>,
 }
 
 /// A loadable segment (`PT_LOAD`).
@@ -75,6 +77,8 @@ pub(crate) struct Images<'data> {
     images: Vec<Image<'data>>,
     /// First address, first address behind, index: every loadable segment, sorted; modules may interleave.
     ranges: Vec<(u64, u64, usize)>,
+    /// Unwind tables of each image, made at first use.
+    tables: Vec<OnceLock<Tables<'data>>>,
 }
 
 impl<'data> Images<'data> {
@@ -90,7 +94,8 @@ impl<'data> Images<'data> {
             }
         }
         ranges.sort_unstable();
-        Self { images, ranges }
+        let tables = images.iter().map(|_| OnceLock::new()).collect();
+        Self { images, ranges, tables }
     }
 
     /// The image that is loaded at an address, with its index.
@@ -98,6 +103,12 @@ impl<'data> Images<'data> {
         let after = self.ranges.partition_point(|&(start, ..)| start <= address.0);
         let &(_, end, index) = self.ranges.get(after.checked_sub(1)?)?;
         (address.0 < end).then(|| Some((index, self.images.get(index)?)))?
+    }
+
+    /// The unwind tables of an image by its index.
+    pub fn tables(&self, index: usize, machine: &Machine) -> Option<&Tables<'data>> {
+        let image = self.images.get(index)?;
+        Some(self.tables.get(index)?.get_or_init(|| Tables::new(image, machine)))
     }
 
     /// All images; an index of [`Images::at`] counts these.

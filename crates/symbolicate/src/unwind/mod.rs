@@ -1,6 +1,18 @@
 //! From the registers of a thread to raw frames, with all the registers that can be recovered in each.
 
+mod calls;
+mod cfi;
+mod fallback;
+mod fold;
+mod frame;
+mod machine;
+mod signal;
+mod walk;
+
 use necropsy_model::{CodeAddress, FrameKind, Gap, Registers, StackEnd, Thread, Trust, Warning};
+
+pub(crate) use cfi::Tables;
+pub(crate) use machine::Machine;
 
 use crate::space::AddressSpace;
 
@@ -36,11 +48,8 @@ pub(crate) struct Walk {
 
 /// Unwinds the stack of a thread.
 pub(crate) fn walk(thread: &Thread<'_>, space: &AddressSpace<'_, '_>) -> Walk {
-    let _ = space;
-    let frames = thread.registers().and_then(|registers| {
-        let address = CodeAddress::Instruction(necropsy_model::Avma(registers.pc()?));
-        let (registers, trust, kind) = (*registers, Trust::Context, FrameKind::Normal);
-        Some(RawFrame { address, registers, cfa: None, trust, kind, saved: Vec::new() })
-    });
-    Walk { frames: frames.into_iter().collect(), ..Walk::default() }
+    walk::walk(thread, space)
 }
+
+#[cfg(test)]
+mod tests;

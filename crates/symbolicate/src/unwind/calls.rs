@@ -1,0 +1,108 @@
+//! Whether an address is one that a call returns to, from the instruction before it.
+
+use iced_x86::{Decoder, DecoderOptions, FlowControl};
+use necropsy_model::{Arch, Avma};
+
+use crate::space::AddressSpace;
+
+/// Longest encoding of a call on x86-64 that compilers and linkers write: prefixes, opcode, `ModRM`, SIB, 32-bit offset.
+const LONGEST_CALL: u64 = 8;
+
+/// What the code before an address says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Before {
+    /// A call ends there.
+    Call,
+    /// No call ends there.
+    Other,
+    /// The code is neither in the dump nor in a file at hand.
+    Unknown,
+}
+
+/// Looks at the instruction that ends at `address`.
+pub(super) fn before(address: u64, arch: Arch, space: &AddressSpace<'_, '_>) -> Before {
+    match arch {
+        Arch::X86_64 => before_x86_64(address, space),
+        Arch::Aarch64 => before_aarch64(address, space),
+        _ => Before::Unknown,
+    }
+}
+
+fn before_x86_64(address: u64, space: &AddressSpace<'_, '_>) -> Before {
+    let mut read = false;
+    for length in 2..=LONGEST_CALL {
+        let Some(start) = address.checked_sub(length) else { break };
+        let Ok(bytes) = space.read(Avma(start), length as usize) else { continue };
+        read = true;
+        let instruction = Decoder::with_ip(64, bytes, start, DecoderOptions::NONE).decode();
+        let call = matches!(instruction.flow_control(), FlowControl::Call | FlowControl::IndirectCall);
+        if call && instruction.len() as u64 == length && !instruction.is_invalid() {
+            return Before::Call;
+        }
+    }
+    if read { Before::Other } else { Before::Unknown }
+}
+
+fn before_aarch64(address: u64, space: &AddressSpace<'_, '_>) -> Before {
+    if !address.is_multiple_of(4) {
+        return Before::Other;
+    }
+    let Some(start) = address.checked_sub(4) else { return Before::Other };
+    match space.read_u32(Avma(start)) {
+        Ok(word) if is_aarch64_call(word) => Before::Call,
+        Ok(_) => Before::Other,
+        Err(_) => Before::Unknown,
+    }
+}
+
+/// `bl`, `blr`, and `blraa`, `blrab`, `blraaz`, `blrabz` with pointer authentication (Arm ARM, C4.1.66 "Branches").
+fn is_aarch64_call(word: u32) -> bool {
+    let bl = word >> 26 == 0b10_0101;
+    let blr = word & 0xffff_fc1f == 0xd63f_0000;
+    let authenticated = word & 0xfeff_f800 == 0xd63f_0800;
+    bl || blr || authenticated
+}
+
+#[cfg(test)]
+mod tests {
+    use necropsy_model::Memory;
+
+    use super::*;
+    use crate::image::Images;
+    use crate::unwind::tests::code_region;
+
+    fn before_end_of(bytes: &'static [u8], arch: Arch) -> Before {
+        let memory = Memory::new(vec![code_region(0x1000, bytes)]);
+        let images = Images::default();
+        before(0x1000 + bytes.len() as u64, arch, &AddressSpace::new(&memory, &images))
+    }
+
+    #[test]
+    fn calls_are_recognised_in_every_form() {
+        let calls: [&[u8]; 7] = [
+            &[0x90, 0xe8, 1, 2, 3, 4],
+            &[0x90, 0xff, 0xd0],
+            &[0x41, 0xff, 0xd4],
+            &[0xff, 0x15, 1, 2, 3, 4],
+            &[0xff, 0x50, 0x18],
+            &[0x41, 0xff, 0x94, 0xc5, 0, 1, 0, 0],
+            &[0x66, 0x66, 0x48, 0xe8, 1, 2, 3, 4],
+        ];
+        for call in calls {
+            assert_eq!(before_end_of(call, Arch::X86_64), Before::Call, "{call:x?}");
+        }
+        assert_eq!(before_end_of(&[0x48, 0x89, 0xe5, 0x5d, 0xc3], Arch::X86_64), Before::Other);
+        assert_eq!(before_end_of(&[], Arch::X86_64), Before::Unknown);
+    }
+
+    #[test]
+    fn aarch64_calls_are_recognised() {
+        for call in [0x9400_0001_u32, 0xd63f_0020, 0xd63f_0820, 0xd73f_0822] {
+            assert!(is_aarch64_call(call), "{call:x}");
+        }
+        for other in [0x1400_0001_u32, 0xd61f_0020, 0xd65f_03c0, 0xd503_201f] {
+            assert!(!is_aarch64_call(other), "{other:x}");
+        }
+        assert_eq!(before_end_of(&[1, 0, 0, 0x94], Arch::Aarch64), Before::Call);
+    }
+}

@@ -1,0 +1,68 @@
+//! Frames without call frame information: by the link register and by the chain of frame pointers.
+
+use necropsy_model::{Avma, Trust};
+
+use super::calls::{self, Before};
+use super::frame::Caller;
+use super::walk::{Cursor, Walker};
+
+/// Largest plausible frame. Larger ones exist, but then so do stale pointers that far up.
+const LARGEST_FRAME: u64 = 16 << 20;
+
+/// The caller of a frame that no rules describe, and how it was found.
+pub(super) fn caller(walker: &Walker<'_, '_>, cursor: &Cursor) -> Option<(Caller, Trust)> {
+    by_link_register(walker, cursor)
+        .or_else(|| by_frame_pointer(walker, cursor))
+        .map(|caller| (caller, Trust::FramePointer))
+}
+
+/// A leaf function leaves the return address in the link register. Only an interrupted frame can be one.
+fn by_link_register(walker: &Walker<'_, '_>, cursor: &Cursor) -> Option<Caller> {
+    let machine = walker.machine;
+    let lr = machine.lr.filter(|_| cursor.interrupted())?;
+    let address = machine.strip(cursor.registers.get(lr)?, walker.space);
+    // A frame record at the frame pointer with the same return address: the function has set up its frame, and the
+    // chain is the better way.
+    let fp = cursor.registers.get(machine.fp)?;
+    let recorded = walker.space.read_u64(Avma(fp.checked_add(8)?)).ok();
+    if recorded.map(|recorded| machine.strip(recorded, walker.space)) == Some(address) {
+        return None;
+    }
+    if calls::before(address, cursor.registers.arch(), walker.space) != Before::Call {
+        return None;
+    }
+    let mut registers = machine.across_call(&cursor.registers);
+    registers.set(machine.pc, address);
+    Some(Caller { registers, cfa: None, saved: cursor.saved.clone() })
+}
+
+/// The frame record at the frame pointer: the caller's frame pointer and the return address.
+fn by_frame_pointer(walker: &Walker<'_, '_>, cursor: &Cursor) -> Option<Caller> {
+    let (machine, space) = (walker.machine, walker.space);
+    let fp = cursor.registers.get(machine.fp)?;
+    if !fp.is_multiple_of(8) || fp < cursor.floor || fp - cursor.floor > LARGEST_FRAME {
+        return None;
+    }
+    let slot = fp.checked_add(8)?;
+    let address = machine.strip(space.read_u64(Avma(slot)).ok()?, space);
+    let next = space.read_u64(Avma(fp)).ok()?;
+    // Where the code is not at hand, only the chain itself can prove a record: it must go on upwards.
+    let called = match calls::before(address, cursor.registers.arch(), space) {
+        Before::Call => true,
+        Before::Unknown => next == 0 || next > fp,
+        Before::Other => false,
+    };
+    let outermost = address == 0 && next == 0;
+    if !(outermost || called && space.is_code(Avma(address))) {
+        return None;
+    }
+    let mut registers = machine.across_call(&cursor.registers);
+    registers.set(machine.fp, next);
+    registers.set(machine.pc, address);
+    let end = fp.checked_add(16)?;
+    let saved = vec![(machine.fp, fp), (machine.pc, slot)];
+    if machine.lr.is_none() {
+        registers.set(machine.sp, end);
+    }
+    Some(Caller { registers, cfa: Some(end), saved })
+}

@@ -1,0 +1,297 @@
+//! The walk: from frame to frame outwards, by the best method that each frame allows.
+
+use necropsy_model::{AddressState, Avma, Bias, CodeAddress, FrameKind, Registers, StackEnd, Thread, Trust, Warning};
+use std::sync::Arc;
+
+use super::calls::{self, Before};
+use super::cfi::{Context, NoRow, Row};
+use super::fold::Folder;
+use super::frame::{Callee, Caller, Fault};
+use super::machine::Machine;
+use super::{RawFrame, Walk, fallback, signal};
+use crate::space::AddressSpace;
+
+/// Frames walked per thread, listed or folded. A stack of 64 MiB of the smallest frames has four million; a recursion
+/// of a million frames has told its story.
+const MAX_FRAMES: usize = 1 << 20;
+/// How often a walk may go to lower addresses: signal frames on stacks of their own, coroutines, Go's system stack.
+const MAX_STACK_SWITCHES: usize = 16;
+
+/// A frame of which the caller is sought.
+#[derive(Clone, Debug)]
+pub(super) struct Cursor {
+    pub address: CodeAddress,
+    pub registers: Registers,
+    pub saved: Vec<(u16, u64)>,
+    pub kind: FrameKind,
+    pub trust: Trust,
+    /// No frame further out lies below this address.
+    pub floor: u64,
+}
+
+impl Cursor {
+    /// It was interrupted, not called from: all its registers hold, and its address is not behind a call.
+    pub fn interrupted(&self) -> bool {
+        matches!(self.address, CodeAddress::Instruction(_))
+    }
+
+    /// The code address itself.
+    pub fn pc(&self) -> u64 {
+        self.address.address().0
+    }
+}
+
+/// What a step led to.
+enum Step {
+    /// The caller, or the interrupted frame; and the CFA of the frame that was stepped from.
+    Next(Box<Cursor>, Option<u64>),
+    /// The end of the stack; and the CFA of the last frame.
+    End(StackEnd, Option<u64>),
+}
+
+/// Unwinds the stack of a thread.
+pub(super) fn walk(thread: &Thread<'_>, space: &AddressSpace<'_, '_>) -> Walk {
+    let broken = |why: String| Walk { end: StackEnd::Broken(why), ..Walk::default() };
+    let Some(registers) = thread.registers() else { return broken("the dump has no registers of this thread".into()) };
+    let Some(machine) = Machine::of(registers.arch()) else {
+        return broken(format!("stacks of {} are not unwound", registers.arch().name()));
+    };
+    let Some(pc) = registers.pc() else { return broken("the dump has no program counter of this thread".into()) };
+    let mut walker =
+        Walker { space, machine, context: Context::new(), switches: 0, warnings: Vec::new(), damaged: false };
+    let mut cursor = Cursor {
+        address: CodeAddress::Instruction(Avma(pc)),
+        registers: *registers,
+        saved: Vec::new(),
+        kind: FrameKind::Normal,
+        trust: Trust::Context,
+        floor: registers.sp().unwrap_or(0),
+    };
+    let mut frames = Folder::default();
+    let mut end = StackEnd::Broken(format!("more than {MAX_FRAMES} frames"));
+    for _ in 0..MAX_FRAMES {
+        let row = walker.row(&mut cursor);
+        let step = walker.step(&cursor, &row);
+        let (Step::Next(_, cfa) | Step::End(_, cfa)) = &step;
+        frames.push(RawFrame {
+            address: cursor.address,
+            registers: cursor.registers,
+            cfa: *cfa,
+            trust: cursor.trust,
+            kind: cursor.kind,
+            saved: std::mem::take(&mut cursor.saved),
+        });
+        match step {
+            Step::Next(next, _) => cursor = *next,
+            Step::End(why, _) => {
+                end = why;
+                break;
+            }
+        }
+    }
+    if end != StackEnd::Complete && walker.damaged {
+        let text = "unwind information is damaged or of an unknown kind; frames beyond it are less certain";
+        walker.warnings.push(Warning { text: text.into(), source: thread.source });
+    }
+    let (frames, gap) = frames.finish();
+    Walk { frames, gap, end, warnings: walker.warnings }
+}
+
+/// The bias of the image at a frame and the row of rules that holds there.
+type RowAt<'data> = (Bias, Result<Arc<Row<'data>>, NoRow>);
+
+pub(super) struct Walker<'a, 'data> {
+    pub space: &'a AddressSpace<'a, 'data>,
+    pub machine: &'static Machine,
+    context: Context,
+    switches: usize,
+    warnings: Vec<Warning<'static>>,
+    damaged: bool,
+}
+
+impl<'data> Walker<'_, 'data> {
+    /// The rules at a frame. Learns on the way whether the frame is a signal trampoline, whose address is not one behind a
+    /// call: the kernel made it the return address of the handler, and the instruction before it is another function.
+    fn row(&mut self, cursor: &mut Cursor) -> RowAt<'data> {
+        if !cursor.interrupted() && signal::is_trampoline(cursor.pc(), cursor.registers.arch(), self.space) {
+            cursor.kind = FrameKind::SignalTrampoline;
+        }
+        let mut found = self.row_at(cursor.address.lookup());
+        if let (_, Ok(row)) = &found
+            && row.signal
+        {
+            cursor.kind = FrameKind::SignalTrampoline;
+        }
+        if cursor.kind == FrameKind::SignalTrampoline && !cursor.interrupted() {
+            cursor.address = CodeAddress::Instruction(cursor.address.address());
+            found = self.row_at(cursor.address.lookup());
+        }
+        self.damaged |= matches!(found.1, Err(NoRow::Damaged(_)));
+        found
+    }
+
+    fn row_at(&mut self, address: Avma) -> RowAt<'data> {
+        let images = self.space.images;
+        let Some((index, image)) = images.at(address) else { return (Bias(0), Err(NoRow::NotCovered)) };
+        let found = images.tables(index, self.machine).ok_or(NoRow::NotCovered);
+        (image.bias, found.and_then(|tables| tables.row(image.bias.to_svma(address), &mut self.context)))
+    }
+
+    fn step(&mut self, cursor: &Cursor, (bias, row): &RowAt<'data>) -> Step {
+        let registers = &cursor.registers;
+        if cursor.kind == FrameKind::SignalTrampoline
+            && let Some(caller) = signal::interrupted(registers, self.machine, self.space)
+        {
+            return self.go_to_interrupted(cursor, caller);
+        }
+        if cursor.interrupted() && !self.space.is_code(Avma(cursor.pc())) {
+            return self.behind_bad_pointer(cursor);
+        }
+        let Ok(row) = row else { return self.without_rules(cursor, no_rules(cursor, self.space), None) };
+        if self.misses_return_address(cursor, row) {
+            return self.without_rules(
+                cursor,
+                "the unwind information leaves the return address in a register".into(),
+                None,
+            );
+        }
+        let callee = Callee { registers, saved: &cursor.saved, space: self.space, bias: *bias, machine: self.machine };
+        match callee.apply(row) {
+            Ok(caller) if row.signal => self.go_to_interrupted(cursor, caller),
+            Ok(caller) => self.go_to_caller(cursor, caller, Trust::Cfi),
+            Err(Fault::Outermost) => Step::End(StackEnd::Complete, None),
+            Err(Fault::Memory(address, state)) => Step::End(StackEnd::Broken(unreadable(address, state)), None),
+            Err(fault @ (Fault::Register(_) | Fault::Expression)) => {
+                self.without_rules(cursor, unknown(&fault, registers), None)
+            }
+        }
+    }
+
+    /// On a machine with a link register, rules that leave the return address there hold for leaf functions only. A function
+    /// that has called another lost it, and following it would list the same frame twice (eu-stack 0.188 does).
+    fn misses_return_address(&self, cursor: &Cursor, row: &Row<'data>) -> bool {
+        use super::cfi::Rule;
+        let unsaved = matches!(row.rule(row.return_register), None | Some(Rule::Same));
+        self.machine.lr == Some(row.return_register) && unsaved && !cursor.interrupted()
+    }
+
+    fn go_to_interrupted(&mut self, cursor: &Cursor, caller: Caller) -> Step {
+        let Some(pc) = caller.registers.pc() else { return Step::End(bad_frame("no program counter"), None) };
+        let floor = caller.registers.sp().unwrap_or(0);
+        if floor <= cursor.floor && !self.switch_allowed() {
+            return Step::End(StackEnd::Broken("looping stack: too many changes of stack".into()), caller.cfa);
+        }
+        let next = Cursor {
+            address: CodeAddress::Instruction(Avma(pc)),
+            registers: caller.registers,
+            saved: caller.saved,
+            kind: FrameKind::Normal,
+            trust: Trust::Context,
+            floor,
+        };
+        Step::Next(Box::new(next), caller.cfa)
+    }
+
+    /// A step to a caller, after the checks that end a walk.
+    fn go_to_caller(&mut self, cursor: &Cursor, caller: Caller, trust: Trust) -> Step {
+        let Some(pc) = caller.registers.pc() else { return Step::End(bad_frame("no return address"), caller.cfa) };
+        let floor = caller.registers.sp().or(caller.cfa).unwrap_or(cursor.floor);
+        if pc == 0 {
+            return Step::End(self.at_zero(cursor, &caller), caller.cfa);
+        }
+        if !self.space.is_code(Avma(pc)) {
+            let why = format!("the return address {pc:#x} is not in executable memory");
+            return Step::End(StackEnd::Broken(why), caller.cfa);
+        }
+        // A leaf function with a link register has no frame of its own: the stack pointer may stand still once.
+        let stands = floor == cursor.floor && self.machine.lr.is_some() && cursor.interrupted();
+        if floor <= cursor.floor && !stands && !(pc != cursor.pc() && floor != cursor.floor && self.switch_allowed()) {
+            return Step::End(StackEnd::Broken("looping stack: the stack pointer does not advance".into()), caller.cfa);
+        }
+        let next = Cursor {
+            address: CodeAddress::Return(Avma(pc)),
+            registers: caller.registers,
+            saved: caller.saved,
+            kind: FrameKind::Normal,
+            trust,
+            floor,
+        };
+        Step::Next(Box::new(next), caller.cfa)
+    }
+
+    fn switch_allowed(&mut self) -> bool {
+        self.switches += 1;
+        self.switches <= MAX_STACK_SWITCHES
+    }
+
+    /// A return address of zero: where threads start, and what a stack overwritten with zeros looks like. The psABI has the
+    /// outermost frame clear the frame pointer.
+    fn at_zero(&self, cursor: &Cursor, caller: &Caller) -> StackEnd {
+        let fp = caller.registers.get(self.machine.fp).or(cursor.registers.get(self.machine.fp));
+        if fp.is_none_or(|fp| fp == 0) {
+            StackEnd::Complete
+        } else {
+            StackEnd::Broken("the return address is zero".into())
+        }
+    }
+
+    /// The program counter is not in code: something called or jumped through a bad pointer, and that something is the
+    /// caller. Nothing ran in between, so that all its registers are the ones it had.
+    fn behind_bad_pointer(&mut self, cursor: &Cursor) -> Step {
+        let registers = &cursor.registers;
+        let mut caller = Caller { registers: *registers, cfa: None, saved: cursor.saved.clone() };
+        let found = match (self.machine.lr, registers.sp()) {
+            (Some(lr), _) => registers.get(lr).map(|address| self.machine.strip(address, self.space)),
+            (None, Some(sp)) => match self.space.read_u64(Avma(sp)) {
+                Ok(address) => {
+                    caller.registers.set(self.machine.sp, sp.wrapping_add(8));
+                    Some(address)
+                }
+                Err(state) => return Step::End(StackEnd::Broken(unreadable(Avma(sp), state)), None),
+            },
+            (None, None) => None,
+        };
+        let called = |&address: &u64| {
+            self.space.is_code(Avma(address)) && calls::before(address, registers.arch(), self.space) != Before::Other
+        };
+        let why = format!("the program counter {:#x} is not in executable memory", cursor.pc());
+        let Some(address) = found.filter(called) else { return self.without_rules(cursor, why, None) };
+        caller.registers.set(self.machine.pc, address);
+        caller.cfa = caller.registers.sp();
+        self.go_to_caller(cursor, caller, Trust::Cfi)
+    }
+
+    /// No rules, or rules that need what is not known: frame pointers, then a scan; else the end, for this reason.
+    fn without_rules(&mut self, cursor: &Cursor, why: String, cfa: Option<u64>) -> Step {
+        match fallback::caller(self, cursor) {
+            Some((caller, trust)) => self.go_to_caller(cursor, caller, trust),
+            None => Step::End(StackEnd::Broken(why), cfa),
+        }
+    }
+}
+
+fn bad_frame(what: &str) -> StackEnd {
+    StackEnd::Broken(format!("bad frame: {what}"))
+}
+
+fn no_rules(cursor: &Cursor, space: &AddressSpace<'_, '_>) -> String {
+    let pc = cursor.pc();
+    match space.images.at(cursor.address.lookup()) {
+        Some(_) => format!("no unwind information covers {pc:#x}"),
+        None => format!("no file at hand with unwind information for {pc:#x}"),
+    }
+}
+
+fn unreadable(address: Avma, state: AddressState) -> String {
+    format!("stack memory at {address} is {}", state.reason())
+}
+
+fn unknown(fault: &Fault, registers: &Registers) -> String {
+    match fault {
+        Fault::Register(register) => {
+            let name = registers.arch().register_names().get(usize::from(*register)).copied();
+            format!("bad frame: the value of {} is not known", name.unwrap_or("a register"))
+        }
+        _ => "bad frame: an expression of the unwind information can not be evaluated".into(),
+    }
+}

@@ -39,4 +39,15 @@ pub(crate) struct Args {
     /// Show arguments and locals of every frame
     #[arg(long)]
     pub locals: bool,
+
+    /// Most GiB of a dump that is piped in or compressed
+    #[arg(long, value_name = "GIB")]
+    pub max_size: Option<u64>,
+}
+
+impl Args {
+    /// Most bytes of a dump that has to be unpacked into a temporary file.
+    pub(crate) fn limit(&self) -> u64 {
+        self.max_size.map_or(crate::input::DEFAULT_LIMIT, |gib| gib.saturating_mul(1 << 30))
+    }
 }

@@ -1,7 +1,5 @@
 //! `necropsy`: forensic dump triage.
 
-#![forbid(unsafe_code)]
-
 mod args;
 mod input;
 mod run;

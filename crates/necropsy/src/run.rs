@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-use necropsy_model::{Arena, Similarity};
+use necropsy_model::{Arena, Similarity, Source, Warning};
 use necropsy_report::{Report, Style};
 use necropsy_symbolicate::Options;
 
@@ -35,9 +35,10 @@ pub(crate) fn main(args: &Args) -> ExitCode {
 /// Read, symbolicate, group, diagnose, report: one input.
 fn triage(path: &str, args: &Args, out: &mut dyn Write) -> Result<(), Failure> {
     let arena = Arena::new();
-    let Opened { data, mut input } = input::open(path, &arena)?;
+    let Opened { data, mut input, warnings } = input::open(path, args.limit(), &arena)?;
     for (index, mut snapshot) in necropsy_read::read(data, &arena, args.format.as_deref())?.into_iter().enumerate() {
         input.index = index;
+        snapshot.warnings.extend(warnings.iter().map(|text| Warning::new(text.clone(), Source::DUMP)));
         necropsy_symbolicate::symbolicate(&mut snapshot, &arena, &symbols(args));
         let groups = necropsy_group::group(&snapshot, Similarity::default());
         let verdict = necropsy_diagnose::diagnose(&snapshot, &groups);

@@ -76,6 +76,20 @@ pub enum FrameKind {
     Native,
 }
 
+impl FrameKind {
+    /// The word in the JSON contract.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Normal => "normal",
+            Self::SignalTrampoline => "signal-trampoline",
+            Self::Interpreted => "interpreted",
+            Self::Compiled => "compiled",
+            Self::Runtime => "runtime",
+            Self::Native => "native",
+        }
+    }
+}
+
 /// How a frame was found, best first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Trust {

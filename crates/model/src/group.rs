@@ -27,6 +27,17 @@ pub enum Similarity {
     SameFunctions,
 }
 
+impl Similarity {
+    /// The word in the JSON contract.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Exact => "exact",
+            Self::SameLines => "same-lines",
+            Self::SameFunctions => "same-functions",
+        }
+    }
+}
+
 /// What the members of a group have in common.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum GroupBy {
@@ -41,6 +52,19 @@ pub enum GroupBy {
     Creator,
     /// Labels.
     Label,
+}
+
+impl GroupBy {
+    /// The word in the JSON contract.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Stack => "stack",
+            Self::State => "state",
+            Self::Function => "function",
+            Self::Creator => "creator",
+            Self::Label => "label",
+        }
+    }
 }
 
 /// Threads with one signature.

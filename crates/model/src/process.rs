@@ -71,3 +71,14 @@ pub enum Writer {
     /// qemu-user's `linux-user/elfload.c`: no `NT_SIGINFO`, no `NT_FILE`.
     QemuUser,
 }
+
+impl Writer {
+    /// The word in the JSON contract.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Kernel => "kernel",
+            Self::Gcore => "gcore",
+            Self::QemuUser => "qemu-user",
+        }
+    }
+}

@@ -68,6 +68,23 @@ pub enum MessageKind {
     Other,
 }
 
+impl MessageKind {
+    /// The word in the JSON contract.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Assert => "assert",
+            Self::Heap => "heap",
+            Self::StackSmash => "stack-smash",
+            Self::Terminate => "terminate",
+            Self::RustPanic => "rust-panic",
+            Self::GoPanic => "go-panic",
+            Self::GoFatal => "go-fatal",
+            Self::Java => "java",
+            Self::Other => "other",
+        }
+    }
+}
+
 /// What an instruction tried to do with memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Access {

@@ -169,6 +169,24 @@ pub enum Activity {
     Unknown,
 }
 
+impl Activity {
+    /// The word in the JSON contract.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Running => "running",
+            Self::Runnable => "runnable",
+            Self::Syscall => "syscall",
+            Self::Lock => "lock",
+            Self::Signal => "signal",
+            Self::Io => "io",
+            Self::Sleep => "sleep",
+            Self::Idle => "idle",
+            Self::Never => "never",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
 /// A lock, monitor, channel or synchronizer.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Lock<'data> {
@@ -222,4 +240,26 @@ pub enum WaitKind {
     Io,
     /// For time to pass.
     Sleep,
+}
+
+impl WaitKind {
+    /// The word in the JSON contract.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Lock => "lock",
+            Self::ReadLock => "read-lock",
+            Self::WriteLock => "write-lock",
+            Self::Condition => "condition",
+            Self::Semaphore => "semaphore",
+            Self::Barrier => "barrier",
+            Self::Join => "join",
+            Self::Receive => "receive",
+            Self::Send => "send",
+            Self::Select => "select",
+            Self::ClassInit => "class-init",
+            Self::Park => "park",
+            Self::Io => "io",
+            Self::Sleep => "sleep",
+        }
+    }
 }

@@ -207,6 +207,19 @@ pub enum Grade {
     D,
 }
 
+impl Grade {
+    /// The word in the JSON contract.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::A => "A",
+            Self::AMinus => "A-",
+            Self::B => "B",
+            Self::C => "C",
+            Self::D => "D",
+        }
+    }
+}
+
 /// One step from the crash back to the origin.
 #[derive(Clone, Debug)]
 pub struct TrailStep<'data> {

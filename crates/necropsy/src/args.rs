@@ -12,9 +12,17 @@ pub(crate) struct Args {
     #[arg(required = true, value_name = "FILE")]
     pub files: Vec<String>,
 
-    /// One JSON object per dump
+    /// One JSON object per dump, on one line; docs/json.md says what is in it
     #[arg(long)]
     pub json: bool,
+
+    /// One line per dump: path, symptom, headline, confidence
+    #[arg(long, conflicts_with = "json")]
+    pub brief: bool,
+
+    /// Colour: `auto` is on a terminal, unless `NO_COLOR` is set
+    #[arg(long, value_name = "WHEN", default_value = "auto")]
+    pub color: clap::ColorChoice,
 
     /// Read the input as this format instead of recognising it
     #[arg(long, value_name = "NAME")]
@@ -32,7 +40,7 @@ pub(crate) struct Args {
     #[arg(long = "debug-dir", value_name = "DIR")]
     pub debug_dirs: Vec<PathBuf>,
 
-    /// List all threads
+    /// List all threads with their stacks (--json lists them for cores anyway)
     #[arg(long)]
     pub threads: bool,
 

@@ -3,6 +3,7 @@
 mod args;
 mod input;
 mod run;
+mod terminal;
 
 use std::process::ExitCode;
 

@@ -4,11 +4,12 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 use necropsy_model::{Arena, Similarity, Source, Warning};
-use necropsy_report::{Report, Style};
+use necropsy_report::Report;
 use necropsy_symbolicate::Options;
 
 use crate::args::Args;
 use crate::input::{self, Opened};
+use crate::terminal;
 
 /// Triages every input. Exit status 0: all triaged; 2: at least one could not be.
 pub(crate) fn main(args: &Args) -> ExitCode {
@@ -43,9 +44,10 @@ fn triage(path: &str, args: &Args, out: &mut dyn Write) -> Result<(), Failure> {
         let groups = necropsy_group::group(&snapshot, Similarity::default());
         let verdict = necropsy_diagnose::diagnose(&snapshot, &groups);
         let report = Report { input: &input, snapshot: &snapshot, groups: &groups, verdict: &verdict };
-        match args.json {
-            true => necropsy_report::json(&report, out)?,
-            false => necropsy_report::text(&report, style(args), out)?,
+        match args {
+            Args { json: true, threads, .. } => necropsy_report::json(&report, *threads, out)?,
+            Args { brief: true, .. } => necropsy_report::brief(&report, out)?,
+            _ => necropsy_report::text(&report, terminal::style(args), out)?,
         }
     }
     Ok(())
@@ -58,10 +60,6 @@ fn symbols(args: &Args) -> Options {
         debug_dirs: args.debug_dirs.clone(),
         locals: args.locals,
     }
-}
-
-fn style(args: &Args) -> Style {
-    Style { color: false, width: 100, threads: args.threads, locals: args.locals }
 }
 
 /// Why an input has no report.

@@ -2,11 +2,17 @@
 
 #![forbid(unsafe_code)]
 
-use std::io::{self, Write};
+mod json;
+mod text;
+mod value;
 
 use necropsy_model::{Groups, Snapshot, Verdict};
 
+pub use json::json;
+pub use text::{brief, text};
+
 /// What a report is made of.
+#[derive(Clone, Copy)]
 pub struct Report<'a, 'data> {
     /// Where the dump came from.
     pub input: &'a Input,
@@ -44,13 +50,7 @@ pub struct Style {
     pub locals: bool,
 }
 
-/// Writes the report for people.
-pub fn text(report: &Report<'_, '_>, style: Style, out: &mut dyn Write) -> io::Result<()> {
-    let _ = style;
-    writeln!(out, "{}", report.verdict.headline)
-}
-
-/// Writes the report for machines: one JSON object on one line.
-pub fn json(report: &Report<'_, '_>, out: &mut dyn Write) -> io::Result<()> {
-    writeln!(out, "{{\"schema\":\"necropsy/1\",\"input\":{{\"path\":{:?}}}}}", report.input.path)
+/// The dump holds the process itself, not only a text about it: its threads are always listed for machines.
+fn lists_threads(snapshot: &Snapshot<'_>) -> bool {
+    !snapshot.memory.is_empty() || snapshot.threads.iter().any(|thread| thread.registers().is_some())
 }

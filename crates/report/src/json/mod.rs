@@ -1,0 +1,91 @@
+//! The report for machines: one JSON object on one line. `docs/json.md` is its contract, word for word.
+//!
+//! The structures here are the contract and nothing else: they borrow the model and add no judgement.
+
+mod frame;
+mod parts;
+mod stop;
+mod thread;
+mod verdict;
+
+use std::io::{self, Write};
+
+use serde::Serialize;
+
+use crate::Report;
+use parts::{Input, Module, Process, Warning};
+use thread::{Groups, Threads};
+
+/// Name and version of the contract. The version grows only when a path changes its meaning or goes away.
+const SCHEMA: &str = "necropsy/1";
+
+/// Writes the report for machines: one JSON object on one line.
+///
+/// `threads` asks for the list of threads where it is left out otherwise: in dumps that hold neither memory nor registers.
+pub fn json(report: &Report<'_, '_>, threads: bool, out: &mut dyn Write) -> io::Result<()> {
+    serde_json::to_writer(&mut *out, &Document::new(report, threads))?;
+    out.write_all(b"\n")
+}
+
+/// The whole object.
+#[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+struct Document<'a> {
+    /// Name and version of this contract
+    schema: &'static str,
+    input: Input<'a>,
+    process: Process<'a>,
+    stop: Option<stop::Stop<'a>>,
+    verdict: verdict::Verdict<'a>,
+    /// Where it crashed: the victim
+    crash_site: Option<verdict::Place<'a>>,
+    origin: Option<verdict::Origin<'a>>,
+    /// What the rules found, in rank order
+    findings: Vec<verdict::Finding<'a>>,
+    /// Cycles of threads that wait for each other
+    deadlocks: Vec<verdict::Deadlock<'a>>,
+    /// How alike the members of a group are: exact, same-lines or same-functions
+    similarity: &'static str,
+    /// What members of a group have in common: stack, state, function, creator or label
+    group_by: &'static str,
+    /// Threads that a filter left out of the groups
+    filtered_out: usize,
+    /// Threads with one signature, biggest first; idle background last
+    #[cfg_attr(test, schemars(with = "Vec<thread::Group<'a>>"))]
+    groups: Groups<'a>,
+    /// Threads in the dump
+    thread_count: usize,
+    /// Threads in the order of the dump; for dumps without memory and registers only with --threads
+    #[cfg_attr(test, schemars(with = "Option<Vec<thread::Thread<'a>>>"))]
+    threads: Option<Threads<'a>>,
+    /// Files mapped as code
+    modules: Vec<Module<'a>>,
+    /// What could not be read
+    warnings: Vec<Warning<'a>>,
+}
+
+impl<'a> Document<'a> {
+    fn new(report: &Report<'a, '_>, threads: bool) -> Self {
+        let Report { input, snapshot, groups, verdict } = *report;
+        let threads = (threads || crate::lists_threads(snapshot)).then(|| Threads::new(snapshot, groups));
+        Self {
+            schema: SCHEMA,
+            input: Input::new(input, snapshot.format),
+            process: Process::new(&snapshot.process),
+            stop: snapshot.stop.as_ref().map(|stop| stop::Stop::new(stop, snapshot)),
+            verdict: verdict::Verdict::new(verdict),
+            crash_site: verdict.crash_site.as_ref().map(verdict::Place::new),
+            origin: verdict.origin.as_ref().map(verdict::Origin::new),
+            findings: verdict.findings.iter().map(verdict::Finding::new).collect(),
+            deadlocks: verdict.deadlocks.iter().map(verdict::Deadlock::new).collect(),
+            similarity: groups.similarity.name(),
+            group_by: groups.by.name(),
+            filtered_out: groups.filtered_out,
+            groups: Groups::new(snapshot, groups),
+            thread_count: snapshot.threads.len(),
+            threads,
+            modules: snapshot.modules.iter().map(Module::new).collect(),
+            warnings: snapshot.warnings.iter().map(Warning::new).collect(),
+        }
+    }
+}

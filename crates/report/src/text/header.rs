@@ -1,0 +1,126 @@
+//! What was read, and the verdict on it.
+
+use std::io;
+
+use necropsy_model::{Confidence, Severity, SuitabilityStatus, Symptom, Writer};
+
+use super::page::{Line, Page, Tone};
+use super::{noun, words};
+use crate::Report;
+
+/// Columns that the process line may take: a command line can be of any length.
+const COMMAND_LINE: usize = 160;
+
+/// The dump, and the process it was taken from.
+pub(super) fn write(page: &mut Page<'_>, report: &Report<'_, '_>) -> io::Result<()> {
+    let Report { input, snapshot, .. } = report;
+    let process = &snapshot.process;
+    let name = match &*input.path {
+        "-" => "standard input",
+        path => path,
+    };
+    let mut facts = vec![snapshot.format.to_owned()];
+    let machine = [process.arch.map(|arch| arch.name().to_owned()), process.os.as_deref().map(str::to_owned)];
+    facts.extend(machine.into_iter().flatten());
+    facts.push(match input.compression {
+        Some(compression) => format!("{} ({compression})", words::size(input.bytes)),
+        None => words::size(input.bytes),
+    });
+    facts.push(words::count(snapshot.threads.len(), noun(snapshot)));
+    facts.extend(process.writer.map(writer).map(str::to_owned));
+    facts.extend(process.taken_at.as_ref().map(|at| format!("taken {at}")));
+    let mut line = Line::new().put(Tone::Strong, "necropsy ").put(Tone::Strong, name);
+    if input.index > 0 {
+        line = line.plain(format!(" (dump {} of the file)", input.index + 1));
+    }
+    page.line(line.plain("  ·  ").plain(facts.join(", ")), 2)?;
+
+    let mut line = Line::indented(2);
+    if let Some(pid) = process.pid {
+        line = line.keep(Tone::Plain, format!("pid {pid}")).plain("  ");
+    }
+    if let Some(command) = process.command_line.as_ref().or(process.exe.as_ref()) {
+        let cut = if process.command_line_cut { " …" } else { "" };
+        line = line.plain(super::clean::middle(&super::clean(command), COMMAND_LINE)).plain(cut);
+    }
+    if let Some(version) = &process.runtime_version {
+        line = line.plain("  ").put(Tone::Dim, version);
+    }
+    if line.columns() > 2 { page.line(line, 4) } else { Ok(()) }
+}
+
+fn writer(writer: Writer) -> &'static str {
+    match writer {
+        Writer::Kernel => "written by the kernel",
+        Writer::Gcore => "written by gcore of a live process",
+        Writer::QemuUser => "written by qemu-user",
+    }
+}
+
+/// The headline, or the honest sentence where nothing was concluded.
+pub(super) fn headline<'a>(report: &'a Report<'_, '_>) -> &'a str {
+    match report.verdict.headline.as_str() {
+        "" => "no rule could tell what went wrong",
+        headline => headline,
+    }
+}
+
+/// The verdict and whether this was the dump to take.
+pub(super) fn verdict(page: &mut Page<'_>, report: &Report<'_, '_>) -> io::Result<()> {
+    let verdict = report.verdict;
+    let beside = Line::new().put(symptom_tone(verdict.symptom), symptom(verdict.symptom)).plain(", ");
+    page.heading("VERDICT", beside.join(confidence(verdict.confidence)))?;
+    page.line(Line::indented(2).put(Tone::Strong, headline(report)), 4)?;
+
+    let suitability = &verdict.suitability;
+    let (tone, words) = match suitability.status {
+        SuitabilityStatus::Right => (Tone::Good, "right dump for this"),
+        SuitabilityStatus::Partial => (Tone::Caution, "this dump answers only a part"),
+        SuitabilityStatus::Wrong => (Tone::Bad, "wrong dump for this"),
+    };
+    let line = Line::indented(2).put(tone, words);
+    let line = match suitability.why.as_str() {
+        "" => line,
+        why => line.plain(": ").plain(why),
+    };
+    page.line(line, 4)?;
+    for command in &suitability.take_instead {
+        page.line(Line::indented(4).plain("take: ").plain(&command.what), 6)?;
+        page.verbatim(Line::indented(6).put(Tone::Name, &command.command))?;
+    }
+    Ok(())
+}
+
+fn symptom(symptom: Symptom) -> &'static str {
+    match symptom {
+        Symptom::NativeCrash => "native crash",
+        Symptom::ManagedCrash => "crash in managed code",
+        Symptom::OutOfMemory => "out of memory",
+        Symptom::HangIdle => "hang, using no CPU",
+        Symptom::HangBusy => "hang, using CPU",
+        Symptom::Unclear => "unclear",
+    }
+}
+
+fn symptom_tone(symptom: Symptom) -> Tone {
+    if symptom == Symptom::Unclear { Tone::Caution } else { Tone::Bad }
+}
+
+/// How sure, in words.
+pub(super) fn confidence(confidence: Confidence) -> Line {
+    let tone = match confidence {
+        Confidence::High => Tone::Good,
+        Confidence::Medium => Tone::Plain,
+        Confidence::Low => Tone::Caution,
+    };
+    Line::new().plain("confidence ").put(tone, confidence.name())
+}
+
+/// The tone of a severity.
+pub(super) fn severity(severity: Severity) -> Tone {
+    match severity {
+        Severity::Critical => Tone::Bad,
+        Severity::Warning => Tone::Caution,
+        Severity::Note => Tone::Dim,
+    }
+}

@@ -1,0 +1,71 @@
+//! The report for people: verdict first, then where, then who else, then what could not be read.
+
+mod clean;
+mod deadlocks;
+mod findings;
+mod groups;
+mod header;
+mod modules;
+mod page;
+mod places;
+mod stack;
+mod threads;
+mod words;
+
+use std::io::{self, Write};
+
+use necropsy_model::{Runtime, Snapshot, Stop, Symptom};
+
+pub(crate) use clean::clean;
+use page::Page;
+
+use crate::{Report, Style};
+
+/// Writes the report for people.
+pub fn text(report: &Report<'_, '_>, style: Style, out: &mut dyn Write) -> io::Result<()> {
+    let mut page = Page::new(out, style);
+    header::write(&mut page, report)?;
+    header::verdict(&mut page, report)?;
+    places::write(&mut page, report)?;
+    deadlocks::write(&mut page, report)?;
+    if !hangs(report) && !style.threads {
+        stack::stopped(&mut page, report)?;
+    }
+    findings::write(&mut page, report)?;
+    if style.threads {
+        threads::write(&mut page, report)?;
+    } else {
+        groups::write(&mut page, report)?;
+    }
+    modules::write(&mut page, report)?;
+    modules::warnings(&mut page, report)
+}
+
+/// Writes one line: path, symptom, headline, confidence.
+pub fn brief(report: &Report<'_, '_>, out: &mut dyn Write) -> io::Result<()> {
+    let Report { input, verdict, .. } = report;
+    write!(out, "{}", clean(&input.path))?;
+    if input.index > 0 {
+        write!(out, " (dump {})", input.index + 1)?;
+    }
+    writeln!(out, ": {}: {} [{}]", verdict.symptom.name(), clean(header::headline(report)), verdict.confidence.name())
+}
+
+/// A hang is told by its groups; everything else by the stack that stopped.
+fn hangs(report: &Report<'_, '_>) -> bool {
+    matches!(report.verdict.symptom, Symptom::HangIdle | Symptom::HangBusy)
+}
+
+/// What the runtime calls its threads.
+fn noun(snapshot: &Snapshot<'_>) -> &'static str {
+    if snapshot.process.runtime == Some(Runtime::Go) { "goroutine" } else { "thread" }
+}
+
+/// The stop that counts: a handler that was running when a second signal came hides the first.
+fn first_stop<'a, 'data>(snapshot: &'a Snapshot<'data>) -> Option<&'a Stop<'data>> {
+    let mut stop = snapshot.stop.as_ref()?;
+    while let Some(original) = &stop.original {
+        stop = original;
+    }
+    Some(stop)
+}

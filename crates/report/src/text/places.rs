@@ -1,0 +1,259 @@
+//! Victim and origin: where it crashed, and where the bad value was born.
+
+use std::fmt::Write;
+use std::io;
+
+use necropsy_model::{Fault, MessageKind, Origin, Place, SourceKind, Stop, Symptom, Trust};
+
+use super::clean::{clean, middle};
+use super::page::{Line, Page, Tone};
+use super::{first_stop, header, noun};
+use crate::Report;
+
+/// Messages of a dying process that are shown; the rest is in the JSON.
+const MESSAGES: usize = 4;
+
+/// Steps of a trail that are shown.
+const STEPS: usize = 8;
+
+/// Crash site, what the process said, and origin.
+pub(super) fn write(page: &mut Page<'_>, report: &Report<'_, '_>) -> io::Result<()> {
+    crash_site(page, report)?;
+    match (&report.verdict.origin, report.verdict.symptom, &report.verdict.crash_site) {
+        (Some(origin), ..) => write_origin(page, report, origin),
+        (None, Symptom::NativeCrash, Some(_)) => {
+            let words = "not known: no rule could trace where the bad value was born";
+            page.heading("ORIGIN", Line::new().put(Tone::Dim, words))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn crash_site(page: &mut Page<'_>, report: &Report<'_, '_>) -> io::Result<()> {
+    let stop = first_stop(report.snapshot);
+    let site = report.verdict.crash_site.as_ref();
+    if site.is_none() && stop.is_none() {
+        return Ok(());
+    }
+    match site {
+        Some(site) => {
+            page.heading("CRASH SITE", place(site, page.width()).plain("  ").join(seat(site, report)))?;
+            source_line(page, site)?;
+        }
+        None => page.heading("STOP", stop.map(stopped_by).unwrap_or_default())?,
+    }
+    let Some(stop) = stop else { return Ok(()) };
+    if site.is_some() && stop.signal.is_some() {
+        page.line(Line::indented(2).join(stopped_by(stop)), 4)?;
+    }
+    if let Some(fault) = &stop.fault {
+        write_fault(page, fault)?;
+    }
+    // The last words may belong to the second signal: the handler that aborted says why.
+    let second = report.snapshot.stop.iter().filter(|outer| outer.original.is_some());
+    let messages: Vec<_> = stop.messages.iter().chain(second.flat_map(|outer| &outer.messages)).collect();
+    for message in messages.iter().take(MESSAGES) {
+        let line = Line::indented(2).plain(speaker(message.kind)).plain(": ").put(Tone::Strong, &message.text);
+        page.line(line.join(source(message.source)), 4)?;
+    }
+    if let Some(more) = messages.len().checked_sub(MESSAGES).filter(|&more| more > 0) {
+        page.line(Line::indented(2).put(Tone::Dim, format!("… {more} more messages, all in --json")), 4)?;
+    }
+    Ok(())
+}
+
+/// The signal with its code in words, and who sent it.
+fn stopped_by(stop: &Stop<'_>) -> Line {
+    let Some(signal) = stop.signal else { return Line::new() };
+    let mut line = Line::new().put(Tone::Bad, signal.to_string());
+    match (signal.code_name(), signal.code) {
+        (Some(code), _) => line = line.plain(format!(", {}: {}", code.name, code.meaning)),
+        (None, Some(code)) => line = line.plain(format!(", code {code}")),
+        (None, None) => {}
+    }
+    if let Some(address) = stop.address.filter(|_| signal.is_fault_signal() && signal.is_sent() != Some(true)) {
+        line = line.plain(format!(", address {address}"));
+    }
+    if let Some(sender) = stop.sender {
+        line = line.plain(format!(", sent by process {} of user {}", sender.pid, sender.uid));
+    }
+    line
+}
+
+/// The instruction at fault, its operand and what is known of the address.
+fn write_fault(page: &mut Page<'_>, fault: &Fault<'_>) -> io::Result<()> {
+    let mut line = Line::indented(2);
+    if let Some(instruction) = &fault.instruction {
+        line = line.keep(Tone::Strong, instruction);
+    }
+    if let Some(operand) = &fault.operand {
+        let base = operand.base.iter().map(|(name, value)| format!("{name} = {value:#x}"));
+        let index = operand.index.iter().map(|(name, value, _)| format!("{name} = {value:#x}"));
+        for register in base.chain(index) {
+            line = line.plain("  ").keep(Tone::Plain, register);
+        }
+    }
+    if let Some(divisor) = fault.divisor {
+        line = line.plain(format!("  divisor {divisor}"));
+    }
+    if let Some(address) = fault.address {
+        let mut words = fault.access.map_or("address used:", |access| access.name()).to_owned();
+        // Writing to a string can not fail.
+        let _ = match fault.size.filter(|_| fault.access.is_some()) {
+            Some(1) => write!(words, " of 1 byte at"),
+            Some(size) => write!(words, " of {size} bytes at"),
+            None if fault.access.is_some() => write!(words, " at"),
+            None => Ok(()),
+        };
+        let _ = write!(words, " {address}");
+        if fault.non_canonical {
+            words.push_str(", which no process can map: not a canonical address");
+        } else if let Some(state) = fault.state {
+            let _ = write!(words, ", {}", state.reason());
+        }
+        if let Some(permissions) = fault.permissions {
+            let _ = write!(words, ", mapping {permissions}");
+        }
+        if let Some(file) = &fault.file {
+            let _ = write!(words, " of {file}");
+        }
+        if let Some(bytes) = fault.misaligned {
+            let _ = write!(words, ", not aligned to {bytes} bytes");
+        }
+        line = line.plain("  ").plain(words);
+    }
+    if line.columns() > 2 {
+        page.line(line, 4)?;
+    }
+    for fact in &fault.value_facts {
+        page.line(Line::indented(2).plain(&fact.text).join(source(fact.source)), 4)?;
+    }
+    Ok(())
+}
+
+fn speaker(kind: MessageKind) -> &'static str {
+    match kind {
+        MessageKind::Assert => "assertion failed",
+        MessageKind::Heap => "the allocator said",
+        MessageKind::StackSmash => "the stack protector said",
+        MessageKind::Terminate => "C++ terminated",
+        MessageKind::RustPanic | MessageKind::GoPanic => "it panicked",
+        MessageKind::GoFatal => "the Go runtime said",
+        MessageKind::Java => "the VM said",
+        MessageKind::Other => "it said",
+    }
+}
+
+fn write_origin(page: &mut Page<'_>, report: &Report<'_, '_>, origin: &Origin<'_>) -> io::Result<()> {
+    let width = page.width();
+    let known = origin.kind != "unknown";
+    let beside = if known { place(&origin.birth, width) } else { Line::new().plain("birth of the value not known") };
+    let beside = beside.plain("  ").join(seat(&origin.birth, report));
+    page.heading("ORIGIN", beside.plain("  ").join(header::confidence(origin.confidence)))?;
+    source_line(page, &origin.birth)?;
+    if known {
+        let value = origin.value.iter().fold(Line::new(), |line, value| line.plain(" of ").put(Tone::Strong, value));
+        let line = Line::indented(2).plain(origin.kind.replace('-', " ")).join(value);
+        page.line(line.put(Tone::Dim, format!("  (evidence of grade {})", origin.grade.name())), 4)?;
+    }
+    for (words, gate) in [("let in unchecked by ", origin.gate.as_ref())] {
+        if let Some(gate) = gate {
+            page.line(Line::indented(2).plain(words).join(place(gate, width)), 4)?;
+        }
+    }
+    if !origin.handed_through.is_empty() {
+        let names: Vec<_> = origin.handed_through.iter().map(|place| name(place, width)).collect();
+        page.line(Line::indented(2).plain(format!("only handed through by {}", names.join(", "))), 4)?;
+    }
+    for (index, step) in origin.trail.iter().take(STEPS).enumerate() {
+        let line = Line::indented(4).plain(format!("{}. ", index + 1)).join(place(&step.place, width));
+        page.line(line.plain("  ").plain(&step.text).join(source(step.source)), 7)?;
+    }
+    if let Some(more) = origin.trail.len().checked_sub(STEPS).filter(|&more| more > 0) {
+        page.line(Line::indented(4).put(Tone::Dim, format!("… {more} more steps, all in --json")), 7)?;
+    }
+    for other in &origin.alternatives {
+        page.line(Line::indented(2).put(Tone::Caution, "or: ").join(place(other, width)), 4)?;
+    }
+    Ok(())
+}
+
+/// Function and position of a place.
+pub(super) fn place(place: &Place<'_>, width: usize) -> Line {
+    let mut line = Line::new().put(Tone::Name, name(place, width));
+    if let Some(location) = &place.location {
+        line = line.plain("  ").plain(position(location));
+    }
+    if place.inlined {
+        line = line.plain(" [inlined]");
+    }
+    if let Some(trust) = place.trust.filter(|&trust| trust.is_weak() || trust == Trust::TailCall) {
+        line = line.plain(" ").join(doubt(trust));
+    }
+    line
+}
+
+/// A function's name cut for people, or the module's.
+pub(super) fn name(place: &Place<'_>, width: usize) -> String {
+    match (&place.function, &place.module) {
+        (Some(function), _) => middle(&clean(function), name_limit(width)).into_owned(),
+        (None, Some(module)) => format!("unnamed function in {}", clean(module.rsplit('/').next().unwrap_or(module))),
+        (None, None) => "unnamed function".to_owned(),
+    }
+}
+
+/// Columns for the name of a function.
+pub(super) fn name_limit(width: usize) -> usize {
+    (width / 2).max(24)
+}
+
+/// File name and line.
+pub(super) fn position(location: &necropsy_model::Location<'_>) -> String {
+    let file = clean(location.file_name());
+    let file = middle(&file, 48);
+    match location.line {
+        Some(line) => format!("{file}:{line}"),
+        None => file.into_owned(),
+    }
+}
+
+/// How weak a frame is, in words.
+pub(super) fn doubt(trust: Trust) -> Line {
+    match trust {
+        Trust::TailCall => Line::new().keep(Tone::Dim, "[tail call, rebuilt]"),
+        Trust::FramePointer => Line::new().keep(Tone::Caution, "[by frame pointer, may be wrong]"),
+        Trust::Scanned => Line::new().keep(Tone::Caution, "[guess: found by scanning, may be stale]"),
+        Trust::Context | Trust::Cfi | Trust::Printed => Line::new(),
+    }
+}
+
+/// Frame and thread of a place.
+fn seat(place: &Place<'_>, report: &Report<'_, '_>) -> Line {
+    let noun = noun(report.snapshot);
+    let words = match (place.frame, place.thread) {
+        (Some(frame), Some(thread)) => format!("frame {frame} of {noun} {thread}"),
+        (None, Some(thread)) => format!("{noun} {thread}, no longer on the stack"),
+        (Some(frame), None) => format!("frame {frame}"),
+        (None, None) => return Line::new(),
+    };
+    Line::new().put(Tone::Dim, words)
+}
+
+/// The line of source code, where it is at hand.
+fn source_line(page: &mut Page<'_>, place: &Place<'_>) -> io::Result<()> {
+    let Some(location) = &place.location else { return Ok(()) };
+    let Some(text) = &location.text else { return Ok(()) };
+    let number = location.line.map(|line| line.to_string()).unwrap_or_default();
+    let room = page.width().saturating_sub(number.len() + 7);
+    let text = text.replace('\t', " ");
+    let text = clean(text.trim());
+    page.verbatim(Line::indented(4).put(Tone::Dim, format!("{number} | ")).plain(middle(&text, room)))
+}
+
+/// Where in the dump a fact stands, at the end of its line.
+pub(super) fn source(source: necropsy_model::Source) -> Line {
+    match source.kind() {
+        SourceKind::Dump => Line::new(),
+        SourceKind::Line(_) | SourceKind::Offset(_) => Line::new().plain("  ").keep(Tone::Dim, format!("({source})")),
+    }
+}

@@ -101,7 +101,7 @@ pub enum Trust {
     Printed,
     /// Rebuilt from call-site records: the function jumped to the frame before and is no longer on the stack.
     TailCall,
-    /// By the link register or by the chain of frame pointers.
+    /// By the link register, by following the code to its return, or by the chain of frame pointers.
     FramePointer,
     /// A word on the stack that looks like a return address. It may be stale.
     Scanned,

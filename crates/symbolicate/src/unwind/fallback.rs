@@ -1,19 +1,50 @@
-//! Frames without call frame information: by the link register and by the chain of frame pointers.
+//! Frames without call frame information: by the link register, the code itself, the chain of frame pointers, and a scan of the stack.
 
-use necropsy_model::{Avma, Trust};
+use necropsy_model::{Avma, Registers, Trust};
 
 use super::calls::{self, Before};
+use super::follow;
 use super::frame::Caller;
 use super::walk::{Cursor, Walker};
 
 /// Largest plausible frame. Larger ones exist, but then so do stale pointers that far up.
 const LARGEST_FRAME: u64 = 16 << 20;
 
+/// Words of the stack that a scan looks at, from the frame on: 16 KiB. Beyond that a hit says nothing of this frame.
+const SCANNED_WORDS: u64 = 2_048;
+
 /// The caller of a frame that no rules describe, and how it was found.
 pub(super) fn caller(walker: &Walker<'_, '_>, cursor: &Cursor) -> Option<(Caller, Trust)> {
     by_link_register(walker, cursor)
+        .or_else(|| follow::to_return(walker, cursor))
         .or_else(|| by_frame_pointer(walker, cursor))
         .map(|caller| (caller, Trust::FramePointer))
+}
+
+/// The next word on the stack that stands behind a call. It may be left over from a call that has long returned.
+pub(super) fn scan(walker: &Walker<'_, '_>, cursor: &Cursor) -> Option<Caller> {
+    let (machine, space) = (walker.machine, walker.space);
+    let first = cursor.floor.checked_next_multiple_of(8)?;
+    for slot in (first..).step_by(8).take(usize::try_from(SCANNED_WORDS).ok()?) {
+        let address = machine.strip(space.read_u64(Avma(slot)).ok()?, space);
+        let called =
+            space.is_code(Avma(address)) && calls::before(address, cursor.registers.arch(), space) == Before::Call;
+        if !called {
+            continue;
+        }
+        let end = slot.checked_add(8)?;
+        let mut registers = Registers::new(cursor.registers.arch());
+        registers.set(machine.pc, address);
+        if machine.lr.is_none() {
+            registers.set(machine.sp, end);
+        }
+        // A frame pointer further up may still be the one of the frame found here; its rules are checked like all others.
+        if let Some(fp) = cursor.registers.get(machine.fp).filter(|&fp| fp >= end && fp - end <= LARGEST_FRAME) {
+            registers.set(machine.fp, fp);
+        }
+        return Some(Caller { registers, cfa: Some(end), saved: vec![(machine.pc, slot)] });
+    }
+    None
 }
 
 /// A leaf function leaves the return address in the link register. Only an interrupted frame can be one.

@@ -4,6 +4,7 @@ mod calls;
 mod cfi;
 mod fallback;
 mod fold;
+mod follow;
 mod frame;
 mod machine;
 mod signal;

@@ -192,6 +192,7 @@ fn expressions_are_evaluated_with_memory_and_limits() {
     let start = endless.op_skip();
     endless.set_target(start, 0);
     scene.functions[0].2 = vec![(0, Cfi::CfaExpression(endless))];
+    scene.stacks = vec![(STACK, vec![0; 8])];
     assert_eq!(why(&scene.walk()), "bad frame: an expression of the unwind information can not be evaluated");
 }
 
@@ -308,4 +309,32 @@ fn a_thread_that_can_not_be_unwound_says_why() {
     scene.arch = Arch::X86_64;
     scene.registers.clear();
     assert_eq!(why(&scene.walk()), "the dump has no program counter of this thread");
+}
+
+#[test]
+fn code_without_rules_is_followed_to_its_return() {
+    let mut scene = two_functions();
+    // push %rbx; sub $16,%rsp; call; add $16,%rsp; test; je over a trap; pop %rbx; ret
+    let body = [0x48, 0x83, 0xc4, 0x10, 0x85, 0xc0, 0x75, 0x02, 0x5b, 0xc3, 0x0f, 0x0b];
+    scene.code[0x310..0x31c].copy_from_slice(&body);
+    scene.registers = vec![(RIP, BASE + 0x310), (RSP, STACK), (RBX, 0xbad), (RBP, 0xf00)];
+    scene.stacks = vec![(STACK, vec![0, 0, 0x11, BASE + 0x120, 0, 0xb0b, BASE + 0x210])];
+    let found = scene.walk();
+    assert_eq!(offsets(&found), [0x310, 0x120, 0x210]);
+    assert_eq!(found.frames[1].trust, Trust::FramePointer);
+    assert_eq!(found.frames[1].registers.get(RBX), Some(0x11));
+    assert_eq!(found.frames[1].saved, [(RBX, STACK + 16), (RIP, STACK + 24)]);
+}
+
+#[test]
+fn a_scan_is_the_last_resort_and_skips_what_is_not_behind_a_call() {
+    let mut scene = two_functions();
+    // An endless loop without a return, and a word in code that no call precedes.
+    scene.code[0x310..0x312].copy_from_slice(&[0xeb, 0xfe]);
+    scene.registers = vec![(RIP, BASE + 0x310), (RSP, STACK)];
+    scene.stacks = vec![(STACK, vec![BASE + 0x123, 7, BASE + 0x120, 0, 0xb0b, BASE + 0x210])];
+    let found = scene.walk();
+    assert_eq!(offsets(&found), [0x310, 0x120, 0x210]);
+    assert_eq!(found.frames[1].trust, Trust::Scanned);
+    assert_eq!(found.frames[2].trust, Trust::Cfi);
 }

@@ -16,6 +16,8 @@ use crate::space::AddressSpace;
 const MAX_FRAMES: usize = 1 << 20;
 /// How often a walk may go to lower addresses: signal frames on stacks of their own, coroutines, Go's system stack.
 const MAX_STACK_SWITCHES: usize = 16;
+/// Frames found by scans per walk. A stack that needs more is a list of leftovers.
+const MAX_SCANNED: usize = 64;
 
 /// A frame of which the caller is sought.
 #[derive(Clone, Debug)]
@@ -57,8 +59,15 @@ pub(super) fn walk(thread: &Thread<'_>, space: &AddressSpace<'_, '_>) -> Walk {
         return broken(format!("stacks of {} are not unwound", registers.arch().name()));
     };
     let Some(pc) = registers.pc() else { return broken("the dump has no program counter of this thread".into()) };
-    let mut walker =
-        Walker { space, machine, context: Context::new(), switches: 0, warnings: Vec::new(), damaged: false };
+    let mut walker = Walker {
+        space,
+        machine,
+        context: Context::new(),
+        switches: 0,
+        scanned: 0,
+        warnings: Vec::new(),
+        damaged: false,
+    };
     let mut cursor = Cursor {
         address: CodeAddress::Instruction(Avma(pc)),
         registers: *registers,
@@ -105,6 +114,7 @@ pub(super) struct Walker<'a, 'data> {
     pub machine: &'static Machine,
     context: Context,
     switches: usize,
+    scanned: usize,
     warnings: Vec<Warning<'static>>,
     damaged: bool,
 }
@@ -147,22 +157,24 @@ impl<'data> Walker<'_, 'data> {
         if cursor.interrupted() && !self.space.is_code(Avma(cursor.pc())) {
             return self.behind_bad_pointer(cursor);
         }
-        let Ok(row) = row else { return self.without_rules(cursor, no_rules(cursor, self.space), None) };
+        let Ok(row) = row else { return self.without_rules(cursor, no_rules(cursor, self.space)) };
         if self.misses_return_address(cursor, row) {
-            return self.without_rules(
-                cursor,
-                "the unwind information leaves the return address in a register".into(),
-                None,
-            );
+            return self.without_rules(cursor, "the unwind information leaves the return address in a register".into());
         }
         let callee = Callee { registers, saved: &cursor.saved, space: self.space, bias: *bias, machine: self.machine };
         match callee.apply(row) {
             Ok(caller) if row.signal => self.go_to_interrupted(cursor, caller),
-            Ok(caller) => self.go_to_caller(cursor, caller, Trust::Cfi),
+            Ok(caller) => match self.go_to_caller(cursor, caller, Trust::Cfi) {
+                // The rules were applied to a guess, and did not fit.
+                Step::End(StackEnd::Broken(why), _) if cursor.trust == Trust::Scanned => {
+                    self.without_rules(cursor, why)
+                }
+                step => step,
+            },
             Err(Fault::Outermost) => Step::End(StackEnd::Complete, None),
             Err(Fault::Memory(address, state)) => Step::End(StackEnd::Broken(unreadable(address, state)), None),
             Err(fault @ (Fault::Register(_) | Fault::Expression)) => {
-                self.without_rules(cursor, unknown(&fault, registers), None)
+                self.without_rules(cursor, unknown(&fault, registers))
             }
         }
     }
@@ -255,18 +267,26 @@ impl<'data> Walker<'_, 'data> {
             self.space.is_code(Avma(address)) && calls::before(address, registers.arch(), self.space) != Before::Other
         };
         let why = format!("the program counter {:#x} is not in executable memory", cursor.pc());
-        let Some(address) = found.filter(called) else { return self.without_rules(cursor, why, None) };
+        let Some(address) = found.filter(called) else { return self.without_rules(cursor, why) };
         caller.registers.set(self.machine.pc, address);
         caller.cfa = caller.registers.sp();
         self.go_to_caller(cursor, caller, Trust::Cfi)
     }
 
-    /// No rules, or rules that need what is not known: frame pointers, then a scan; else the end, for this reason.
-    fn without_rules(&mut self, cursor: &Cursor, why: String, cfa: Option<u64>) -> Step {
-        match fallback::caller(self, cursor) {
-            Some((caller, trust)) => self.go_to_caller(cursor, caller, trust),
-            None => Step::End(StackEnd::Broken(why), cfa),
+    /// No rules, or rules that need what is not known: the other ways, then a scan; else the end, for this reason.
+    fn without_rules(&mut self, cursor: &Cursor, why: String) -> Step {
+        if let Some((caller, trust)) = fallback::caller(self, cursor)
+            && let next @ (Step::Next(..) | Step::End(StackEnd::Complete, _)) = self.go_to_caller(cursor, caller, trust)
+        {
+            return next;
         }
+        self.scanned += 1;
+        if self.scanned <= MAX_SCANNED
+            && let Some(caller) = fallback::scan(self, cursor)
+        {
+            return self.go_to_caller(cursor, caller, Trust::Scanned);
+        }
+        Step::End(StackEnd::Broken(why), None)
     }
 }
 

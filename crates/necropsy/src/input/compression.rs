@@ -55,20 +55,38 @@ impl Compression {
             Self::Gzip => Box::new(flate2::bufread::MultiGzDecoder::new(data)),
             Self::Xz => Box::new(lzma_rust2::XzReader::new_mem_limit(data, true, XZ_MEMORY)),
             Self::Zstd => Box::new(zstd::Decoder::with_buffer(data)?),
-            Self::Lz4 => Box::new(Lz4Frames(lz4_flex::frame::FrameDecoder::new(data))),
+            Self::Lz4 => Box::new(Lz4Frames::new(data)),
             Self::Bzip2 => Box::new(bzip2::bufread::MultiBzDecoder::new(data)),
         })
     }
 }
 
-/// All frames of an LZ4 file: the decoder of the crate stops behind the first.
-struct Lz4Frames<'data>(lz4_flex::frame::FrameDecoder<&'data [u8]>);
+/// All frames of an LZ4 file: the decoder of the crate stops behind the first, and takes the end of the file for the end of
+/// a frame when it comes between two blocks.
+struct Lz4Frames<'data> {
+    data: &'data [u8],
+    decoder: lz4_flex::frame::FrameDecoder<&'data [u8]>,
+}
+
+impl<'data> Lz4Frames<'data> {
+    fn new(data: &'data [u8]) -> Self {
+        Self { data, decoder: lz4_flex::frame::FrameDecoder::new(data) }
+    }
+
+    /// The file ends with the end mark of a frame, four zeros, and the checksum that bit 2 of its flags promises.
+    fn is_whole(&self) -> bool {
+        let checksum = self.data.get(4).is_some_and(|flags| flags & 4 != 0);
+        let mark_end = self.data.len().saturating_sub(if checksum { 4 } else { 0 });
+        self.data.get(..mark_end).is_some_and(|data| data.ends_with(&[0; 4]))
+    }
+}
 
 impl Read for Lz4Frames<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         loop {
-            match self.0.read(buffer)? {
-                0 if !self.0.get_ref().is_empty() => {}
+            match self.decoder.read(buffer)? {
+                0 if !self.decoder.get_ref().is_empty() => {}
+                0 if !self.is_whole() => return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "incomplete frame")),
                 length => return Ok(length),
             }
         }

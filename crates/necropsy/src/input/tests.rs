@@ -25,7 +25,8 @@ fn compress(compression: Compression, content: &[u8]) -> Vec<u8> {
         }
         Compression::Zstd => zstd::encode_all(content, 1).unwrap(),
         Compression::Lz4 => {
-            let mut encoder = lz4_flex::frame::FrameEncoder::new(Vec::new());
+            let blocks = lz4_flex::frame::FrameInfo::new().block_size(lz4_flex::frame::BlockSize::Max64KB);
+            let mut encoder = lz4_flex::frame::FrameEncoder::with_frame_info(blocks, Vec::new());
             encoder.write_all(content).unwrap();
             encoder.finish().unwrap()
         }

@@ -6,6 +6,9 @@ mod json;
 mod text;
 mod value;
 
+#[cfg(test)]
+mod sample;
+
 use necropsy_model::{Groups, Snapshot, Verdict};
 
 pub use json::json;

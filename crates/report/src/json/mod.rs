@@ -8,6 +8,9 @@ mod stop;
 mod thread;
 mod verdict;
 
+#[cfg(test)]
+mod tests;
+
 use std::io::{self, Write};
 
 use serde::Serialize;

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use necropsy_model::{Activity, Frame, FrameKind, Group, Snapshot, SourceKind, Thread, WaitSpread};
+use necropsy_model::{Activity, Frame, FrameKind, Group, Snapshot, SourceKind, Symptom, Thread, WaitSpread};
 
 use super::clean::{clean, middle};
 use super::page::{Line, Page, Tone};
@@ -11,10 +11,14 @@ use super::{hangs, noun, stack, words};
 use crate::Report;
 
 /// Groups that are listed; a dump of ten thousand goroutines is to fit on a screen.
-const GROUPS: usize = 6;
+const GROUPS: usize = 5;
 
-/// Rows that all groups together may take, beyond one row each.
-const ROWS: usize = 18;
+/// Rows for the ways of all groups together: in a dump of many threads it is the counts that tell, in one of few the stacks.
+const ROWS_OF_MANY: usize = 12;
+const ROWS_OF_FEW: usize = 24;
+
+/// Threads that are many.
+const MANY: usize = 100;
 
 /// Names of members that are listed.
 const NAMES: usize = 3;
@@ -27,8 +31,12 @@ pub(super) fn write(page: &mut Page<'_>, report: &Report<'_, '_>) -> io::Result<
     if total == 0 {
         return Ok(());
     }
-    let (background, front): (Vec<_>, Vec<_>) =
+    let (background, mut front): (Vec<_>, Vec<_>) =
         all.into_iter().filter(|members| members.count > 0).partition(|members| members.group.background);
+    if report.verdict.symptom == Symptom::HangBusy {
+        // One thread that runs says more than a hundred that wait.
+        front.sort_by_key(|members| activity(members.group, snapshot) != Activity::Running);
+    }
     let heading = match (stopped, noun(snapshot)) {
         (Some(_), "goroutine") => "OTHER GOROUTINES",
         (Some(_), _) => "OTHER THREADS",
@@ -42,7 +50,7 @@ pub(super) fn write(page: &mut Page<'_>, report: &Report<'_, '_>) -> io::Result<
     }
     page.heading(heading, beside)?;
     let shown = front.len().min(GROUPS);
-    let rows = ROWS / shown.max(1);
+    let rows = if total < MANY { ROWS_OF_FEW } else { ROWS_OF_MANY } / shown.max(1);
     let digits = front.iter().map(|members| words::number(members.count as u64).len()).max().unwrap_or(1);
     for members in front.iter().take(GROUPS) {
         write_one(page, snapshot, members, total, digits, rows)?;
@@ -60,6 +68,10 @@ pub(super) fn write(page: &mut Page<'_>, report: &Report<'_, '_>) -> io::Result<
         page.line(Line::indented(2).put(Tone::Dim, words), 4)?;
     }
     Ok(())
+}
+
+fn activity(group: &Group, snapshot: &Snapshot<'_>) -> Activity {
+    group.state.and_then(|id| snapshot.state(id)).map(|state| state.activity).unwrap_or_default()
 }
 
 /// A group without the thread that has a section of its own.
@@ -97,26 +109,18 @@ fn write_one(
     let start = line.columns();
     let state = group.state.and_then(|id| snapshot.state(id));
     let mut facts: Vec<_> = group.title.iter().map(|title| clean(title).into_owned()).collect();
-    if total >= 100 {
+    if total >= MANY && members.count * 100 >= total {
         facts.push(words::percent(members.count, total));
     }
     facts.extend(state.filter(|_| group.title.is_none()).map(|state| clean(&state.text).into_owned()));
     facts.extend(group.waited.map(|spread| waited(spread, group.threads.len())));
     facts.extend(cpu(members, snapshot));
-    let tone = match state.map(|state| state.activity) {
-        Some(Activity::Never | Activity::Lock) => Tone::Bad,
-        Some(Activity::Running) => Tone::Strong,
+    let tone = match activity(group, snapshot) {
+        Activity::Never | Activity::Lock => Tone::Bad,
+        Activity::Running => Tone::Strong,
         _ => Tone::Plain,
     };
     line = line.put(tone, facts.join(", "));
-    if let Some(creator) = group.created_by.and_then(|id| snapshot.frame(id)) {
-        let (name, _) = stack::title(creator, snapshot, page.width());
-        let gap = if facts.is_empty() { "" } else { "  " };
-        line = line.plain(gap).put(Tone::Dim, "created by ").put(Tone::Dim, name);
-        if let Some(location) = &creator.location {
-            line = line.put(Tone::Dim, " ").put(Tone::Dim, position(location));
-        }
-    }
     let gap = if line.columns() > start { "  " } else { "" };
     page.line(line.plain(gap).join(sample(members, snapshot)), start)?;
     way(page, snapshot, group, start, rows)
@@ -126,7 +130,7 @@ fn write_one(
 fn waited(spread: WaitSpread, of: usize) -> String {
     let WaitSpread { min_s, median_s, max_s, known } = spread;
     let [min, median, max] = [min_s, median_s, max_s].map(words::seconds);
-    let time = if min_s == max_s { format!("{min} or more") } else { format!("{min} to {max} (median {median})") };
+    let time = if min_s == max_s { format!("{min} or more") } else { format!("{min} to {max}, median {median}") };
     let some = if known < of { format!(", said of {}", words::number(known as u64)) } else { String::new() };
     format!("waiting {time}{some}")
 }
@@ -142,7 +146,8 @@ fn cpu(members: &Members<'_>, snapshot: &Snapshot<'_>) -> Option<String> {
     let sum = times().fold(std::time::Duration::ZERO, |sum, (time, _)| sum.saturating_add(time));
     Some(match members.count {
         1 => format!("CPU {}", words::cpu(most)),
-        _ if sum.is_zero() => "CPU 0.00 s".to_owned(),
+        // One that used no more than its peers is not worth naming.
+        count if most.saturating_mul(count as u32) <= sum.saturating_mul(2) => format!("CPU {}", words::cpu(sum)),
         _ => format!("CPU {}, most in {busiest}: {}", words::cpu(sum), words::cpu(most)),
     })
 }
@@ -154,7 +159,7 @@ fn sample(members: &Members<'_>, snapshot: &Snapshot<'_>) -> Line {
     names.dedup();
     let mut words = match members.count {
         1 => format!("{} {}", noun(snapshot), first.id),
-        _ => format!("e.g. {} {}", noun(snapshot), first.id),
+        _ => format!("e.g. {}", first.id),
     };
     if !names.is_empty() {
         let names: Vec<_> = names.into_iter().map(|name| middle(&clean(name), 24).into_owned()).collect();
@@ -167,25 +172,32 @@ fn sample(members: &Members<'_>, snapshot: &Snapshot<'_>) -> Line {
     Line::new().put(Tone::Dim, words)
 }
 
-/// The way into the wait: one frame a row where there is room, else all on one row.
+/// The way into the wait: one frame a row where there is room, else all on one row. The creator is its last step.
 fn way(page: &mut Page<'_>, snapshot: &Snapshot<'_>, group: &Group, start: usize, rows: usize) -> io::Result<()> {
-    let Some(stack) = group.stack.and_then(|id| snapshot.stack(id)) else { return Ok(()) };
-    let frames: Vec<_> = stack.frames.iter().filter_map(|&id| snapshot.frame(id)).collect();
+    let frames: Vec<_> = group.stack.and_then(|id| snapshot.stack(id)).iter().flat_map(|stack| &stack.frames).collect();
+    let frames: Vec<_> = frames.into_iter().filter_map(|&id| snapshot.frame(id)).collect();
     // Frames of the runtime itself at the top say how it waits, which the state says better.
     let own = frames.iter().position(|frame| frame.kind != FrameKind::Runtime).unwrap_or(0);
     let frames = frames.get(own..).unwrap_or_default();
-    if rows < 4 {
-        return one_row(page, snapshot, frames, start);
+    let creator = group.created_by.and_then(|id| snapshot.frame(id));
+    let creator =
+        creator.map(|frame| Line::new().put(Tone::Dim, "created by ").join(step(frame, snapshot, page.width())));
+    if rows < 5 {
+        return one_row(page, snapshot, frames, creator, start);
     }
-    let room = rows.min(8);
+    let room = rows.min(8) - usize::from(creator.is_some());
     for (number, frame) in frames.iter().enumerate() {
         if number + 1 >= room && frames.len() > room {
             let words = format!("… {} more frames", frames.len() - number);
-            return page.line(Line::indented(start).put(Tone::Dim, words), start + 2);
+            page.line(Line::indented(start).put(Tone::Dim, words), start + 2)?;
+            break;
         }
         page.line(Line::indented(start).join(step(frame, snapshot, page.width())), start + 2)?;
     }
-    Ok(())
+    match creator {
+        Some(creator) => page.line(Line::indented(start).join(creator), start + 2),
+        None => Ok(()),
+    }
 }
 
 fn step(frame: &Frame<'_>, snapshot: &Snapshot<'_>, width: usize) -> Line {
@@ -201,19 +213,32 @@ fn step(frame: &Frame<'_>, snapshot: &Snapshot<'_>, width: usize) -> Line {
     }
 }
 
-/// `innermost < its caller < …`, as many as fit.
-fn one_row(page: &mut Page<'_>, snapshot: &Snapshot<'_>, frames: &[&Frame<'_>], start: usize) -> io::Result<()> {
+/// `innermost < its caller < …, created by …`, as many as fit.
+fn one_row(
+    page: &mut Page<'_>,
+    snapshot: &Snapshot<'_>,
+    frames: &[&Frame<'_>],
+    creator: Option<Line>,
+    start: usize,
+) -> io::Result<()> {
     let width = page.width();
     let mut line = Line::indented(start.min(width / 2));
+    let reserved = creator.as_ref().map_or(0, |creator| creator.columns() + 2);
     for (number, frame) in frames.iter().enumerate() {
         let next = step(frame, snapshot, width / 2);
         let more = if number + 1 < frames.len() { 4 } else { 0 };
-        if number > 0 && line.columns() + 3 + next.columns() + more > width {
+        if number > 0 && line.columns() + 3 + next.columns() + more + reserved > width {
             line = line.plain(" < …");
             break;
         }
         line = if number > 0 { line.plain(" < ") } else { line };
         line = line.join(next);
     }
-    if frames.is_empty() { Ok(()) } else { page.line(line, start + 2) }
+    let line = match creator {
+        Some(creator) if frames.is_empty() => line.join(creator),
+        Some(creator) => line.plain("  ").join(creator),
+        None if frames.is_empty() => return Ok(()),
+        None => line,
+    };
+    page.line(line, start + 2)
 }

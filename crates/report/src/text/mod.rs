@@ -12,6 +12,9 @@ mod stack;
 mod threads;
 mod words;
 
+#[cfg(test)]
+mod tests;
+
 use std::io::{self, Write};
 
 use necropsy_model::{Runtime, Snapshot, Stop, Symptom};

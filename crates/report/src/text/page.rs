@@ -107,15 +107,30 @@ pub(super) struct Page<'w> {
     out: &'w mut dyn Write,
     pub(super) style: Style,
     begun: bool,
+    told: Vec<Note>,
+}
+
+/// What is said once a report, however often it holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Note {
+    /// Lines and values of optimised code are approximate.
+    Optimised,
 }
 
 impl<'w> Page<'w> {
     pub(super) fn new(out: &'w mut dyn Write, style: Style) -> Self {
-        Self { out, style: Style { width: style.width.max(NARROWEST), ..style }, begun: false }
+        Self { out, style: Style { width: style.width.max(NARROWEST), ..style }, begun: false, told: Vec::new() }
     }
 
     pub(super) fn width(&self) -> usize {
         self.style.width
+    }
+
+    /// Whether this was not said before; from now on it was.
+    pub(super) fn first_time(&mut self, note: Note) -> bool {
+        let first = !self.told.contains(&note);
+        self.told.push(note);
+        first
     }
 
     /// Begins a section: an empty line, then its name and what stands beside it.

@@ -51,7 +51,8 @@ fn crash_site(page: &mut Page<'_>, report: &Report<'_, '_>) -> io::Result<()> {
     }
     // The last words may belong to the second signal: the handler that aborted says why.
     let second = report.snapshot.stop.iter().filter(|outer| outer.original.is_some());
-    let messages: Vec<_> = stop.messages.iter().chain(second.flat_map(|outer| &outer.messages)).collect();
+    let mut messages: Vec<_> = stop.messages.iter().chain(second.flat_map(|outer| &outer.messages)).collect();
+    messages.dedup();
     for message in messages.iter().take(MESSAGES) {
         let line = Line::indented(2).plain(speaker(message.kind)).plain(": ").put(Tone::Strong, &message.text);
         page.line(line.join(source(message.source)), 4)?;
@@ -152,14 +153,15 @@ fn write_origin(page: &mut Page<'_>, report: &Report<'_, '_>, origin: &Origin<'_
     page.heading("ORIGIN", beside.plain("  ").join(header::confidence(origin.confidence)))?;
     source_line(page, &origin.birth)?;
     if known {
-        let value = origin.value.iter().fold(Line::new(), |line, value| line.plain(" of ").put(Tone::Strong, value));
-        let line = Line::indented(2).plain(origin.kind.replace('-', " ")).join(value);
+        let mut line = Line::indented(2);
+        if let Some(value) = &origin.value {
+            line = line.put(Tone::Strong, value).plain(", ");
+        }
+        line = line.plain(origin.kind.replace('-', " "));
         page.line(line.put(Tone::Dim, format!("  (evidence of grade {})", origin.grade.name())), 4)?;
     }
-    for (words, gate) in [("let in unchecked by ", origin.gate.as_ref())] {
-        if let Some(gate) = gate {
-            page.line(Line::indented(2).plain(words).join(place(gate, width)), 4)?;
-        }
+    if let Some(gate) = &origin.gate {
+        page.line(Line::indented(2).plain("let in unchecked by ").join(place(gate, width)), 4)?;
     }
     if !origin.handed_through.is_empty() {
         let names: Vec<_> = origin.handed_through.iter().map(|place| name(place, width)).collect();

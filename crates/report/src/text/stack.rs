@@ -8,7 +8,7 @@ use necropsy_model::{
 };
 
 use super::clean::{clean, columns, middle};
-use super::page::{Line, Page, Tone};
+use super::page::{Line, Note, Page, Tone};
 use super::places::{doubt, name_limit, position};
 use super::{first_stop, noun, words};
 use crate::{Report, value};
@@ -248,7 +248,7 @@ fn ending(page: &mut Page<'_>, stack: &Stack, frames: &[&Frame<'_>]) -> io::Resu
         let words = format!("the stack ends early: {reason}");
         page.line(Line::indented(2).put(Tone::Caution, words), 4)?;
     }
-    if frames.iter().any(|frame| frame.optimized) {
+    if frames.iter().any(|frame| frame.optimized) && page.first_time(Note::Optimised) {
         let words = "optimised code: lines are approximate, and a value may be of another moment than its line";
         page.line(Line::indented(2).put(Tone::Dim, words), 4)?;
     }

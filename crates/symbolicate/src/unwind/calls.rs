@@ -1,6 +1,6 @@
 //! Whether an address is one that a call returns to, from the instruction before it.
 
-use iced_x86::{Decoder, DecoderOptions, FlowControl};
+use iced_x86::{Decoder, DecoderOptions, FlowControl, Instruction, Mnemonic};
 use necropsy_model::{Arch, Avma};
 
 use crate::space::AddressSpace;
@@ -28,7 +28,53 @@ pub(super) fn before(address: u64, arch: Arch, space: &AddressSpace<'_, '_>) -> 
     }
 }
 
+/// Where the direct call that ends at `address` went, through an entry of the procedure linkage table to the function itself;
+/// `None` for an indirect call.
+pub(super) fn target(address: u64, arch: Arch, space: &AddressSpace<'_, '_>) -> Option<u64> {
+    let direct = match arch {
+        Arch::X86_64 => call_x86_64(address, space)
+            .ok()?
+            .filter(|call| call.flow_control() == FlowControl::Call)?
+            .near_branch_target(),
+        Arch::Aarch64 => {
+            let start = address.checked_sub(4)?;
+            let word = space.read_u32(Avma(start)).ok().filter(|word| word >> 26 == 0b10_0101)?;
+            // 26 bits of signed distance in words.
+            start.wrapping_add_signed(i64::from((word << 6).cast_signed() >> 6) * 4)
+        }
+        _ => return None,
+    };
+    Some(behind_plt(direct, arch, space).unwrap_or(direct))
+}
+
+/// The function behind an entry of the x86-64 procedure linkage table: `jmp *slot(%rip)`, perhaps behind `endbr64`.
+fn behind_plt(address: u64, arch: Arch, space: &AddressSpace<'_, '_>) -> Option<u64> {
+    /// Bytes of an entry of the table.
+    const ENTRY: usize = 16;
+    let bytes = space.read(Avma(address), ENTRY).ok().filter(|_| arch == Arch::X86_64)?;
+    let mut decoder = Decoder::with_ip(64, bytes, address, DecoderOptions::NONE);
+    let mut instruction = decoder.decode();
+    if instruction.mnemonic() == Mnemonic::Endbr64 {
+        instruction = decoder.decode();
+    }
+    let through_slot =
+        instruction.flow_control() == FlowControl::IndirectBranch && instruction.is_ip_rel_memory_operand();
+    space.read_u64(Avma(instruction.ip_rel_memory_address())).ok().filter(|_| through_slot)
+}
+
 fn before_x86_64(address: u64, space: &AddressSpace<'_, '_>) -> Before {
+    match call_x86_64(address, space) {
+        Ok(Some(_)) => Before::Call,
+        Ok(None) => Before::Other,
+        Err(NotRead) => Before::Unknown,
+    }
+}
+
+/// No code before the address could be read.
+struct NotRead;
+
+/// The call that ends at an address.
+fn call_x86_64(address: u64, space: &AddressSpace<'_, '_>) -> Result<Option<Instruction>, NotRead> {
     let mut read = false;
     for length in 2..=LONGEST_CALL {
         let Some(start) = address.checked_sub(length) else { break };
@@ -37,10 +83,10 @@ fn before_x86_64(address: u64, space: &AddressSpace<'_, '_>) -> Before {
         let instruction = Decoder::with_ip(64, bytes, start, DecoderOptions::NONE).decode();
         let call = matches!(instruction.flow_control(), FlowControl::Call | FlowControl::IndirectCall);
         if call && instruction.len() as u64 == length && !instruction.is_invalid() {
-            return Before::Call;
+            return Ok(Some(instruction));
         }
     }
-    if read { Before::Other } else { Before::Unknown }
+    if read { Ok(None) } else { Err(NotRead) }
 }
 
 fn before_aarch64(address: u64, space: &AddressSpace<'_, '_>) -> Before {

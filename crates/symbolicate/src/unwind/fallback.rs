@@ -10,16 +10,20 @@ use super::walk::{Cursor, Walker};
 /// Largest plausible frame. Larger ones exist, but then so do stale pointers that far up.
 const LARGEST_FRAME: u64 = 16 << 20;
 
+/// Largest plausible function, in bytes of code.
+const LARGEST_FUNCTION: u64 = 64 << 10;
 /// Words of the stack that a scan looks at, from the frame on: 16 KiB. Beyond that a hit says nothing of this frame.
 const SCANNED_WORDS: u64 = 2_048;
 
-/// The caller of a frame that no rules describe, and how it was found.
-pub(super) fn caller(walker: &Walker<'_, '_>, cursor: &Cursor) -> Option<(Caller, Trust)> {
-    by_link_register(walker, cursor)
-        .or_else(|| follow::to_return(walker, cursor))
-        .or_else(|| by_frame_pointer(walker, cursor))
-        .map(|caller| (caller, Trust::FramePointer))
-}
+/// A way to find the caller of a frame that no rules describe.
+pub(super) type Way = fn(&Walker<'_, '_>, &Cursor) -> Option<Caller>;
+
+/// The ways, best first, with the trust that each deserves.
+pub(super) const WAYS: &[(Way, Trust)] = &[
+    (by_link_register, Trust::FramePointer),
+    (follow::caller_at_return, Trust::FramePointer),
+    (by_frame_pointer, Trust::FramePointer),
+];
 
 /// The next word on the stack that stands behind a call. It may be left over from a call that has long returned.
 pub(super) fn scan(walker: &Walker<'_, '_>, cursor: &Cursor) -> Option<Caller> {
@@ -29,7 +33,7 @@ pub(super) fn scan(walker: &Walker<'_, '_>, cursor: &Cursor) -> Option<Caller> {
         let address = machine.strip(space.read_u64(Avma(slot)).ok()?, space);
         let called =
             space.is_code(Avma(address)) && calls::before(address, cursor.registers.arch(), space) == Before::Call;
-        if !called {
+        if !called || !may_have_called(walker, cursor, address) {
             continue;
         }
         let end = slot.checked_add(8)?;
@@ -45,6 +49,16 @@ pub(super) fn scan(walker: &Walker<'_, '_>, cursor: &Cursor) -> Option<Caller> {
         return Some(Caller { registers, cfa: Some(end), saved: vec![(machine.pc, slot)] });
     }
     None
+}
+
+/// The call before a return address may have entered the function of this frame: it is indirect, or its target lies
+/// shortly before the frame's address. This drops most leftovers of earlier calls.
+fn may_have_called(walker: &Walker<'_, '_>, cursor: &Cursor, return_address: u64) -> bool {
+    let callee = cursor.address.lookup().0;
+    match calls::target(return_address, cursor.registers.arch(), walker.space) {
+        Some(target) => callee.checked_sub(target).is_some_and(|distance| distance <= LARGEST_FUNCTION),
+        None => true,
+    }
 }
 
 /// A leaf function leaves the return address in the link register. Only an interrupted frame can be one.

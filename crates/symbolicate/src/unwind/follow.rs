@@ -28,7 +28,7 @@ struct Path {
 }
 
 /// The caller of a frame, by the first path from its address to a return whose return address stands behind a call.
-pub(super) fn to_return(walker: &Walker<'_, '_>, cursor: &Cursor) -> Option<Caller> {
+pub(super) fn caller_at_return(walker: &Walker<'_, '_>, cursor: &Cursor) -> Option<Caller> {
     let registers = &cursor.registers;
     if registers.arch() != Arch::X86_64 {
         return None;
@@ -38,10 +38,17 @@ pub(super) fn to_return(walker: &Walker<'_, '_>, cursor: &Cursor) -> Option<Call
     let mut open = vec![start];
     let mut seen = FxHashSet::default();
     while let Some(mut path) = open.pop() {
+        // A frame that called is looked at from behind its call on.
+        let mut after_call = !cursor.interrupted() && path.ip == cursor.pc();
         while seen.insert(path.ip) && seen.len() <= MAX_INSTRUCTIONS {
             let Some(instruction) = decode(walker, path.ip) else { break };
+            // Padding behind a call: the call does not return, and what follows is another function.
+            if std::mem::take(&mut after_call) && is_padding(&instruction) {
+                break;
+            }
             match instruction.flow_control() {
-                FlowControl::Return if instruction.mnemonic() == Mnemonic::Ret => {
+                // Below the stack pointer lie frames that are gone.
+                FlowControl::Return if instruction.mnemonic() == Mnemonic::Ret && path.sp >= cursor.floor => {
                     let address = space.read_u64(Avma(path.sp)).ok()?;
                     if calls::before(address, Arch::X86_64, space) == Before::Call && space.is_code(Avma(address)) {
                         return caller(walker, cursor, &path, address);
@@ -58,6 +65,7 @@ pub(super) fn to_return(walker: &Walker<'_, '_>, cursor: &Cursor) -> Option<Call
                         break;
                     }
                     path.ip = instruction.next_ip();
+                    after_call = instruction.flow_control() != FlowControl::Next;
                 }
                 _ => break,
             }
@@ -71,6 +79,10 @@ fn decode(walker: &Walker<'_, '_>, ip: u64) -> Option<Instruction> {
     let bytes = space.read(Avma(ip), WINDOW).or_else(|_| space.read(Avma(ip), LONGEST)).ok()?;
     let instruction = Decoder::with_ip(64, bytes, ip, DecoderOptions::NONE).decode();
     (!instruction.is_invalid()).then_some(instruction)
+}
+
+fn is_padding(instruction: &Instruction) -> bool {
+    matches!(instruction.mnemonic(), Mnemonic::Nop | Mnemonic::Int3 | Mnemonic::Endbr64)
 }
 
 /// What an instruction does to the stack pointer; `false` when that can not be told.

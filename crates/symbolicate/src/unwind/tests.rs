@@ -57,10 +57,10 @@ struct Scene {
 
 impl Scene {
     fn new(arch: Arch) -> Self {
-        // 0x90 is `nop`, 0xe8 at -5 of every multiple of 16 is a call, so that those are plausible return addresses.
+        // 0x90 is `nop`; `call *%rax` before every multiple of 16 makes those plausible return addresses.
         let mut code = vec![0x90; 0x400];
         for end in (0x10..0x400).step_by(0x10) {
-            code[end - 5] = 0xe8;
+            code[end - 2..end].copy_from_slice(&[0xff, 0xd0]);
         }
         Self { arch, code, functions: Vec::new(), debug_frame: false, stacks: Vec::new(), registers: Vec::new() }
     }
@@ -304,6 +304,18 @@ fn frame_pointers_lead_through_code_without_rules() {
 }
 
 #[test]
+fn the_argument_count_is_where_a_process_starts() {
+    let mut scene = two_functions();
+    scene.functions[1].2.clear();
+    scene.stacks = vec![(STACK, vec![0, 0, BASE + 0x210, 1, STACK + 64, 0, 0, 0, 0])];
+    let found = scene.walk();
+    assert_eq!((offsets(&found), why(&found)), (vec![0x108, 0x210], "complete"));
+    // One argument, but no pointer to it.
+    scene.stacks[0].1[4] = 5;
+    assert_eq!(why(&scene.walk()), "the return address 0x1 is not in executable memory");
+}
+
+#[test]
 fn a_thread_that_can_not_be_unwound_says_why() {
     let mut scene = two_functions();
     scene.arch = Arch::X86_64;
@@ -329,10 +341,13 @@ fn code_without_rules_is_followed_to_its_return() {
 #[test]
 fn a_scan_is_the_last_resort_and_skips_what_is_not_behind_a_call() {
     let mut scene = two_functions();
-    // An endless loop without a return, and a word in code that no call precedes.
+    // An endless loop without a return, a word in code that no call precedes, and one whose call went elsewhere.
     scene.code[0x310..0x312].copy_from_slice(&[0xeb, 0xfe]);
+    scene.code[0x22b..0x230].copy_from_slice(&[0xe8, 0x10, 0xff, 0xff, 0xff]);
+    scene.code[0x320..0x330].fill(0x90);
+    scene.code[0x323..0x328].copy_from_slice(&[0xe8, 0xd8, 0, 0, 0]);
     scene.registers = vec![(RIP, BASE + 0x310), (RSP, STACK)];
-    scene.stacks = vec![(STACK, vec![BASE + 0x123, 7, BASE + 0x120, 0, 0xb0b, BASE + 0x210])];
+    scene.stacks = vec![(STACK, vec![BASE + 0x123, BASE + 0x328, BASE + 0x120, 0, 0xb0b, BASE + 0x210])];
     let found = scene.walk();
     assert_eq!(offsets(&found), [0x310, 0x120, 0x210]);
     assert_eq!(found.frames[1].trust, Trust::Scanned);

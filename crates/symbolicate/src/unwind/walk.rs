@@ -16,6 +16,10 @@ use crate::space::AddressSpace;
 const MAX_FRAMES: usize = 1 << 20;
 /// How often a walk may go to lower addresses: signal frames on stacks of their own, coroutines, Go's system stack.
 const MAX_STACK_SWITCHES: usize = 16;
+/// Bytes of code of the longest `_start`.
+const LONGEST_START: u64 = 128;
+/// Arguments of a command that are believed.
+const MAX_ARGUMENTS: u64 = 1 << 16;
 /// Frames found by scans per walk. A stack that needs more is a list of leftovers.
 const MAX_SCANNED: usize = 64;
 
@@ -209,9 +213,13 @@ impl<'data> Walker<'_, 'data> {
         let Some(pc) = caller.registers.pc() else { return Step::End(bad_frame("no return address"), caller.cfa) };
         let floor = caller.registers.sp().or(caller.cfa).unwrap_or(cursor.floor);
         if pc == 0 {
-            return Step::End(self.at_zero(cursor, &caller), caller.cfa);
+            // Where stacks of threads and of goroutines begin.
+            return Step::End(StackEnd::Complete, caller.cfa);
         }
         if !self.space.is_code(Avma(pc)) {
+            if self.at_argument_count(pc, &caller) {
+                return Step::End(StackEnd::Complete, caller.cfa);
+            }
             let why = format!("the return address {pc:#x} is not in executable memory");
             return Step::End(StackEnd::Broken(why), caller.cfa);
         }
@@ -236,15 +244,23 @@ impl<'data> Walker<'_, 'data> {
         self.switches <= MAX_STACK_SWITCHES
     }
 
-    /// A return address of zero: where threads start, and what a stack overwritten with zeros looks like. The psABI has the
-    /// outermost frame clear the frame pointer.
-    fn at_zero(&self, cursor: &Cursor, caller: &Caller) -> StackEnd {
-        let fp = caller.registers.get(self.machine.fp).or(cursor.registers.get(self.machine.fp));
-        if fp.is_none_or(|fp| fp == 0) {
-            StackEnd::Complete
-        } else {
-            StackEnd::Broken("the return address is zero".into())
-        }
+    /// The frame is `_start`, at the entry address of its executable: nobody called it, though not every C library says so
+    /// in its unwind information.
+    fn at_entry(&self, cursor: &Cursor) -> bool {
+        let Some((_, image)) = self.space.images.at(cursor.address.lookup()) else { return false };
+        let entry = image.elf.as_ref().map(object::Object::entry).filter(|&entry| entry != 0);
+        let pc = image.bias.to_svma(cursor.address.lookup()).0;
+        entry.and_then(|entry| pc.checked_sub(entry)).is_some_and(|offset| offset < LONGEST_START)
+    }
+
+    /// What was taken for a return address is `argc`, the first word of a process's stack (System V psABI AMD64, 3.4.1): the
+    /// pointers to the arguments follow, then a zero.
+    fn at_argument_count(&self, count: u64, caller: &Caller) -> bool {
+        let Some(first) = caller.registers.sp().filter(|_| count <= MAX_ARGUMENTS && self.machine.lr.is_none()) else {
+            return false;
+        };
+        let word = |index: u64| self.space.read_u64(Avma(first.wrapping_add(8 * index))).ok();
+        word(count) == Some(0) && (0..count).all(|index| word(index).is_some_and(|argument| argument > first))
     }
 
     /// The program counter is not in code: something called or jumped through a bad pointer, and that something is the
@@ -275,10 +291,16 @@ impl<'data> Walker<'_, 'data> {
 
     /// No rules, or rules that need what is not known: the other ways, then a scan; else the end, for this reason.
     fn without_rules(&mut self, cursor: &Cursor, why: String) -> Step {
-        if let Some((caller, trust)) = fallback::caller(self, cursor)
-            && let next @ (Step::Next(..) | Step::End(StackEnd::Complete, _)) = self.go_to_caller(cursor, caller, trust)
-        {
-            return next;
+        if self.at_entry(cursor) {
+            return Step::End(StackEnd::Complete, None);
+        }
+        for &(way, trust) in fallback::WAYS {
+            if let Some(caller) = way(self, cursor)
+                && let next @ (Step::Next(..) | Step::End(StackEnd::Complete, _)) =
+                    self.go_to_caller(cursor, caller, trust)
+            {
+                return next;
+            }
         }
         self.scanned += 1;
         if self.scanned <= MAX_SCANNED

@@ -5,7 +5,13 @@
 
 #![forbid(unsafe_code)]
 
+mod confidence;
+mod crash;
+mod headline;
+mod noise;
 mod rules;
+mod suitability;
+mod symptom;
 
 use necropsy_model::{Finding, Groups, Snapshot, Verdict};
 
@@ -33,8 +39,16 @@ pub struct Rule {
 /// Judges a snapshot.
 pub fn diagnose<'data>(snapshot: &Snapshot<'data>, groups: &Groups) -> Verdict<'data> {
     let case = Case { snapshot, groups };
-    let findings: Vec<_> = RULES.iter().flat_map(|rule| (rule.check)(&case)).collect();
-    Verdict { findings, ..Verdict::default() }
+    let mut findings: Vec<_> = RULES.iter().flat_map(|rule| (rule.check)(&case)).collect();
+    // Equal findings keep the order of the registry.
+    findings.sort_by_key(|finding| std::cmp::Reverse((finding.severity, finding.confidence)));
+    let symptom = symptom::of(&case);
+    let headline = headline::of(snapshot, &findings, symptom);
+    let confidence = findings.first().map(|finding| finding.confidence).unwrap_or_default();
+    let crash = crash::Crash::of(&case).filter(|crash| crash.kind() != Some(crash::Kind::SignalSent));
+    let crash_site = crash.and_then(|crash| crash.victim());
+    let suitability = suitability::of(&case, symptom);
+    Verdict { symptom, headline, confidence, suitability, crash_site, findings, ..Verdict::default() }
 }
 
 /// The rule called `id`.

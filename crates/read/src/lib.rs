@@ -6,8 +6,6 @@
 #![forbid(unsafe_code)]
 
 mod elf_core;
-mod goroutines;
-mod text;
 
 use necropsy_model::{Arena, Snapshot};
 use thiserror::Error;
@@ -16,7 +14,7 @@ use thiserror::Error;
 pub const HEAD: usize = 64 * 1024;
 
 /// All readers. To add a format, add its file and its line.
-pub static READERS: &[&dyn Reader] = &[&elf_core::ElfCore, &goroutines::Goroutines];
+pub static READERS: &[&dyn Reader] = &[&elf_core::ElfCore];
 
 /// A reader of one format.
 pub trait Reader: Sync {

@@ -1,6 +1,63 @@
 //! The rules, one file each.
 
+pub(crate) mod native;
+
 use crate::Rule;
 
 /// All rules, in the order of the guide. To add a rule, add its file and its line.
-pub static RULES: &[&Rule] = &[];
+pub static RULES: &[&Rule] = &[
+    &native::null_pointer::RULE,
+    &native::null_pointer_offset::RULE,
+    &native::call_through_null::RULE,
+    &native::call_through_bad_pointer::RULE,
+    &native::non_canonical_pointer::RULE,
+    &native::use_after_free::RULE,
+    &native::stack_overflow::RULE,
+    &native::write_to_read_only::RULE,
+    &native::guard_page::RULE,
+    &native::execute_of_data::RULE,
+    &native::misaligned_access::RULE,
+    &native::division_by_zero::RULE,
+    &native::arithmetic_trap::RULE,
+    &native::illegal_instruction::RULE,
+    &native::compiler_trap::RULE,
+    &native::bus_error_truncated_file::RULE,
+    &native::return_to_bad_address::RULE,
+    &native::wild_pointer::RULE,
+    &native::stack_smashing::RULE,
+    &native::assertion_failed::RULE,
+    &native::double_free::RULE,
+    &native::heap_corruption::RULE,
+    &native::uncaught_cpp_exception::RULE,
+    &native::rust_panic::RULE,
+    &native::go_panic_in_core::RULE,
+    &native::abort_called::RULE,
+    &native::signal_sent::RULE,
+    &native::crash_in_signal_handler::RULE,
+    &native::hang_core::RULE,
+    &native::truncated_core::RULE,
+];
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::RULES;
+
+    #[test]
+    fn every_rule_has_a_unique_kebab_case_id_and_a_complete_page() {
+        let ids: BTreeSet<_> = RULES.iter().map(|rule| rule.id).collect();
+        assert_eq!(ids.len(), RULES.len());
+        for rule in RULES {
+            assert!(rule.id.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'-'), "{}", rule.id);
+            for heading in ["# What it means", "# Why it matters", "# How it can be wrong", "# What to do"] {
+                let text = rule.doc.split(heading).nth(1).unwrap_or_default();
+                assert!(
+                    text.trim_start().lines().next().is_some_and(|line| !line.starts_with('#')),
+                    "{}: {heading}",
+                    rule.id
+                );
+            }
+        }
+    }
+}

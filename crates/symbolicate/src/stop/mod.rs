@@ -1,11 +1,81 @@
 //! The stop, explained: the faulting instruction, last words in memory, the signal below a handler. Facts only.
 
-use necropsy_model::Snapshot;
+mod fault;
+mod handler;
+mod heap;
+mod messages;
+mod values_facts;
+
+use necropsy_model::{Avma, FrameKind, Signal, Snapshot, Stop, Trust};
 
 use crate::space::AddressSpace;
 use crate::unwind::Walk;
 
 /// Completes the stop of a snapshot. Stacks are in place; walks and threads have the same order.
-pub(crate) fn explain(snapshot: &mut Snapshot<'_>, walks: &[Walk], space: &AddressSpace<'_, '_>) {
-    let _ = (snapshot, walks, space);
+pub(crate) fn explain<'data>(snapshot: &mut Snapshot<'data>, walks: &[Walk], space: &AddressSpace<'_, 'data>) {
+    let Some(mut stop) = snapshot.stop.take() else { return };
+    if let Some((thread, walk)) = stop.thread.and_then(|index| snapshot.threads.get(index).zip(walks.get(index))) {
+        let thread_pointer = thread.detail.as_ref().and_then(|detail| detail.thread_pointer);
+        let at = Place { walk, thread_pointer, space };
+        if is_fault(&stop) {
+            stop.fault = at.fault(0, stop.signal, stop.address);
+        }
+        stop.original = handler::find(&at, stop.thread).map(|mut original| {
+            let frames =
+                stop.thread.and_then(|index| snapshot.threads.get(index)).map(|thread| snapshot.frames_of(thread));
+            original.frame = frames.map_or(original.frame, |frames| stack_index(frames, original.frame));
+            Box::new(original)
+        });
+        stop.messages.extend(messages::find(&stop, snapshot, &at));
+    }
+    snapshot.stop = Some(stop);
+}
+
+/// The stopped thread.
+pub(super) struct Place<'a, 'b, 'data> {
+    pub walk: &'a Walk,
+    pub thread_pointer: Option<u64>,
+    pub space: &'a AddressSpace<'b, 'data>,
+}
+
+impl<'data> Place<'_, '_, 'data> {
+    /// Explains the instruction of a raw frame.
+    fn fault(
+        &self,
+        frame: usize,
+        signal: Option<Signal>,
+        address: Option<Avma>,
+    ) -> Option<necropsy_model::Fault<'data>> {
+        let registers = &self.walk.frames.get(frame)?.registers;
+        let (signal, thread_pointer, space) = (signal?, self.thread_pointer, self.space);
+        fault::explain(&fault::Scene { registers, thread_pointer, signal, address, space })
+    }
+}
+
+/// The signal tells of a fault: the processor or the kernel raised it, or nobody says who did (qemu-user keeps no siginfo).
+fn is_fault(stop: &Stop<'_>) -> bool {
+    let Some(signal) = stop.signal else { return false };
+    let kind = matches!(signal.number, Signal::SEGV | Signal::BUS | Signal::FPE | Signal::ILL | Signal::TRAP);
+    kind && signal.code.is_none_or(|code| code > 0)
+}
+
+/// Index in the finished stack of the innermost frame that a raw frame became: inlined functions are frames of their own.
+fn stack_index<'a, 'data: 'a>(frames: impl Iterator<Item = &'a necropsy_model::Frame<'data>>, raw: usize) -> usize {
+    let mut groups = 0;
+    for (index, frame) in frames.enumerate() {
+        if groups == raw {
+            return index;
+        }
+        groups += usize::from(!frame.inlined);
+    }
+    raw
+}
+
+/// Raw frames that a signal interrupted: index of the frame below each trampoline.
+fn interrupted(walk: &Walk) -> impl Iterator<Item = usize> + '_ {
+    let trampolines = walk.frames.iter().enumerate().filter(|(_, frame)| frame.kind == FrameKind::SignalTrampoline);
+    let below = trampolines.map(|(index, _)| index.saturating_add(1));
+    below.filter(|&index| {
+        walk.frames.get(index).is_some_and(|frame| frame.trust == Trust::Context || frame.trust == Trust::Cfi)
+    })
 }

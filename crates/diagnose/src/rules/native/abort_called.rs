@@ -1,0 +1,32 @@
+//! The program ended itself with `abort` and left no known message in memory.
+
+use super::{finding, wording};
+use crate::Rule;
+use crate::crash::{Crash, Kind};
+
+pub(crate) static RULE: Rule = Rule {
+    id: "abort-called",
+    doc: include_str!("abort_called.md"),
+    check: |case| {
+        let Some(crash) = &Crash::of_kind(case, Kind::Abort) else { return Vec::new() };
+        vec![finding(&RULE, crash, wording::plain(crash, "called abort"))]
+    },
+};
+
+#[cfg(test)]
+mod tests {
+    use necropsy_model::Signal;
+
+    use super::RULE;
+    use crate::rules::native::samples::{fired, stop};
+
+    #[test]
+    fn fires() {
+        assert!(fired(&RULE, &stop(Signal::ABRT, -6, |_| {})));
+    }
+
+    #[test]
+    fn keeps_quiet() {
+        assert!(!fired(&RULE, &stop(Signal::ABRT, 0, |_| {})));
+    }
+}

@@ -1,0 +1,37 @@
+//! A Go program panicked, or its runtime gave up, and `GOTRACEBACK=crash` made a core of it.
+
+use necropsy_model::MessageKind;
+
+use super::{finding, wording};
+use crate::Rule;
+use crate::crash::{Crash, Kind};
+
+pub(crate) static RULE: Rule = Rule {
+    id: "go-panic-in-core",
+    doc: include_str!("go_panic_in_core.md"),
+    check: |case| {
+        let Some(crash) = &Crash::of_kind(case, Kind::GoPanic) else { return Vec::new() };
+        vec![finding(&RULE, crash, wording::said(crash, MessageKind::GoPanic, "panicked in Go"))]
+    },
+};
+
+#[cfg(test)]
+mod tests {
+    use necropsy_model::{MessageKind, Signal};
+
+    use super::RULE;
+    use crate::rules::native::samples::{fired, stop, words};
+
+    #[test]
+    fn fires() {
+        assert!(fired(
+            &RULE,
+            &words(MessageKind::GoPanic, "panic: runtime error: index out of range [5] with length 3")
+        ));
+    }
+
+    #[test]
+    fn keeps_quiet() {
+        assert!(!fired(&RULE, &stop(Signal::ABRT, 0, |_| {})));
+    }
+}

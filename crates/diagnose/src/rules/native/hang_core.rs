@@ -1,0 +1,77 @@
+//! A core of a process that did not crash.
+
+use necropsy_model::{Activity, Evidence, Finding, Role, Severity, Source, Thread};
+
+use super::advice;
+use crate::crash::{Crash, Kind};
+use crate::{Case, Rule, confidence};
+
+pub(crate) static RULE: Rule = Rule {
+    id: "not-a-crash",
+    doc: include_str!("hang_core.md"),
+    check: |case| {
+        if !is_hang(case) {
+            return Vec::new();
+        }
+        let running: Vec<_> = running(case).collect();
+        let total = case.snapshot.threads.len();
+        let title = match running.as_slice() {
+            [] => format!("no crash: all {total} threads were waiting"),
+            [(_, one)] => format!("no crash: thread {} was running, {} others were waiting", one.id, total - 1),
+            more => format!("no crash: {} of {total} threads were running", more.len()),
+        };
+        let mut evidence: Vec<_> = running
+            .iter()
+            .map(|(_, thread)| {
+                let cpu = thread.detail.as_ref().and_then(|detail| detail.cpu);
+                let cpu = cpu.map(|cpu| format!(", {:.2} s of CPU time", cpu.as_secs_f64())).unwrap_or_default();
+                Evidence::new(format!("thread {} was in no system call{cpu}", thread.id), thread.source)
+            })
+            .collect();
+        if evidence.is_empty() {
+            evidence.push(Evidence::new("every thread was in a system call", Source::DUMP));
+        }
+        let places = running.iter().filter_map(|&(index, _)| case.snapshot.place(index, 0, Role::Related)).collect();
+        let (severity, confidence, next) = (Severity::Note, confidence::of_hang(case), vec![advice(RULE.doc)]);
+        vec![Finding { rule: RULE.id, severity, confidence, title, places, evidence, next }]
+    },
+};
+
+/// The core shows a process that was stopped from outside.
+pub(crate) fn is_hang(case: &Case<'_, '_>) -> bool {
+    let asked_for = case.snapshot.stop.as_ref().is_none_or(|stop| stop.signal.is_none());
+    let sent = || Crash::of(case).is_some_and(|crash| crash.kind() == Some(Kind::SignalSent));
+    !case.snapshot.memory.is_empty() && !case.snapshot.threads.is_empty() && (asked_for || sent())
+}
+
+/// Threads that ran, with their indexes.
+pub(crate) fn running<'a, 'data>(case: &Case<'a, 'data>) -> impl Iterator<Item = (usize, &'a Thread<'data>)> {
+    let snapshot = case.snapshot;
+    let threads = snapshot.threads.iter().enumerate();
+    threads.filter(|(_, thread)| snapshot.activity(thread) == Activity::Running)
+}
+
+#[cfg(test)]
+mod tests {
+    use necropsy_model::{Avma, Memory, Region, Signal, Snapshot};
+
+    use super::RULE;
+    use crate::rules::native::samples::{fired, stop};
+
+    fn with_memory(mut snapshot: Snapshot<'static>) -> Snapshot<'static> {
+        let (start, end) = (Avma(0x1000), Avma(0x2000));
+        snapshot.memory =
+            Memory::new(vec![Region { start, end, permissions: None, bytes: &[], dumped: 0, file: None }]);
+        snapshot
+    }
+
+    #[test]
+    fn fires() {
+        assert!(fired(&RULE, &with_memory(stop(Signal::ABRT, 0, |_| {}))));
+    }
+
+    #[test]
+    fn keeps_quiet() {
+        assert!(!fired(&RULE, &with_memory(stop(Signal::ABRT, -6, |_| {}))));
+    }
+}

@@ -1,0 +1,83 @@
+//! glibc's allocator as it shows in memory: `malloc/malloc.c`, since 2.32 (safe-linking) and 2.34 (random tcache key).
+
+use memchr::memmem;
+use necropsy_model::{Avma, Evidenced, Region};
+
+use crate::space::AddressSpace;
+
+/// Memory that is searched for freed chunks at most: a heap of hundreds of megabytes is not worth reading for one fact.
+const SEARCHED: usize = 64 << 20;
+/// Bytes by which a freed chunk's second word may have been changed before it was used as a pointer.
+const DRIFT: u64 = 4096;
+
+/// What the heap says of a value that was used as a pointer.
+pub(super) fn facts(value: u64, non_canonical: bool, space: &AddressSpace<'_, '_>) -> Vec<Evidenced> {
+    if non_canonical {
+        return key_of_freed(value, space).into_iter().collect();
+    }
+    freed_chunk(value, space).into_iter().collect()
+}
+
+/// Regions that can hold a heap, smallest first.
+fn heaps<'a, 'data>(space: &AddressSpace<'a, 'data>) -> Vec<&'a Region<'data>> {
+    let writable =
+        |region: &&Region<'_>| region.permissions.is_some_and(|rights| rights.write) && region.file.is_none();
+    let mut found: Vec<_> =
+        space.memory.regions().iter().filter(writable).filter(|region| !region.bytes.is_empty()).collect();
+    found.sort_by_key(|region| (region.bytes.len(), region.start));
+    let mut budget = SEARCHED;
+    found.retain(|region| {
+        let fits = region.bytes.len() <= budget;
+        budget -= if fits { region.bytes.len() } else { 0 };
+        fits
+    });
+    found
+}
+
+/// The value stands as the second word of freed chunks: it is the mark that glibc puts there, `tcache_key`.
+fn key_of_freed(value: u64, space: &AddressSpace<'_, '_>) -> Option<Evidenced> {
+    let mut seen: Vec<Avma> = Vec::new();
+    for region in heaps(space) {
+        let finder = memmem::Finder::new(&value.to_le_bytes()[2..]).into_owned();
+        for at in finder.find_iter(region.bytes) {
+            let Some(slot) = at.checked_sub(2).map(|at| region.start.0.wrapping_add(at as u64)) else { continue };
+            let (Some(chunk), true) = (slot.checked_sub(8), slot % 16 == 8) else { continue };
+            let word = space.read_u64(Avma(slot)).unwrap_or_default();
+            if word.abs_diff(value) < DRIFT && is_free_listed(chunk, region, space) {
+                seen.push(Avma(chunk));
+            }
+        }
+    }
+    let &first = seen.first()?;
+    let count = seen.len();
+    let what = if count == 1 { "1 freed heap chunk".to_owned() } else { format!("{count} freed heap chunks") };
+    let text =
+        format!("{value:#x} is glibc's mark in freed memory (tcache_key): second word of {what}, the first at {first}");
+    Some(Evidenced { kind: "tcache-key", text, source: space.memory.source(Avma(first.0.wrapping_add(8))) })
+}
+
+/// The chunk at this address looks as a member of a free list does: a sane header, and a link that demangles.
+fn is_free_listed(chunk: u64, region: &Region<'_>, space: &AddressSpace<'_, '_>) -> bool {
+    let Ok(header) = space.read_u64(Avma(chunk.wrapping_sub(8))) else { return false };
+    let Ok(link) = space.read_u64(Avma(chunk)) else { return false };
+    // The three low bits are flags; a chunk is at least 32 bytes and the thread cache holds none above 1040.
+    let size = header & !7;
+    let sane = (0x20..=0x410).contains(&size) && size % 16 == 0;
+    let next = link ^ (chunk >> 12);
+    sane && (next == 0 || (next % 16 == 0 && region.start.0 <= next && next < region.end.0))
+}
+
+/// The value points at, or a little into, a chunk whose second word marks it as freed.
+fn freed_chunk(value: u64, space: &AddressSpace<'_, '_>) -> Option<Evidenced> {
+    let region = space.memory.region(Avma(value))?;
+    let chunk = value & !15;
+    let key = space.read_u64(Avma(chunk.checked_add(8)?)).ok()?;
+    // The key is random: it is no address and not small.
+    if value % 16 != 0 || key >> 48 == 0 || !is_free_listed(chunk, region, space) {
+        return None;
+    }
+    let text = format!(
+        "the object at {value:#x} is a freed heap chunk: its first word is a mangled free-list link, its second the freed mark {key:#x}"
+    );
+    Some(Evidenced { kind: "freed-chunk", text, source: space.memory.source(Avma(chunk)) })
+}

@@ -1,10 +1,177 @@
 //! What only a Go runtime says. Filled by the goroutine reader, read by the rules.
 
+use crate::{Source, StackId, Text, ThreadId, WaitKind};
+
 /// Facts of a Go dump that have no place in the general model.
 #[derive(Clone, Debug, Default)]
 pub struct GoFacts<'data> {
-    /// Which form of dump, in the reader's word: `sigquit`, `panic`, `pprof-debug2`, …
-    pub form: &'static str,
-    /// Text between the start of the dump and the first goroutine: panic lines, fatal error, signal line.
-    pub preamble: Vec<crate::Text<'data>>,
+    /// Which form of dump.
+    pub form: GoForm,
+    /// Chain of panics, outermost first: the first is the origin, the last is what killed.
+    pub panics: Vec<GoPanic<'data>>,
+    /// Line behind `fatal error: `.
+    pub fatal: Option<GoLine<'data>>,
+    /// Lines of the runtime that go with it: sizes, limits, `signal arrived during cgo execution`.
+    pub remarks: Vec<GoLine<'data>>,
+    /// The `[signal …]` line or banner.
+    pub signal: Option<GoSignal<'data>>,
+    /// Tests that ran when `go test` gave up, with their times in seconds.
+    pub running_tests: Vec<(Text<'data>, Option<u32>)>,
+    /// Data races of the race detector.
+    pub races: Vec<GoRace<'data>>,
+    /// Addresses of what threads wait for, by ascending thread; only where the runtime printed one that is not stale.
+    pub waits: Vec<GoWait>,
+    /// What the threads of a stack wait for, parallel to [`crate::Snapshot::stacks`].
+    pub stack_waits: Vec<Option<WaitKind>>,
+    /// Arguments of the first few threads of each stack, by ascending thread.
+    pub samples: Vec<GoSample>,
+    /// The writer stopped at its limit, so that goroutines are missing.
+    pub cut: Option<GoCut>,
+    /// The collector proved leaks and the dump marks them.
+    pub leak_profile: bool,
+    /// Threads that were printed several times, once for each machine thread.
+    pub repeated: usize,
+}
+
+/// Forms of Go dumps.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum GoForm {
+    /// Goroutines without a word about why: `debug=2`, `runtime.Stack`.
+    #[default]
+    Stacks,
+    /// After SIGQUIT or another signal that was sent.
+    Signalled,
+    /// A panic that nobody recovered.
+    Panic,
+    /// `fatal error: `.
+    Fatal,
+    /// A panic that was recovered and logged, such as by `net/http`.
+    Recovered,
+    /// `debug=1`: counts by stack.
+    Counts,
+    /// The binary profile, `debug=0`.
+    Profile,
+    /// Reports of the race detector.
+    Races,
+}
+
+impl GoForm {
+    /// In words.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Stacks => "goroutine stacks",
+            Self::Signalled => "goroutine stacks after a signal",
+            Self::Panic => "panic",
+            Self::Fatal => "fatal error",
+            Self::Recovered => "recovered panic in a log",
+            Self::Counts => "goroutine profile (debug=1)",
+            Self::Profile => "goroutine profile (protobuf)",
+            Self::Races => "race detector report",
+        }
+    }
+}
+
+/// A line of the runtime.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GoLine<'data> {
+    /// What it says.
+    pub text: Text<'data>,
+    /// Where it stands.
+    pub source: Source,
+}
+
+/// A panic as `printpanics` of `runtime/panic.go` prints it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GoPanic<'data> {
+    /// Its value, all lines of it.
+    pub value: Text<'data>,
+    /// A deferred function recovered it.
+    pub recovered: bool,
+    /// Recovered and raised again with the same value.
+    pub repanicked: bool,
+    /// Where it stands.
+    pub source: Source,
+}
+
+/// A signal that the runtime reports.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GoSignal<'data> {
+    /// `SIGSEGV: segmentation violation`.
+    pub name: Text<'data>,
+    /// `code` or `sigcode`.
+    pub code: Option<u64>,
+    /// `addr`.
+    pub address: Option<u64>,
+    /// `pc` or `PC`.
+    pub pc: Option<u64>,
+    /// It came while C code ran.
+    pub in_c: bool,
+    /// Where it stands.
+    pub source: Source,
+}
+
+/// What a thread waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct GoWait {
+    /// Index in [`crate::Snapshot::threads`].
+    pub thread: u32,
+    /// Address of the mutex, wait group, condition or channel.
+    pub address: u64,
+}
+
+/// Arguments of one thread.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GoSample {
+    /// Index in [`crate::Snapshot::threads`].
+    pub thread: u32,
+    /// Its stack.
+    pub stack: Option<StackId>,
+    /// Arguments that are numbers: frame, value, and whether the slot may be stale (`?`).
+    pub arguments: Vec<GoArgument>,
+}
+
+/// A word among the arguments of a frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GoArgument {
+    /// Frame, 0 innermost.
+    pub frame: u16,
+    /// Place in the argument list, counting the words of aggregates.
+    pub position: u16,
+    /// The word.
+    pub value: u64,
+    /// The runtime can not tell whether it still holds (`?`, from Go 1.18).
+    pub stale: bool,
+}
+
+/// A dump that its writer cut.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GoCut {
+    /// Bytes of the dump.
+    pub bytes: u64,
+    /// Highest id in it: an upper bound of the goroutines that were ever made when nothing was cut.
+    pub highest_id: u64,
+}
+
+/// A report of the race detector.
+#[derive(Clone, Debug, Default)]
+pub struct GoRace<'data> {
+    /// Accesses: the one that was noticed, then the one before it.
+    pub accesses: Vec<GoAccess<'data>>,
+    /// Where it stands.
+    pub source: Option<Source>,
+}
+
+/// One side of a race.
+#[derive(Clone, Debug)]
+pub struct GoAccess<'data> {
+    /// `Read`, `Write`, `Previous write`, …
+    pub what: Text<'data>,
+    /// Address.
+    pub address: Option<u64>,
+    /// Goroutine; 1 is the main one.
+    pub goroutine: Option<ThreadId>,
+    /// Index of the thread that stands for this access.
+    pub thread: Option<usize>,
+    /// Where it stands.
+    pub source: Source,
 }

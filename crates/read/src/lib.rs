@@ -6,6 +6,8 @@
 #![forbid(unsafe_code)]
 
 mod elf_core;
+mod goroutines;
+mod text;
 
 use necropsy_model::{Arena, Snapshot};
 use thiserror::Error;
@@ -14,7 +16,7 @@ use thiserror::Error;
 pub const HEAD: usize = 64 * 1024;
 
 /// All readers. To add a format, add its file and its line.
-pub static READERS: &[&dyn Reader] = &[&elf_core::ElfCore];
+pub static READERS: &[&dyn Reader] = &[&elf_core::ElfCore, &goroutines::Goroutines];
 
 /// A reader of one format.
 pub trait Reader: Sync {

@@ -7,7 +7,7 @@ use crate::image::Image;
 use crate::names::Names;
 use crate::space::AddressSpace;
 use crate::unwind::{RawFrame, Walk};
-use crate::values::{self, Depth};
+use crate::values::{Depth, Values};
 
 /// Gives every thread its stack. Arguments are read for the stopped thread, locals of every thread when asked for.
 pub(crate) fn stacks<'data>(
@@ -17,6 +17,7 @@ pub(crate) fn stacks<'data>(
     space: &AddressSpace<'_, 'data>,
     options: &Options,
 ) {
+    let values = Values::new(*space);
     let stopped = snapshot.stop.as_ref().and_then(|stop| stop.thread);
     for (thread, walk) in walks.iter().enumerate() {
         let depth = match (options.locals, stopped == Some(thread)) {
@@ -29,8 +30,7 @@ pub(crate) fn stacks<'data>(
             if let Some(gap) = walk.gap.filter(|gap| gap.after == index) {
                 stack.gap = Some(Gap { after: stack.frames.len(), ..gap });
             }
-            let mut variables =
-                depth.map(|depth| values::variables(&walk.frames, index, space, depth)).unwrap_or_default();
+            let mut variables = depth.map(|depth| values.variables(&walk.frames, index, depth)).unwrap_or_default();
             for (level, mut frame) in expand(raw, names, space).into_iter().enumerate() {
                 if let Some(found) = variables.get_mut(level) {
                     frame.variables = std::mem::take(found);

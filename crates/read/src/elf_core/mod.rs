@@ -19,7 +19,7 @@ mod syscalls;
 mod threads;
 mod truncation;
 
-use necropsy_model::{Arena, Snapshot, Source, Warning};
+use necropsy_model::{Arena, Snapshot};
 
 use crate::{Error, Probe, Reader};
 
@@ -66,12 +66,11 @@ impl Reader for ElfCore {
         snapshot.memory = memory.in_dump(data);
         let foreign = facts.foreign;
         threads::fill(facts, headers.arch, &mut snapshot);
-        if snapshot.threads.is_empty() {
-            let why = "no thread is in the core: its notes are missing, cut off or of a system that is not read";
-            snapshot.warnings.push(Warning::new(why, Source::DUMP));
-        }
         process::warn(foreign, &mut snapshot);
         truncation::warn(data, &headers, &mut snapshot);
         Ok(vec![snapshot])
     }
 }
+
+#[cfg(test)]
+mod tests;

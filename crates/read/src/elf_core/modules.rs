@@ -129,13 +129,9 @@ fn linked<'data>(clues: &Clues<'_, 'data>, modules: &mut Vec<Module<'data>>) {
         }
         let path = if index == 0 && link.path.is_empty() { clues.exec_path.clone() } else { Some(link.path) };
         let Some(path) = path.filter(|path| !path.is_empty()) else { continue };
-        // An image of a library begins where it was loaded; one with a fixed address says where in its headers.
         let Some(region) = clues.memory.region(dynamic) else { continue };
-        let table = clues.auxv.program_headers.filter(|_| index == 0);
-        let header =
-            table.and_then(|table| clues.memory.region(Avma(table))).map_or(link.bias, |region| region.start.0);
-        let image = Image::read(clues.memory, header);
-        let base = image.as_ref().map_or(header.min(region.start.0), |image| image.base);
+        let image = image_of(clues.memory, dynamic, link.bias);
+        let base = image.as_ref().map_or(region.start.0, |image| image.base);
         // The vDSO is in the list too, under the name it gives itself.
         if clues.auxv.vdso == Some(base) {
             continue;
@@ -154,6 +150,18 @@ fn linked<'data>(clues: &Clues<'_, 'data>, modules: &mut Vec<Module<'data>>) {
         let at = modules.partition_point(|other| other.base <= module.base);
         modules.insert(at, module);
     }
+}
+
+/// The image whose dynamic section lies at `dynamic`: the nearest one below that was moved by `bias`. A prelinked library
+/// was not moved at all, so that `l_addr` is 0 and says nothing of where it begins.
+fn image_of(memory: &Memory<'_>, dynamic: Avma, bias: u64) -> Option<Image> {
+    /// Regions to go back over: an image has a handful, other mappings may stand in its holes.
+    const REACH: usize = 32;
+    let regions = memory.regions();
+    let after = regions.partition_point(|region| region.start <= dynamic);
+    let below = regions.get(after.saturating_sub(REACH)..after)?.iter().rev();
+    let mut images = below.filter_map(|region| Image::read(memory, region.start.0));
+    images.find(|image| image.bias == Bias(bias) && dynamic.0 < image.end())
 }
 
 /// The module, of those in order of base, that covers an address; the last to begin wins where modules interleave.
@@ -191,6 +199,22 @@ fn unclaimed<'data>(clues: &Clues<'_, 'data>, modules: &mut Vec<Module<'data>>) 
         });
     }
     modules.append(&mut found);
+    modules.sort_by_key(|module| module.base);
+    // A cut core may have lost its bytes; that there was a vDSO is known all the same.
+    let vdso = clues.auxv.vdso.and_then(|base| clues.memory.region(Avma(base)));
+    if let Some(region) = vdso.filter(|region| holder(modules, region.start).is_none()) {
+        modules.push(Module {
+            path: "[vdso]".into(),
+            deleted: false,
+            build_id: None,
+            base: region.start,
+            size: region.end.0 - region.start.0,
+            bias: None,
+            is_executable: false,
+            symbols: Symbols::default(),
+            identity: None,
+        });
+    }
     modules.sort_by_key(|module| module.base);
 }
 

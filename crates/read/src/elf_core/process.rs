@@ -73,13 +73,17 @@ pub(super) fn warn(foreign: Option<&'static str>, snapshot: &mut Snapshot<'_>) {
         ),
         Some(Writer::Kernel) | None => {}
     }
+    // A file linked without a build id still shows its headers.
     let mut files = snapshot.modules.iter().filter(|module| !module.path.starts_with('[')).peekable();
     let filtered = process.writer == Some(Writer::Kernel) && files.peek().is_some();
-    if filtered && files.all(|module| module.build_id.is_none()) {
+    if filtered && files.all(|module| module.build_id.is_none() && module.bias.is_none()) {
         texts.push(
             "the core holds no build id: the ELF headers of its modules were left out (bit 4 of coredump_filter)"
                 .to_owned(),
         );
+    }
+    if foreign.is_none() && snapshot.threads.is_empty() {
+        texts.push("no thread is in the core: its notes are missing or cut off".to_owned());
     }
     snapshot.warnings.extend(texts.into_iter().map(|text| Warning::new(text, Source::DUMP)));
 }

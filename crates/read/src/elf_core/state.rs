@@ -21,16 +21,12 @@ struct Convention {
     second_argument: u16,
     /// The instruction, which stands right before the program counter while the call lasts.
     instruction: &'static [u8],
-    /// The core tells the number apart from the registers, and -1 outside of a call: `orig_rax` does.
-    reported: bool,
 }
 
 fn convention(arch: Arch) -> Option<Convention> {
     match arch {
-        Arch::X86_64 => Some(Convention { number: 0, second_argument: 4, instruction: &[0x0f, 0x05], reported: true }),
-        Arch::Aarch64 => {
-            Some(Convention { number: 8, second_argument: 1, instruction: &[0x01, 0, 0, 0xd4], reported: false })
-        }
+        Arch::X86_64 => Some(Convention { number: 0, second_argument: 4, instruction: &[0x0f, 0x05] }),
+        Arch::Aarch64 => Some(Convention { number: 8, second_argument: 1, instruction: &[0x01, 0, 0, 0xd4] }),
         _ => None,
     }
 }
@@ -40,33 +36,47 @@ pub(super) fn of(status: &Prstatus, arch: Arch, memory: &Memory<'_>) -> Doing {
     let Some((registers, convention)) = status.registers.as_ref().zip(convention(arch)) else {
         return Doing::default();
     };
-    let Some(number) = in_syscall(status, registers, &convention, memory) else {
-        let running = State { text: "running".into(), activity: Activity::Running };
-        return Doing { syscall: None, state: Some(running) };
-    };
-    let (name, activity) = syscalls::describe(arch, number, registers.get(convention.second_argument));
-    let text = match name {
-        Some(name) => format!("in {name} (system call {number})"),
-        None => format!("in system call {number}"),
-    };
-    Doing { syscall: Some(number), state: Some(State { text: text.into(), activity }) }
+    match in_syscall(status, registers, &convention, memory) {
+        Call::Unknown => Doing::default(),
+        Call::None => {
+            let running = State { text: "running".into(), activity: Activity::Running };
+            Doing { syscall: None, state: Some(running) }
+        }
+        Call::Number(number) => {
+            let (name, activity) = syscalls::describe(arch, number, registers.get(convention.second_argument));
+            let text = match name {
+                Some(name) => format!("in {name} (system call {number})"),
+                None => format!("in system call {number}"),
+            };
+            Doing { syscall: Some(number), state: Some(State { text: text.into(), activity }) }
+        }
+    }
 }
 
-/// The number of the call, when the thread was in one.
+/// Whether a thread was in a system call.
+enum Call {
+    Number(u64),
+    None,
+    /// The core does not tell.
+    Unknown,
+}
+
+/// The system call a thread was in.
 ///
 /// The code before the program counter is the proof where it is in the core. Mostly it is not, because the default filter
 /// leaves out what a file holds; then the kernel's own word counts. aarch64 keeps no such word in its registers: x8 holds
 /// the last call's number long after it, so that without `NT_ARM_SYSTEM_CALL` and without the code nothing is claimed.
-fn in_syscall(status: &Prstatus, registers: &Registers, convention: &Convention, memory: &Memory<'_>) -> Option<u64> {
-    let before = registers.pc()?.checked_sub(convention.instruction.len() as u64)?;
-    let code = memory.read(Avma(before), convention.instruction.len()).ok();
+fn in_syscall(status: &Prstatus, registers: &Registers, convention: &Convention, memory: &Memory<'_>) -> Call {
+    let length = convention.instruction.len();
+    let before = registers.pc().and_then(|pc| pc.checked_sub(length as u64));
+    let code = before.and_then(|before| memory.read(Avma(before), length).ok());
     if code.is_some_and(|code| code != convention.instruction) {
-        return None;
+        return Call::None;
     }
-    match status.syscall {
-        Some(number) => u64::try_from(number).ok(),
-        None if convention.reported => None,
-        None => code.and_then(|_| registers.get(convention.number)),
+    match (status.syscall, code) {
+        (Some(number), _) => u64::try_from(number).map_or(Call::None, Call::Number),
+        (None, Some(_)) => registers.get(convention.number).map_or(Call::Unknown, Call::Number),
+        (None, None) => Call::Unknown,
     }
 }
 
@@ -111,7 +121,7 @@ mod tests {
     #[test]
     fn a_stale_x8_is_no_system_call() {
         let stale = of(&thread(Arch::Aarch64, 0x9000, &[(8, 98)], None), Arch::Aarch64, &Memory::default());
-        assert_eq!(stale.syscall, None);
+        assert_eq!(stale, Doing::default());
         let inside = of(&thread(Arch::Aarch64, 0x1004, &[(8, 98)], None), Arch::Aarch64, &code(&[1, 0, 0, 0xd4]));
         assert_eq!(inside.syscall, Some(98));
     }

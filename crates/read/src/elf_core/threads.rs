@@ -85,16 +85,18 @@ pub(super) fn gather<'data>(notes: &[Note<'data>], headers: &Headers) -> Facts<'
 /// Tells the writer by what it leaves out and by the order of its notes.
 ///
 /// The kernel begins with a thread; gcore and qemu-user (since 8.2) with the process. qemu-user writes the three oldest
-/// notes and no floating-point registers, which every kernel has written since 2.2.
+/// notes and none of a machine's own (owner `LINUX`), and no floating-point registers, which every kernel writes.
 fn writer(notes: &[Note<'_>], foreign: bool) -> Option<Writer> {
     let position = |kind| notes.iter().position(|note| note.meaning() == kind);
     let (thread, process) = (position(Kind::Prstatus)?, position(Kind::Prpsinfo)?);
     let has = |kind| position(kind).is_some();
+    let rich = [Kind::Siginfo, Kind::File, Kind::Fpregset].into_iter().any(has)
+        || notes.iter().any(|note| note.owner == b"LINUX");
     if foreign {
         None
     } else if has(Kind::GdbDescription) {
         Some(Writer::Gcore)
-    } else if has(Kind::Auxv) && ![Kind::Siginfo, Kind::File, Kind::Fpregset].into_iter().any(has) {
+    } else if has(Kind::Auxv) && !rich {
         Some(Writer::QemuUser)
     } else if process < thread {
         Some(Writer::Gcore)
@@ -128,6 +130,9 @@ pub(super) fn stop<'data>(facts: &Facts<'_>, arch: Arch) -> Option<Stop<'data>> 
     })
 }
 
+/// No program has thread-local storage in the first page. gcore before gdb 8 left a segment selector in place of the base.
+const LOWEST_POINTER: u64 = 4096;
+
 /// Puts the threads into the snapshot, with what each was doing.
 pub(super) fn fill<'data>(facts: Facts<'data>, arch: Arch, snapshot: &mut Snapshot<'data>) {
     // Only the kernel counts the time of each thread; gcore and qemu-user leave zeros.
@@ -141,7 +146,7 @@ pub(super) fn fill<'data>(facts: Facts<'data>, arch: Arch, snapshot: &mut Snapsh
         detail.syscall = doing.syscall;
         detail.registers = found.status.registers;
         detail.cpu = found.status.cpu.filter(|_| has_times);
-        detail.thread_pointer = found.status.thread_pointer;
+        detail.thread_pointer = found.status.thread_pointer.filter(|&base| base >= LOWEST_POINTER);
         detail.vectors = found.vectors;
         thread.state = doing.state.and_then(|state| snapshot.intern_state(state));
         snapshot.threads.push(thread);

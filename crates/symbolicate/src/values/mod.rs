@@ -1,9 +1,43 @@
 //! Arguments and locals of raw frames, from DWARF locations, registers and memory.
+//!
+//! ```text
+//! entries    units found by address, parsed once; references between entries
+//! index      one pass over a unit: its functions, the names around its types
+//! scope      the functions at an address, innermost inlined first, and the variables in scope
+//! location   location expressions of a frame -> where the bytes are
+//! call_site  what the caller passed: entry values
+//! object     bytes in memory, or collected from registers and constants, with holes
+//! types      what is behind typedefs and qualifiers, sizes, members
+//! type_name  type names as the source writes them
+//! render     bytes and a type -> a value; scalar for numbers, pretty for the types of standard libraries
+//! ```
 
-use necropsy_model::Variable;
+mod call_site;
+mod entries;
+mod index;
+mod location;
+mod object;
+mod pretty;
+mod render;
+mod scalar;
+mod scope;
+mod type_name;
+mod types;
+
+use necropsy_model::{Absence, Text, Value, Variable, VariableKind};
 
 use crate::space::AddressSpace;
 use crate::unwind::RawFrame;
+use entries::{Entry, Store};
+use location::{Context, Frame};
+use object::Object;
+use render::{Level, Renderer};
+
+/// Frames from the innermost on whose arguments are shown with one level of the structures they point at.
+const FOLLOWED_FRAMES: usize = 3;
+
+/// Variables of one function that are listed; generated code has thousands.
+const MAX_VARIABLES: usize = 256;
 
 /// How much to read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,14 +48,82 @@ pub(crate) enum Depth {
     Locals,
 }
 
-/// The variables of the frame at `index` of a raw stack: one list per function at its address, innermost inlined first,
-/// in the order of [`crate::names::Names`]. Callers of `frames[index]` serve entry values.
-pub(crate) fn variables<'data>(
-    frames: &[RawFrame],
-    index: usize,
-    space: &AddressSpace<'_, 'data>,
-    depth: Depth,
-) -> Vec<Vec<Variable<'data>>> {
-    let _ = (frames, index, space, depth);
-    Vec::new()
+/// Reads variables of the frames of a snapshot. Keeps the units it parsed, so that many frames parse each once.
+pub(crate) struct Values<'a, 'data> {
+    space: AddressSpace<'a, 'data>,
+    store: Store<'a, 'data>,
+}
+
+impl<'a, 'data> Values<'a, 'data> {
+    /// A reader of this process.
+    pub fn new(space: AddressSpace<'a, 'data>) -> Self {
+        Self { space, store: Store::new(space.images) }
+    }
+
+    /// The variables of the frame at `index` of a raw stack: one list per function at its address, innermost inlined
+    /// first, in the order of [`crate::names::Names`]. Callers of `frames[index]` serve entry values.
+    pub fn variables(&self, frames: &[RawFrame], index: usize, depth: Depth) -> Vec<Vec<Variable<'data>>> {
+        let context = Context { store: &self.store, space: &self.space, frames };
+        let Some(frame) = Frame::new(context, index) else { return Vec::new() };
+        let levels = scope::levels(&frame).into_iter();
+        let lists = levels.map(|level| {
+            let mut found = Vec::new();
+            for parameter in level.parameters().iter().filter(|one| is_shown(one)).take(MAX_VARIABLES) {
+                let inlined = level.function.tag == gimli::DW_TAG_inlined_subroutine;
+                found.extend(argument(&frame, parameter, inlined));
+            }
+            if depth == Depth::Locals {
+                let locals = level.locals();
+                let shown = locals.iter().filter(|one| is_shown(one)).take(MAX_VARIABLES);
+                found.extend(shown.map(|local| {
+                    let value = value(&frame, local, &frame.object(local), VariableKind::Local);
+                    variable(&frame, local, VariableKind::Local, value)
+                }));
+            }
+            found
+        });
+        lists.collect()
+    }
+}
+
+/// Named, and written by the programmer: of what compilers add, only the object of a method is shown.
+fn is_shown(entry: &Entry<'_, '_>) -> bool {
+    let Some(name) = entry.name() else { return false };
+    let artificial = entry.holder(gimli::DW_AT_artificial).is_some();
+    !artificial || matches!(&*name, "this" | "self" | "__closure")
+}
+
+fn variable<'data>(
+    frame: &Frame<'_, '_, 'data>,
+    entry: &Entry<'_, 'data>,
+    kind: VariableKind,
+    value: Value<'data>,
+) -> Variable<'data> {
+    let type_name = entry.type_die().map(|die| Text::from(type_name::type_name(Some(die), frame)));
+    Variable { name: entry.name(), type_name, kind, value }
+}
+
+fn value<'u, 'data>(
+    frame: &Frame<'u, '_, 'data>,
+    entry: &Entry<'u, 'data>,
+    object: &Object,
+    kind: VariableKind,
+) -> Value<'data> {
+    let follow = kind == VariableKind::Argument && frame.index < FOLLOWED_FRAMES;
+    Renderer::new(frame).value(entry.type_die(), object, Level { depth: 0, follow })
+}
+
+/// An argument; where its value now is lost but the one it was passed is known, that one too, as `name@entry`.
+fn argument<'u, 'data>(frame: &Frame<'u, '_, 'data>, entry: &Entry<'u, 'data>, inlined: bool) -> Vec<Variable<'data>> {
+    let kind = VariableKind::Argument;
+    let now = variable(frame, entry, kind, value(frame, entry, &frame.object(entry), kind));
+    let lost =
+        matches!(now.value, Value::Absent(Absence::OptimizedOut | Absence::NotLiveHere | Absence::RegisterClobbered));
+    let passed = (lost && !inlined).then(|| call_site::entry_value(frame, entry)).flatten();
+    let passed = passed.map(|passed| {
+        let object = Object::bytes(u128::from(passed).to_le_bytes().to_vec());
+        let name = now.name.as_ref().map(|name| Text::from(format!("{name}@entry")));
+        Variable { name, type_name: now.type_name.clone(), kind, value: value(frame, entry, &object, kind) }
+    });
+    [Some(now), passed].into_iter().flatten().collect()
 }

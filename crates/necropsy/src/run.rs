@@ -1,6 +1,7 @@
 //! The program: the order of the stages.
 
 use std::io::{self, Write};
+use std::path::Path;
 use std::process::ExitCode;
 
 use necropsy_model::{Arena, Similarity, Source, Warning};
@@ -40,7 +41,7 @@ fn triage(path: &str, args: &Args, out: &mut dyn Write) -> Result<(), Failure> {
     for (index, mut snapshot) in necropsy_read::read(data, &arena, args.format.as_deref())?.into_iter().enumerate() {
         input.index = index;
         snapshot.warnings.extend(warnings.iter().map(|text| Warning::new(text.clone(), Source::DUMP)));
-        necropsy_symbolicate::symbolicate(&mut snapshot, &arena, &symbols(args));
+        necropsy_symbolicate::symbolicate(&mut snapshot, &arena, &symbols(path, args));
         let groups = necropsy_group::group(&snapshot, Similarity::default());
         let verdict = necropsy_diagnose::diagnose(&snapshot, &groups);
         let report = Report { input: &input, snapshot: &snapshot, groups: &groups, verdict: &verdict };
@@ -53,8 +54,9 @@ fn triage(path: &str, args: &Args, out: &mut dyn Write) -> Result<(), Failure> {
     Ok(())
 }
 
-fn symbols(args: &Args) -> Options {
+fn symbols(dump: &str, args: &Args) -> Options {
     Options {
+        dump_dir: Path::new(dump).parent().filter(|_| dump != "-").map(Path::to_owned),
         exe: args.exe.clone(),
         sysroot: args.sysroot.clone(),
         debug_dirs: args.debug_dirs.clone(),

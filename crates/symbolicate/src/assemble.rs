@@ -4,7 +4,7 @@ use necropsy_model::{Avma, Frame, Gap, Missing, Snapshot, Stack, Symbol};
 
 use crate::Options;
 use crate::image::Image;
-use crate::names::Names;
+use crate::names::{self, Names};
 use crate::space::AddressSpace;
 use crate::unwind::{RawFrame, Walk};
 use crate::values::{Depth, Values};
@@ -32,6 +32,9 @@ pub(crate) fn stacks<'data>(
             }
             let mut variables = depth.map(|depth| values.variables(&walk.frames, index, depth)).unwrap_or_default();
             for (level, mut frame) in expand(raw, names, space).into_iter().enumerate() {
+                if stopped == Some(thread) {
+                    show_line(&mut frame, space);
+                }
                 if let Some(found) = variables.get_mut(level) {
                     frame.variables = std::mem::take(found);
                 }
@@ -79,6 +82,13 @@ fn named<'data>(
         ..frame.clone()
     });
     expanded.collect()
+}
+
+/// Adds the text of the source line, where the file is at hand.
+fn show_line<'data>(frame: &mut Frame<'data>, space: &AddressSpace<'_, 'data>) {
+    let image = space.images.all().iter().find(|image| Some(image.module) == frame.module);
+    let (Some(image), Some(location)) = (image, frame.location.as_mut()) else { return };
+    location.text = location.line.and_then(|line| names::line_text(&location.file, line, &image.finder));
 }
 
 /// Why an address outside every image has no name.

@@ -1,9 +1,11 @@
 //! An image: the verified file behind a module, or what the dump itself holds of it.
 
+use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
 use necropsy_model::{Avma, Bias, ModuleId, Svma};
 
+use crate::modules::{DebugFile, Finder};
 use crate::unwind::{Machine, Tables};
 
 /// A slice of a little-endian file; all unwound machines are little endian.
@@ -27,8 +29,14 @@ pub(crate) struct Image<'data> {
     pub unwind: UnwindSections<'data>,
     /// The module's own file; `None` when only the dump holds the image.
     pub elf: Option<Elf<'data>>,
-    /// Debug information, from the file itself or from a separate debug file; loaded at first use.
-    pub debug: OnceLock<Option<Arc<Dwarf<'data>>>>,
+    /// The bytes of that file.
+    pub data: &'data [u8],
+    /// Where that file is.
+    pub path: Option<PathBuf>,
+    /// Finds the debug file.
+    pub finder: Finder<'data>,
+    /// Debug information, from the file itself or from a separate debug file; looked for at first use.
+    pub debug: OnceLock<DebugFile<'data>>,
 }
 
 /// A loadable segment (`PT_LOAD`).
@@ -62,6 +70,16 @@ pub(crate) struct UnwindSections<'data> {
 }
 
 impl<'data> Image<'data> {
+    /// The debug information, looked for at first use.
+    pub fn debug_file(&self) -> &DebugFile<'data> {
+        self.debug.get_or_init(|| DebugFile::find(self))
+    }
+
+    /// The DWARF of the module, wherever it was found.
+    pub fn dwarf(&self) -> Option<&Arc<Dwarf<'data>>> {
+        self.debug_file().dwarf.as_ref()
+    }
+
     /// The bytes of the file behind an address, to the end of its segment; only where the process could not write.
     pub fn constant_bytes(&self, address: Svma) -> Option<&'data [u8]> {
         let segment = self.segments.iter().find(|segment| {

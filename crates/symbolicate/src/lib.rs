@@ -35,6 +35,8 @@ pub struct Options {
     pub sysroot: Option<PathBuf>,
     /// Directories of debug files, each with `.build-id/`; before `/usr/lib/debug`.
     pub debug_dirs: Vec<PathBuf>,
+    /// The folder of the dump, where people keep executable and libraries too.
+    pub dump_dir: Option<PathBuf>,
     /// Read the locals of every frame, not only the arguments of the stopped thread.
     pub locals: bool,
 }

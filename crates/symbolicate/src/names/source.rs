@@ -1,0 +1,32 @@
+//! The text of a source line, where the file is at hand.
+
+use std::path::Path;
+
+use necropsy_model::Text;
+
+use crate::modules::Finder;
+
+/// Larger files are no source files.
+const MAX_FILE: usize = 8 << 20;
+/// Lines are cut here.
+const MAX_LINE: usize = 200;
+
+/// Endings of files whose lines may be shown. The path comes from debug information, which may be hostile, and the line
+/// goes into a report: without this list it could quote any file of the reader's machine.
+const ENDINGS: &[&str] = &[
+    "c", "cc", "cpp", "cxx", "c++", "h", "hh", "hpp", "hxx", "inl", "ipp", "tcc", "rs", "go", "s", "S", "m", "mm", "d",
+    "zig", "swift", "f", "f90", "f95", "adb", "ads", "pas", "nim", "cr", "v", "pyx",
+];
+
+/// The text of a line, from 1, without white space around it.
+pub(crate) fn line_text<'data>(file: &str, line: u32, finder: &Finder<'data>) -> Option<Text<'data>> {
+    let path = Path::new(file);
+    let ending = path.extension()?.to_str()?;
+    if !ENDINGS.contains(&ending) {
+        return None;
+    }
+    let data = finder.map(&finder.host_path(path)?).filter(|data| data.len() <= MAX_FILE)?;
+    let text = data.split(|&byte| byte == b'\n').nth(usize::try_from(line.checked_sub(1)?).ok()?)?;
+    let text = text.get(..MAX_LINE).unwrap_or(text).trim_ascii();
+    (!text.is_empty()).then(|| String::from_utf8_lossy(text))
+}

@@ -24,12 +24,12 @@ impl<'a, 'data> AddressSpace<'a, 'data> {
     /// The default `coredump_filter` (0x33) leaves file-backed pages out of the dump, code and constants among them.
     pub fn read(&self, address: Avma, length: usize) -> Result<&'data [u8], AddressState> {
         self.memory.read(address, length).or_else(|state| match state {
-            AddressState::NotDumped | AddressState::CutOff => self.from_file(address, length).ok_or(state),
+            AddressState::NotDumped | AddressState::CutOff => self.file_bytes(address, length).ok_or(state),
             _ => Err(state),
         })
     }
 
-    fn from_file(&self, address: Avma, length: usize) -> Option<&'data [u8]> {
+    fn file_bytes(&self, address: Avma, length: usize) -> Option<&'data [u8]> {
         let (_, image) = self.images.at(address)?;
         image.constant_bytes(image.bias.to_svma(address))?.get(..length)
     }

@@ -40,7 +40,9 @@ fn look_up_one<'data>(context: &Context<Slice<'data>>, address: Svma) -> Vec<Nam
         outer.inlined = false;
         // Inlining is optimisation, whatever the producer says of itself: clang and rustc do not print their flags.
         let inlined = named.len() > 1;
-        named.iter_mut().for_each(|name| name.optimized |= inlined);
+        for name in &mut named {
+            name.optimized |= inlined;
+        }
     }
     named
 }

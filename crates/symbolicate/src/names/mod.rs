@@ -89,7 +89,8 @@ fn complete<'data>(found: &mut Vec<Named<'data>>, symbol: Option<(Text<'data>, S
             outer.symbol = Symbol::Found(source);
         }
         None => {
-            outer.symbol = Symbol::Missing(if table::is_empty(image) { Missing::Stripped } else { Missing::NotCovered })
+            outer.symbol =
+                Symbol::Missing(if table::is_empty(image) { Missing::Stripped } else { Missing::NotCovered });
         }
     }
 }

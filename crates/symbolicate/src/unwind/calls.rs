@@ -48,7 +48,7 @@ pub(super) fn target(address: u64, arch: Arch, space: &AddressSpace<'_, '_>) -> 
 }
 
 /// The function behind an entry of the x86-64 procedure linkage table: `jmp *slot(%rip)`, perhaps behind `endbr64`.
-fn behind_plt(address: u64, arch: Arch, space: &AddressSpace<'_, '_>) -> Option<u64> {
+pub(super) fn behind_plt(address: u64, arch: Arch, space: &AddressSpace<'_, '_>) -> Option<u64> {
     /// Bytes of an entry of the table.
     const ENTRY: usize = 16;
     let bytes = space.read(Avma(address), ENTRY).ok().filter(|_| arch == Arch::X86_64)?;

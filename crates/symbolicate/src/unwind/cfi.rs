@@ -25,6 +25,8 @@ pub(super) struct Row<'data> {
     pub return_register: u16,
     /// The FDE is marked as a signal trampoline (`S` in the augmentation).
     pub signal: bool,
+    /// First address, and first address behind, of the function or part of a function that the FDE describes.
+    pub range: (Svma, Svma),
     /// How expressions of this row are encoded.
     pub encoding: gimli::Encoding,
 }
@@ -217,6 +219,7 @@ impl<'data> Tables<'data> {
             rules,
             return_register: fde.cie().return_address_register().0,
             signal: fde.is_signal_trampoline(),
+            range: (Svma(fde.initial_address()), Svma(fde.end_address())),
             encoding: fde.cie().encoding(),
         }))
     }

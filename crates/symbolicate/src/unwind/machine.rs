@@ -51,6 +51,11 @@ impl Machine {
         }
     }
 
+    /// A function hands this register back as it got it.
+    pub fn preserves(&self, register: u16) -> bool {
+        self.preserved.contains(&register)
+    }
+
     /// A code pointer without its authentication code. A signed pointer looks like one to nowhere: eu-stack 0.188 printed
     /// `0x001c000000400888`, lldb 16 stopped there.
     pub fn strip(&self, address: u64, space: &AddressSpace<'_, '_>) -> u64 {

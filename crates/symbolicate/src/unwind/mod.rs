@@ -8,6 +8,7 @@ mod follow;
 mod frame;
 mod machine;
 mod signal;
+mod tail_calls;
 mod walk;
 
 use necropsy_model::{CodeAddress, FrameKind, Gap, Registers, StackEnd, Thread, Trust, Warning};

@@ -358,3 +358,28 @@ fn a_scan_is_the_last_resort_and_skips_what_is_not_behind_a_call() {
     assert_eq!(found.frames[1].trust, Trust::Scanned);
     assert_eq!(found.frames[2].trust, Trust::Cfi);
 }
+
+#[test]
+fn a_function_that_jumped_to_the_next_is_put_back() {
+    let mut scene = two_functions();
+    // 0x220: call 0x300; 0x300 jumps to 0x340, that to 0x100, where it was interrupted.
+    scene.code[0x220..0x225].copy_from_slice(&[0xe8, 0xdb, 0, 0, 0]);
+    scene.code[0x308..0x30d].copy_from_slice(&[0xe9, 0x33, 0, 0, 0]);
+    scene.code[0x350..0x355].copy_from_slice(&[0xe9, 0xab, 0xfd, 0xff, 0xff]);
+    scene.function(0x300, Vec::new());
+    scene.function(0x340, Vec::new());
+    scene.functions[0].2 = vec![(4, Cfi::CfaOffset(24)), (4, Cfi::Offset(Register(RBX), -16))];
+    scene.stacks[0].1[2] = BASE + 0x225;
+    let found = scene.walk();
+    assert_eq!(offsets(&found), [0x108, 0x355, 0x30d, 0x225]);
+    let rebuilt = &found.frames[1];
+    assert_eq!(rebuilt.trust, Trust::TailCall);
+    assert_eq!(rebuilt.cfa, Some(STACK + 24));
+    assert_eq!(rebuilt.registers.sp(), Some(STACK + 16));
+    assert_eq!(rebuilt.registers.get(RBX), Some(0xb0b), "put back before the jump");
+    assert_eq!(rebuilt.registers.get(0), None);
+
+    // A second way from 0x300 to 0x100: which one it took is not known.
+    scene.code[0x310..0x315].copy_from_slice(&[0xe9, 0xeb, 0xfd, 0xff, 0xff]);
+    assert_eq!(offsets(&scene.walk()), [0x108, 0x225]);
+}

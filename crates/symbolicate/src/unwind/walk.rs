@@ -8,7 +8,7 @@ use super::cfi::{Context, NoRow, Row};
 use super::fold::Folder;
 use super::frame::{Callee, Caller, Fault};
 use super::machine::Machine;
-use super::{RawFrame, Walk, fallback, signal};
+use super::{RawFrame, Walk, fallback, signal, tail_calls};
 use crate::space::AddressSpace;
 
 /// Frames walked per thread, listed or folded. A stack of 64 MiB of the smallest frames has four million; a recursion
@@ -107,11 +107,12 @@ pub(super) fn walk(thread: &Thread<'_>, space: &AddressSpace<'_, '_>) -> Walk {
         walker.warnings.push(Warning { text: text.into(), source: thread.source });
     }
     let (frames, gap) = frames.finish();
+    let (frames, gap) = tail_calls::rebuild(&mut walker, frames, gap);
     Walk { frames, gap, end, warnings: walker.warnings }
 }
 
 /// The bias of the image at a frame and the row of rules that holds there.
-type RowAt<'data> = (Bias, Result<Arc<Row<'data>>, NoRow>);
+pub(super) type RowAt<'data> = (Bias, Result<Arc<Row<'data>>, NoRow>);
 
 pub(super) struct Walker<'a, 'data> {
     pub space: &'a AddressSpace<'a, 'data>,
@@ -144,7 +145,7 @@ impl<'data> Walker<'_, 'data> {
         found
     }
 
-    fn row_at(&mut self, address: Avma) -> RowAt<'data> {
+    pub fn row_at(&mut self, address: Avma) -> RowAt<'data> {
         let images = self.space.images;
         let Some((index, image)) = images.at(address) else { return (Bias(0), Err(NoRow::NotCovered)) };
         let found = images.tables(index, self.machine).ok_or(NoRow::NotCovered);

@@ -60,7 +60,9 @@ pub(crate) enum Kind {
 impl<'a, 'data> Crash<'a, 'data> {
     /// The crash of a case, if its dump shows a signal.
     pub fn of(case: &Case<'a, 'data>) -> Option<Self> {
-        let last = case.snapshot.stop.as_ref().filter(|stop| stop.signal.is_some())?;
+        // What a Go runtime printed of its own end is judged by the rules for Go.
+        let printed = case.snapshot.go.is_some() && case.snapshot.memory.is_empty();
+        let last = case.snapshot.stop.as_ref().filter(|stop| stop.signal.is_some() && !printed)?;
         let stop = last.original.as_deref().unwrap_or(last);
         let thread = stop.thread.or(last.thread)?;
         Some(Self { snapshot: case.snapshot, stop, last, thread })

@@ -7,6 +7,7 @@
 
 mod confidence;
 mod crash;
+mod go;
 mod headline;
 mod noise;
 mod rules;
@@ -40,6 +41,9 @@ pub struct Rule {
 pub fn diagnose<'data>(snapshot: &Snapshot<'data>, groups: &Groups) -> Verdict<'data> {
     let case = Case { snapshot, groups };
     let mut findings: Vec<_> = RULES.iter().flat_map(|rule| (rule.check)(&case)).collect();
+    if let Some(go) = go::Go::of(&case) {
+        return go::verdict::verdict(&go, findings);
+    }
     // Equal findings keep the order of the registry.
     findings.sort_by_key(|finding| std::cmp::Reverse((finding.severity, finding.confidence)));
     let symptom = symptom::of(&case);

@@ -1,5 +1,14 @@
 //! The rules, one file each.
 
+mod go_busy;
+mod go_channel;
+mod go_data_race;
+mod go_fatal;
+mod go_mutex;
+mod go_panic;
+mod go_signal_in_c;
+mod go_test_timeout;
+mod go_waiting;
 pub(crate) mod native;
 
 use crate::Rule;
@@ -36,6 +45,28 @@ pub static RULES: &[&Rule] = &[
     &native::crash_in_signal_handler::RULE,
     &native::hang_core::RULE,
     &native::truncated_core::RULE,
+    &go_panic::RULE,
+    &go_fatal::FATAL,
+    &go_fatal::MEMORY,
+    &go_fatal::OVERFLOW,
+    &go_fatal::ASLEEP,
+    &go_signal_in_c::RULE,
+    &go_test_timeout::RULE,
+    &go_data_race::RULE,
+    &go_mutex::SELF,
+    &go_mutex::WAITERS,
+    &go_channel::NEVER,
+    &go_channel::PRODUCERS,
+    &go_channel::CONSUMERS,
+    &go_waiting::POOL,
+    &go_waiting::LEAK,
+    &go_waiting::DOWNSTREAM,
+    &go_waiting::WAITGROUP,
+    &go_waiting::STORM,
+    &go_busy::WORLD,
+    &go_busy::GC,
+    &go_busy::SPINNING,
+    &go_busy::CUT,
 ];
 
 #[cfg(test)]

@@ -304,14 +304,13 @@ impl<'d> Builder<'d> {
             return Some(*known);
         }
         let extra = *part.extras.get(local.index())?;
-        let id = match self.labels.get(&extra) {
-            Some(&known) => known,
-            None => {
-                let id = LabelsId::new(self.dump.snapshot.labels.len())?;
-                self.dump.snapshot.labels.push(labels::of_header(extra));
-                self.labels.insert(extra, id);
-                id
-            }
+        let id = if let Some(&known) = self.labels.get(&extra) {
+            known
+        } else {
+            let id = LabelsId::new(self.dump.snapshot.labels.len())?;
+            self.dump.snapshot.labels.push(labels::of_header(extra));
+            self.labels.insert(extra, id);
+            id
         };
         *part.known_labels.get_mut(local.index())? = Some(id);
         Some(id)

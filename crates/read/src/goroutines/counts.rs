@@ -176,10 +176,7 @@ fn frame<'d>(line: &'d [u8], innermost: bool, arena: &'d Arena) -> Option<Frame<
     let location = (!position.file.is_empty())
         .then(|| Location::new(text(position.file), Some(position.line).filter(|&line| line > 0)));
     let mut frame = Frame::printed(text(name), location);
-    frame.address = Some(match innermost {
-        true => CodeAddress::Instruction(Avma(pc)),
-        false => CodeAddress::Return(Avma(pc)),
-    });
+    frame.address = Some(if innermost { CodeAddress::Instruction(Avma(pc)) } else { CodeAddress::Return(Avma(pc)) });
     if frame.function.as_deref().is_some_and(is_runtime) {
         frame.kind = FrameKind::Runtime;
     }

@@ -8,7 +8,7 @@ use super::header::Extra;
 pub(super) type Pair<'d> = (Text<'d>, Text<'d>);
 
 /// The labels of a header, sorted; marks of synctest bubbles among them.
-pub(super) fn of_header<'d>(extra: Extra<'d>) -> Vec<Pair<'d>> {
+pub(super) fn of_header(extra: Extra<'_>) -> Vec<Pair<'_>> {
     let mut pairs = parse(extra.labels);
     if extra.durable {
         pairs.push(("synctest".into(), "durable".into()));

@@ -62,10 +62,8 @@ impl Reader for Goroutines {
         if text::find(head, &MARKER).is_some() || counts::find(head).is_some() || race::find(head).is_some() {
             return Probe::Yes;
         }
-        match begins(b"SIGQUIT: quit") || begins(b"panic: ") || begins(b"fatal error: ") || utf16_header(head) {
-            true => Probe::Maybe,
-            false => Probe::No,
-        }
+        let words = begins(b"SIGQUIT: quit") || begins(b"panic: ") || begins(b"fatal error: ") || utf16_header(head);
+        if words { Probe::Maybe } else { Probe::No }
     }
 
     fn find(&self, data: &[u8]) -> Option<usize> {

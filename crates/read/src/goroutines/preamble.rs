@@ -44,7 +44,7 @@ pub(super) fn read<'d>(text: &'d [u8], first_line: u64, before: bool, map: &Line
         } else if let Some(rest) = line.strip_prefix(b"PC=") {
             if let Some(signal) = facts.signal.as_mut().filter(|signal| signal.pc.is_none()) {
                 signal.pc = hex(rest).map(|(pc, _)| pc);
-                signal.code = field(line, b"sigcode=").and_then(|text| header_number(text));
+                signal.code = field(line, b"sigcode=").and_then(header_number);
                 signal.address = field(line, b"addr=").and_then(|text| hex(text)).map(|(address, _)| address);
             }
         } else if line.starts_with(b"signal arrived during ") {
@@ -135,15 +135,12 @@ pub(super) fn crash_frame(snapshot: &Snapshot<'_>, facts: &GoFacts<'_>, thread: 
     let names: Vec<_> = snapshot.frames_of(thread).map(|frame| frame.function.as_deref().unwrap_or_default()).collect();
     let raised = |name: &str| matches!(name, "panic" | "runtime.gopanic" | "runtime.sigpanic");
     let again = facts.panics.iter().any(|panic| panic.recovered || panic.repanicked);
-    let behind = match again {
-        true => names.iter().rposition(|name| raised(name)).map_or(0, |at| at + 1),
-        false => 0,
-    };
+    let behind = if again { names.iter().rposition(|name| raised(name)).map_or(0, |at| at + 1) } else { 0 };
     let own = names.iter().skip(behind).position(|name| !super::frame::is_runtime(name));
     own.map_or(behind.min(names.len().saturating_sub(1)), |at| behind + at)
 }
 
-fn panic<'d>(value: &'d [u8], source: Source) -> GoPanic<'d> {
+fn panic(value: &[u8], source: Source) -> GoPanic<'_> {
     let (value, repanicked) = match value.strip_suffix(b" [recovered, repanicked]") {
         Some(value) => (value, true),
         None => (value, false),

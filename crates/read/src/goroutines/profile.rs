@@ -76,15 +76,18 @@ fn numbers(field: Field<'_>, wanted: u64, out: &mut Vec<u64>) {
     }
 }
 
-/// Whether `head` begins with a sample type: two string indexes, both small.
+/// Whether `head` begins as a profile: sample type or period type (two small string indexes) among known fields.
 pub(super) fn probe(head: &[u8]) -> bool {
-    let Some((0x0a, [length @ 2..=12, rest @ ..])) = head.split_first().map(|(first, rest)| (*first, rest)) else {
+    // Fields 1 (sample type) and 11 (period type), which Go writes first.
+    if !matches!(head.first(), Some(0x0a | 0x5a)) {
         return false;
+    }
+    let is_type = |bytes: &[u8]| {
+        fields(bytes).count() > 0 && fields(bytes).all(|field| matches!(field, Field::Number(1 | 2, 0..=4096)))
     };
-    let Some((value_type, rest)) = rest.split_at_checked(usize::from(*length)) else { return false };
-    let small = fields(value_type).all(|field| matches!(field, Field::Number(1 | 2, 0..=4096)));
-    // The next field is another sample type, the period type or a sample.
-    small && fields(value_type).count() > 0 && matches!(rest.first(), Some(0x0a | 0x12 | 0x5a))
+    let known = |field: &Field<'_>| matches!(field, Field::Number(1..=14, _) | Field::Bytes(1..=14, _));
+    fields(head).take(4).all(|field| known(&field))
+        && fields(head).take(3).any(|field| matches!(field, Field::Bytes(1, bytes) if is_type(bytes)))
 }
 
 #[derive(Default)]
@@ -141,9 +144,10 @@ impl<'d> Tables<'d> {
                 let number = u32::try_from(member(line, 2)).ok().filter(|&line| line > 0);
                 let mut frame = Frame::printed(self.string(name), Some(Location::new(self.string(file), number)));
                 frame.inlined = at < last;
-                frame.address = (address > 0).then_some(match innermost {
-                    true => CodeAddress::Instruction(Avma(address)),
-                    false => CodeAddress::Return(Avma(address)),
+                frame.address = (address > 0).then_some(if innermost {
+                    CodeAddress::Instruction(Avma(address))
+                } else {
+                    CodeAddress::Return(Avma(address))
                 });
                 if frame.function.as_deref().is_some_and(is_runtime) {
                     frame.kind = FrameKind::Runtime;

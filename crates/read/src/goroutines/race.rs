@@ -1,4 +1,4 @@
-//! Reports of the race detector: `WARNING: DATA RACE` blocks, printed by ThreadSanitizer's Go runtime
+//! Reports of the race detector: `WARNING: DATA RACE` blocks, printed by `ThreadSanitizer`'s Go runtime
 //! (`compiler-rt/lib/tsan/rtl/tsan_report.cpp`).
 
 use memchr::memmem;

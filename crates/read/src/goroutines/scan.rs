@@ -138,7 +138,7 @@ impl<'d> Scanner<'d> {
             self.at = next;
             self.scan.lines += 1;
             let record = self.record();
-            return self.thread(header, source, record);
+            return self.thread(header, source, &record);
         }
         let line = self.scan.lines;
         match self.scan.foreign.last_mut() {
@@ -269,7 +269,7 @@ impl<'d> Scanner<'d> {
         }
     }
 
-    fn thread(&mut self, header: Header<'d>, source: Source, record: Record) {
+    fn thread(&mut self, header: Header<'d>, source: Source, record: &Record) {
         let number = self.scan.threads.len() as u32;
         let mut thread = Thread::new(ThreadId(header.id), source);
         thread.state = StateId::new(self.state(header.status) as usize);
@@ -289,7 +289,7 @@ impl<'d> Scanner<'d> {
             self.scan.torn.push((number, torn));
         }
         if record.calls > 0 || record.creator {
-            thread.stack = StackId::new(self.stack(number, &record) as usize);
+            thread.stack = StackId::new(self.stack(number, record) as usize);
         }
         self.scan.threads.push(thread);
     }

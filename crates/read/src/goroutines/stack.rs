@@ -80,14 +80,13 @@ impl<'d> Interner<'d> {
         let system = creator.and_then(name).is_some_and(|name| super::frame::package(name) == "runtime")
             && frames.iter().all(|&id| name(id).is_some_and(is_runtime));
         let key = (frames, gap.map_or(0, |gap| gap.omitted));
-        let stack = match self.stacks.get(&key) {
-            Some(&known) => Some(known),
-            None => {
-                let stack = snapshot.add_stack(Stack { frames: key.0.clone(), gap, end });
-                stack.inspect(|&stack| {
-                    self.stacks.insert(key, stack);
-                })
-            }
+        let stack = if let Some(&known) = self.stacks.get(&key) {
+            Some(known)
+        } else {
+            let stack = snapshot.add_stack(Stack { frames: key.0.clone(), gap, end });
+            stack.inspect(|&stack| {
+                self.stacks.insert(key, stack);
+            })
         };
         Resolved { stack, creator, system }
     }
@@ -118,10 +117,10 @@ impl<'d> Interner<'d> {
             .then(|| Location::new(self.text(position.file), Some(position.line).filter(|&line| line > 0)));
         let mut frame = Frame::printed(self.text(name), location);
         frame.inlined = inlined;
-        frame.address = position.pc.map(Avma).map(|pc| match innermost {
-            true => CodeAddress::Instruction(pc),
-            false => CodeAddress::Return(pc),
-        });
+        frame.address = position
+            .pc
+            .map(Avma)
+            .map(|pc| if innermost { CodeAddress::Instruction(pc) } else { CodeAddress::Return(pc) });
         if frame.function.as_deref().is_some_and(is_runtime) {
             frame.kind = FrameKind::Runtime;
         }

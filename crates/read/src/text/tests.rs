@@ -27,7 +27,8 @@ fn line_ends_of_windows() {
 
 #[test]
 fn prefixes_go_from_the_lines_before_the_record_too() {
-    let log: String = PLAIN.lines().map(|line| format!("Nov 21 02:00:01 web svc[7]: {line}\n")).collect();
+    let lines: Vec<_> = PLAIN.lines().map(|line| format!("Nov 21 02:00:01 web svc[7]: {line}\n")).collect();
+    let log = lines.concat();
     let (text, sources) = prepared(&log);
     assert_eq!(text, PLAIN);
     assert_eq!(sources[4], "line 5");
@@ -42,12 +43,13 @@ fn a_record_behind_words_on_its_line() {
 
 #[test]
 fn docker_keeps_one_json_object_for_each_line() {
-    let log: String = PLAIN
+    let lines: Vec<_> = PLAIN
         .lines()
         .map(|line| {
             format!("{}\n", "{\"log\":\"LINE\\n\",\"stream\":\"stderr\"}".replace("LINE", &line.replace('\t', "\\t")))
         })
         .collect();
+    let log = lines.concat();
     let (text, sources) = prepared(&log);
     assert_eq!(text, PLAIN);
     assert_eq!(sources[2], "line 3");

@@ -1,0 +1,155 @@
+//! Go's share of the verdict: symptom, headline, whether it was the right dump, where it crashed.
+
+use necropsy_model::go::GoForm;
+use necropsy_model::{
+    Activity, Command, Confidence, Finding, Grade, Group, Origin, Place, Role, Severity, Suitability,
+    SuitabilityStatus, Symptom, Verdict,
+};
+
+use super::Go;
+
+/// Share of goroutines in one place from which a dump says that something piles up.
+const PILE: f64 = 0.5;
+
+/// Puts together what the rules found.
+pub(crate) fn verdict<'data>(go: &Go<'_, 'data>, mut findings: Vec<Finding<'data>>) -> Verdict<'data> {
+    findings.sort_by_key(|finding| (std::cmp::Reverse(finding.severity), std::cmp::Reverse(finding.confidence)));
+    let symptom = symptom(go, &findings);
+    let best = findings.first().filter(|finding| finding.severity > Severity::Note);
+    let headline = match best {
+        Some(finding) => finding.title.clone(),
+        None => quiet(go, &findings),
+    };
+    let stop = go.snapshot.stop.as_ref();
+    let crash_site = stop.and_then(|stop| go.snapshot.place(stop.thread?, stop.frame, Role::Victim));
+    Verdict {
+        symptom,
+        headline,
+        confidence: best.map_or(Confidence::Low, |finding| finding.confidence),
+        suitability: suitability(go, symptom),
+        crash_site: crash_site.clone(),
+        origin: origin(&findings, crash_site.as_ref()),
+        findings,
+        deadlocks: Vec::new(),
+    }
+}
+
+/// Findings that say that nothing moves.
+fn hangs(finding: &Finding<'_>) -> bool {
+    finding.severity > Severity::Note && !matches!(finding.rule, "go-spinning" | "go-gc-pressure" | "go-dump-cut")
+}
+
+fn symptom(go: &Go<'_, '_>, findings: &[Finding<'_>]) -> Symptom {
+    let has = |rule: &str| findings.iter().any(|finding| finding.rule == rule);
+    match go.facts.form {
+        GoForm::Fatal if has("go-out-of-memory") => Symptom::OutOfMemory,
+        GoForm::Fatal if go.is_all_asleep() => Symptom::HangIdle,
+        _ if has("go-signal-in-c") => Symptom::NativeCrash,
+        GoForm::Panic if has("go-test-timeout") => Symptom::HangIdle,
+        GoForm::Panic | GoForm::Fatal | GoForm::Recovered | GoForm::Races => Symptom::ManagedCrash,
+        _ if go.snapshot.stop.is_some() => Symptom::NativeCrash,
+        _ if findings.iter().any(hangs) => Symptom::HangIdle,
+        _ if has("go-spinning") || has("go-gc-pressure") => Symptom::HangBusy,
+        _ => Symptom::Unclear,
+    }
+}
+
+/// The headline when no rule fired: what most goroutines do.
+fn quiet(go: &Go<'_, '_>, findings: &[Finding<'_>]) -> String {
+    if let Some(note) = findings.first() {
+        return note.title.clone();
+    }
+    match go.front().next() {
+        Some(group) if pile(go, group) => {
+            format!("{} in {} at {}{}", go.share(group.threads.len()), go.state(group), go.at(group), go.waited(group))
+        }
+        Some(_) => format!("nothing stands out among {} goroutines", super::number(go.snapshot.threads.len())),
+        None if go.snapshot.threads.is_empty() => "the words of a crash without its goroutines".to_owned(),
+        None => "nothing is stuck: only idle background goroutines".to_owned(),
+    }
+}
+
+fn pile(go: &Go<'_, '_>, group: &Group) -> bool {
+    let total = go.snapshot.threads.len();
+    total > 1 && group.threads.len() as f64 >= PILE * total as f64
+}
+
+/// The place where a nil or a panic began is the finding's origin place, where a rule named one.
+fn origin<'data>(findings: &[Finding<'data>], crash: Option<&Place<'data>>) -> Option<Origin<'data>> {
+    let finding = findings.iter().find(|finding| finding.rule == "go-panic")?;
+    let birth = finding.places.iter().find(|place| place.role == Role::Origin)?;
+    // The frame that died is no origin of itself.
+    if crash.is_some_and(|crash| crash.frame == birth.frame && crash.thread == birth.thread) {
+        return None;
+    }
+    Some(Origin {
+        birth: birth.clone(),
+        kind: "first panic of the chain".to_owned(),
+        value: None,
+        confidence: finding.confidence,
+        grade: Grade::B,
+        gate: None,
+        handed_through: Vec::new(),
+        alternatives: Vec::new(),
+        trail: Vec::new(),
+    })
+}
+
+fn suitability(go: &Go<'_, '_>, symptom: Symptom) -> Suitability {
+    let command = |what: &str, command: &str| Command { what: what.to_owned(), command: command.to_owned() };
+    let core = || command("a core, which has the C frames and the values", "GOTRACEBACK=crash ./PROGRAM; gcore PID");
+    let stacks = || {
+        command(
+            "stacks with states and waits",
+            "curl -s 'http://HOST:PORT/debug/pprof/goroutine?debug=2' > goroutines.txt",
+        )
+    };
+    let all = || command("the stacks of all goroutines at the next crash", "GOTRACEBACK=all ./PROGRAM");
+    let (status, why, take_instead) = match (symptom, go.facts.form) {
+        (Symptom::NativeCrash, _) => {
+            (SuitabilityStatus::Wrong, "the fault is in C code, whose frames a Go dump does not hold", vec![core()])
+        }
+        (_, GoForm::Counts | GoForm::Profile) => (
+            SuitabilityStatus::Partial,
+            "it counts goroutines by stack, but has no states, no waits and no arguments",
+            vec![stacks()],
+        ),
+        (_, GoForm::Races) => (SuitabilityStatus::Right, "it names both sides of each race", Vec::new()),
+        (Symptom::OutOfMemory, _) => (
+            SuitabilityStatus::Partial,
+            "it shows who asked last for memory, not who holds it",
+            vec![command("who holds the memory", "curl -s http://HOST:PORT/debug/pprof/heap > heap.pb.gz")],
+        ),
+        (Symptom::HangBusy, _) => (
+            SuitabilityStatus::Partial,
+            "one moment does not tell who uses the CPU",
+            vec![command(
+                "where the CPU goes",
+                "curl -s 'http://HOST:PORT/debug/pprof/profile?seconds=10' > cpu.pb.gz",
+            )],
+        ),
+        (_, _) if go.facts.cut.is_some() => (
+            SuitabilityStatus::Partial,
+            "the dump was cut at 64 MiB",
+            vec![command("exact counts of all goroutines", "curl -s 'http://HOST:PORT/debug/pprof/goroutine?debug=1'")],
+        ),
+        (Symptom::ManagedCrash, GoForm::Fatal) if go.snapshot.threads.len() <= 1 => {
+            (SuitabilityStatus::Partial, "it shows only the goroutine that noticed", vec![all()])
+        }
+        (Symptom::ManagedCrash, _) => {
+            (SuitabilityStatus::Right, "it has the words of the panic and the stack that raised it", Vec::new())
+        }
+        (Symptom::HangIdle, _) => (SuitabilityStatus::Right, "it shows what every goroutine waits for", Vec::new()),
+        (Symptom::Unclear, _) => (
+            SuitabilityStatus::Partial,
+            "one moment does not tell what is slow from what is stuck",
+            vec![command("a second dump, some seconds later", "kill -QUIT PID, or debug=2 twice")],
+        ),
+    };
+    Suitability { status, why: why.to_owned(), take_instead }
+}
+
+/// Whether goroutines want a CPU or hold one.
+pub(crate) fn is_busy(activity: Activity) -> bool {
+    matches!(activity, Activity::Running | Activity::Runnable)
+}

@@ -82,9 +82,9 @@ fn find_one<'data>(
     }
     match in_dump::image(id, module, memory, finder) {
         Some(image) => {
-            symbols.verified = Some(Verified::InDump);
-            symbols.from = Some("the dump itself".to_owned());
-            (Some(image), symbols)
+            let from = Some("the dump itself".to_owned());
+            let status = SymbolStatus::NotNeeded;
+            (Some(image), Symbols { status, from, verified: Some(Verified::InDump), reason: symbols.reason })
         }
         None => {
             symbols.reason.get_or_insert_with(|| "no file of it was found here".to_owned());

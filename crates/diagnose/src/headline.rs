@@ -4,6 +4,10 @@ use necropsy_model::{Finding, Snapshot, Symptom};
 
 /// What, where, how: the title of the first finding, or what little is known.
 pub(crate) fn of(snapshot: &Snapshot<'_>, findings: &[Finding<'_>], symptom: Symptom) -> String {
+    let hang = findings.iter().find(|finding| finding.rule == "not-a-crash");
+    if let Some((first, hang)) = findings.first().zip(hang).filter(|(first, hang)| first.rule != hang.rule) {
+        return format!("{}; {}", hang.title, first.title);
+    }
     if let Some(first) = findings.first() {
         return first.title.clone();
     }

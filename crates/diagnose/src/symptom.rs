@@ -41,10 +41,6 @@ pub(crate) fn of(case: &Case<'_, '_>) -> Symptom {
 /// A text dump has no signal, only words.
 fn by_words(case: &Case<'_, '_>) -> Symptom {
     let mut messages = case.snapshot.stop.iter().flat_map(|stop| &stop.messages);
-    match messages
-        .any(|message| matches!(message.kind, MessageKind::GoPanic | MessageKind::GoFatal | MessageKind::Java))
-    {
-        true => Symptom::ManagedCrash,
-        false => Symptom::Unclear,
-    }
+    let managed = |kind| matches!(kind, MessageKind::GoPanic | MessageKind::GoFatal | MessageKind::Java);
+    if messages.any(|message| managed(message.kind)) { Symptom::ManagedCrash } else { Symptom::Unclear }
 }

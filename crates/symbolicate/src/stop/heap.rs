@@ -62,9 +62,9 @@ fn is_free_listed(chunk: u64, region: &Region<'_>, space: &AddressSpace<'_, '_>)
     let Ok(link) = space.read_u64(Avma(chunk)) else { return false };
     // The three low bits are flags; a chunk is at least 32 bytes and the thread cache holds none above 1040.
     let size = header & !7;
-    let sane = (0x20..=0x410).contains(&size) && size % 16 == 0;
+    let sane = (0x20..=0x410).contains(&size) && size.is_multiple_of(16);
     let next = link ^ (chunk >> 12);
-    sane && (next == 0 || (next % 16 == 0 && region.start.0 <= next && next < region.end.0))
+    sane && (next == 0 || (next.is_multiple_of(16) && region.start.0 <= next && next < region.end.0))
 }
 
 /// The value points at, or a little into, a chunk whose second word marks it as freed.
@@ -73,7 +73,7 @@ fn freed_chunk(value: u64, space: &AddressSpace<'_, '_>) -> Option<Evidenced> {
     let chunk = value & !15;
     let key = space.read_u64(Avma(chunk.checked_add(8)?)).ok()?;
     // The key is random: it is no address and not small.
-    if value % 16 != 0 || key >> 48 == 0 || !is_free_listed(chunk, region, space) {
+    if !value.is_multiple_of(16) || key >> 48 == 0 || !is_free_listed(chunk, region, space) {
         return None;
     }
     let text = format!(

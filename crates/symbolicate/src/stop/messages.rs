@@ -85,13 +85,11 @@ fn message<'data>(
     format: &Format,
     place: &Place<'_, '_, 'data>,
 ) -> Option<Message<'data>> {
-    let start = match format.begins {
-        true => at,
-        false => {
-            let before = region.bytes.get(at.saturating_sub(LONGEST)..at)?;
-            let text = before.iter().rev().take_while(|&&byte| byte >= 0x20 && byte != 0x7f).count();
-            at.saturating_sub(text)
-        }
+    let start = if format.begins {
+        at
+    } else {
+        let before = region.bytes.get(at.saturating_sub(LONGEST)..at)?;
+        at - before.iter().rev().take_while(|&&byte| byte >= 0x20 && byte != 0x7f).count()
     };
     let bytes = region.bytes.get(start..)?;
     let bytes = bytes.get(..bytes.len().min(LONGEST))?;

@@ -35,7 +35,7 @@ fn inside(crash: &Crash<'_, '_>) -> String {
     function.map(|function| format!(" (in {function})")).unwrap_or_default()
 }
 
-/// "apply_refund read acct->balance through a NULL pointer".
+/// Such as "refund read `acct->balance` through a NULL pointer".
 pub(crate) fn access<'data>(crash: &Crash<'_, 'data>, how: &str) -> Title<'data> {
     let fault = crash.fault();
     let verb = match fault.and_then(|fault| fault.access) {
@@ -130,5 +130,5 @@ pub(crate) fn sent<'data>(crash: &Crash<'_, 'data>) -> Title<'data> {
         Some(sender) => format!(" by process {} (user {})", sender.pid, sender.uid),
         None => String::new(),
     };
-    format!("the process was sent {signal}{by}: this is no fault of an instruction").into()
+    format!("the process was sent {signal}{by}").into()
 }

@@ -1,5 +1,6 @@
 //! The faulting instruction: what it tried to do, to which address, and which operand is to blame.
 
+mod aarch64;
 mod decoded;
 mod x86_64;
 
@@ -64,6 +65,10 @@ fn decode(scene: &Scene<'_, '_, '_>, pc: u64) -> Option<Decoded> {
         Arch::X86_64 => {
             let bytes = bytes_at(scene.space, pc, x86_64::LONGEST)?;
             x86_64::decode(pc, bytes, scene.registers, scene.thread_pointer)
+        }
+        Arch::Aarch64 => {
+            let word = scene.space.read_u32(Avma(pc)).ok()?;
+            Some(aarch64::decode(pc, word, scene.registers))
         }
         _ => None,
     }
@@ -211,27 +216,37 @@ fn executed_no_code(scene: &Scene<'_, '_, '_>, pc: u64, fault: &mut Fault<'_>) {
 }
 
 /// The call whose return address is the newest, when its operand leads to `pc`. Nothing of the callee ran, so that all
-/// registers are still those of the call, but for the stack pointer.
+/// registers are still those of the call, but for the stack pointer and the link register.
 fn calling_instruction(scene: &Scene<'_, '_, '_>, sp: u64, pc: u64) -> Option<(u64, Decoded)> {
-    if scene.registers.arch() != Arch::X86_64 {
-        return None;
+    let mut registers = *scene.registers;
+    if registers.arch() == Arch::Aarch64 {
+        let at = registers.by_name("x30")?.checked_sub(4)?;
+        let decoded = aarch64::decode(at, scene.space.read_u32(Avma(at)).ok()?, &registers);
+        return leads_to(scene, &decoded, pc).then_some((at, decoded));
     }
     let back = scene.space.read_u64(Avma(sp)).ok().filter(|&back| scene.space.is_code(Avma(back.wrapping_sub(1))))?;
-    let mut registers = *scene.registers;
     registers.set(registers.arch().stack_pointer()?, sp.wrapping_add(8));
     x86_64::CALL_LENGTHS.rev().find_map(|length| {
         let at = back.checked_sub(length)?;
         let bytes = scene.space.read(Avma(at), usize::try_from(length).ok()?).ok()?;
         registers.set(registers.arch().program_counter()?, at);
         let decoded = x86_64::decode(at, bytes, &registers, scene.thread_pointer)?;
-        let Flow::Call(target) = &decoded.flow else { return None };
-        let leads = match target {
-            Target::Fixed(to) => Some(*to),
-            Target::Register(_, value) => *value,
-            Target::Memory => decoded.memory.first()?.address.and_then(|slot| scene.space.read_u64(Avma(slot)).ok()),
-        };
-        (decoded.length == length && leads == Some(pc)).then_some((at, decoded))
+        (decoded.length == length && leads_to(scene, &decoded, pc)).then_some((at, decoded))
     })
+}
+
+/// The instruction is a call to `pc`.
+fn leads_to(scene: &Scene<'_, '_, '_>, decoded: &Decoded, pc: u64) -> bool {
+    let Flow::Call(target) = &decoded.flow else { return false };
+    let to = match target {
+        Target::Fixed(to) => Some(*to),
+        Target::Register(_, value) => *value,
+        Target::Memory => {
+            let slot = decoded.memory.first().and_then(|operand| operand.address);
+            slot.and_then(|slot| scene.space.read_u64(Avma(slot)).ok())
+        }
+    };
+    to == Some(pc)
 }
 
 /// Fills in what the memory map says of the address used.

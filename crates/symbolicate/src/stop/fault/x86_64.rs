@@ -117,31 +117,24 @@ fn pair(register: Register, values: &Values<'_>) -> Option<(&'static str, u64)> 
 }
 
 fn operand_text(used: &UsedMemory) -> String {
-    let mut text = String::from("[");
-    if matches!(used.segment(), Register::FS | Register::GS) {
-        text.push_str(if used.segment() == Register::FS { "fs:" } else { "gs:" });
-    }
     let lower = |register: Register| format!("{register:?}").to_lowercase();
-    let mut empty = true;
-    if used.base() != Register::None {
-        text.push_str(&lower(used.base()));
-        empty = false;
-    }
-    if used.index() != Register::None {
-        text.push_str(if empty { "" } else { "+" });
-        text.push_str(&lower(used.index()));
-        text.push_str(&format!("*{}", used.scale()));
-        empty = false;
-    }
+    let segment = match used.segment() {
+        Register::FS => "fs:",
+        Register::GS => "gs:",
+        _ => "",
+    };
+    let base = Some(used.base()).filter(|&base| base != Register::None).map(lower);
+    let index = Some(used.index()).filter(|&index| index != Register::None);
+    let index = index.map(|index| format!("{}*{}", lower(index), used.scale()));
+    let registers = base.into_iter().chain(index).collect::<Vec<_>>().join("+");
     let displacement = used.displacement().cast_signed();
-    match (empty, displacement) {
-        (true, _) => text.push_str(&format!("{displacement:#x}")),
-        (false, 0) => {}
-        (false, 1..) => text.push_str(&format!("+{displacement:#x}")),
-        (false, _) => text.push_str(&format!("-{:#x}", displacement.unsigned_abs())),
-    }
-    text.push(']');
-    text
+    let displacement = match (registers.is_empty(), displacement) {
+        (true, _) => format!("{displacement:#x}"),
+        (false, 0) => String::new(),
+        (false, 1..) => format!("+{displacement:#x}"),
+        (false, _) => format!("-{:#x}", displacement.unsigned_abs()),
+    };
+    format!("[{segment}{registers}{displacement}]")
 }
 
 /// SSE instructions in their old encoding demand that 16 bytes of memory are aligned, but for the few that say "unaligned";

@@ -65,6 +65,8 @@ impl Object {
         length: usize,
     ) -> Result<Cow<'o, [u8]>, Absence> {
         match self {
+            // An empty text or array points anywhere: nothing is read.
+            Self::Memory(_) if length == 0 => Ok(Cow::Borrowed(&[])),
             Self::Memory(address) => space.read(Avma(*address), length).map(Cow::Borrowed).map_err(Absence::Memory),
             Self::Absent(reason) => Err(reason.clone()),
             Self::Collected(collected, from) => {

@@ -8,7 +8,8 @@ use necropsy_model::{Absence, Avma, Field, Text, Value};
 use super::entries::{Die, Entry};
 use super::location::{Frame, svma};
 use super::object::Object;
-use super::types::{self, Slot, defined, dimensions, encoding, is_character, is_pointer, is_record, slot, strip};
+use super::type_name::simplify;
+use super::types::{self, Slot, defined, dimensions, encoding, is_character, is_pointer, is_record, slot};
 use super::{pretty, scalar};
 
 /// Structures inside structures that are shown.
@@ -227,11 +228,11 @@ impl<'r, 'u, 'a, 'data> Renderer<'r, 'u, 'a, 'data> {
 
     /// A structure, class, union, tuple or variant.
     fn record(&self, entry: &Entry<'u, 'data>, object: &Object, level: Level) -> Result<Value<'data>, Absence> {
-        if level.depth >= MAX_DEPTH {
-            return Err(Absence::TooDeep);
-        }
         if let Some(value) = pretty::read(self, entry, object, level) {
             return Ok(value);
+        }
+        if level.depth >= MAX_DEPTH {
+            return Err(Absence::TooDeep);
         }
         if entry.flag(gimli::DW_AT_declaration) {
             return Err(types::ONLY_DECLARED);
@@ -258,7 +259,12 @@ impl<'r, 'u, 'a, 'data> Renderer<'r, 'u, 'a, 'data> {
             return None;
         }
         let name = if base {
-            strip(member.type_die()).and_then(|base| base.text(gimli::DW_AT_name))
+            let class = defined(member.type_die())?;
+            // Libraries inherit from many classes without members, for overloads and empty allocators.
+            if !holds_anything(&class, MAX_DEPTH) {
+                return None;
+            }
+            class.text(gimli::DW_AT_name).map(|name| simplify(&name, true).into())
         } else {
             member.text(gimli::DW_AT_name).map(plain_name)
         };
@@ -327,6 +333,16 @@ impl<'r, 'u, 'a, 'data> Renderer<'r, 'u, 'a, 'data> {
         };
         Ok(Value::Struct { variant: member.text(gimli::DW_AT_name), fields })
     }
+}
+
+/// The class or one that it inherits from has a member.
+fn holds_anything(class: &Entry<'_, '_>, left: usize) -> bool {
+    let Some(left) = left.checked_sub(1) else { return true };
+    class.children().iter().any(|child| match child.tag {
+        gimli::DW_TAG_member => slot(child).is_some(),
+        gimli::DW_TAG_inheritance => defined(child.type_die()).is_some_and(|base| holds_anything(&base, left)),
+        _ => false,
+    })
 }
 
 /// The variant stands for this discriminant, which has so many bytes.

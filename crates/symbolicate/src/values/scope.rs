@@ -75,15 +75,15 @@ impl<'u, 'data> Level<'u, 'data> {
 
     /// Local variables in scope, those of the innermost block first.
     pub fn locals(&self) -> Vec<Entry<'u, 'data>> {
-        let mut found = Vec::new();
-        for scope in self.blocks.iter().rev().chain([&self.function]) {
-            let children = scope.children();
-            let referred: Vec<_> =
-                children.iter().filter_map(|child| child.reference(gimli::DW_AT_abstract_origin)).collect();
-            found.extend(children.into_iter().filter(is_local));
-            // Variables that this copy of the function kept nowhere have an entry in the abstract instance only.
-            let declared = scope.reference(gimli::DW_AT_abstract_origin).and_then(Die::read);
-            let declared = declared.map(|origin| origin.children()).unwrap_or_default().into_iter();
+        let scopes: Vec<_> =
+            self.blocks.iter().rev().chain([&self.function]).map(|scope| (scope, scope.children())).collect();
+        let own = || scopes.iter().flat_map(|(_, children)| children);
+        let referred: Vec<_> = own().filter_map(|child| child.reference(gimli::DW_AT_abstract_origin)).collect();
+        let mut found: Vec<_> = own().filter(|child| is_local(child)).cloned().collect();
+        // Variables that this copy of the function kept nowhere have an entry in the abstract instance only.
+        for (scope, _) in &scopes {
+            let origin = scope.reference(gimli::DW_AT_abstract_origin).and_then(Die::read);
+            let declared = origin.map(|origin| origin.children()).unwrap_or_default().into_iter();
             found.extend(declared.filter(is_local).filter(|one| !referred.contains(&one.die)));
         }
         found

@@ -4,7 +4,10 @@
 use necropsy_model::{Field, Value};
 
 use super::Subject;
-use crate::values::types::{defined, member, template_argument};
+use crate::values::types::{Slot, defined, member, slot, template_argument};
+
+/// Elements of a tuple that are shown.
+const MAX_TUPLE: usize = 32;
 
 /// `std::string`: the same two words for short and for long text, since the pointer of a short one points into it.
 ///
@@ -77,4 +80,30 @@ pub(super) fn hash_table<'data>(subject: &Subject<'_, '_, '_, '_, 'data>) -> Opt
 pub(super) fn atomic<'data>(subject: &Subject<'_, '_, '_, '_, 'data>) -> Option<Value<'data>> {
     let (held, object) = subject.member(&["_M_i"]).or_else(|| subject.member(&["_M_base", "_M_i"]))?;
     Some(subject.renderer.value(held.type_die(), &object, subject.level))
+}
+
+/// `std::tuple`: a chain of base classes, each with one element.
+pub(super) fn tuple<'data>(subject: &Subject<'_, '_, '_, '_, 'data>) -> Option<Value<'data>> {
+    let (mut class, mut object) = (subject.entry.clone(), subject.object.clone());
+    let mut fields = Vec::new();
+    while fields.len() < MAX_TUPLE {
+        let mut next = None;
+        for base in class.children().iter().filter(|child| child.tag == gimli::DW_TAG_inheritance) {
+            let (part, Slot::Byte(offset)) = (defined(base.type_die())?, slot(base)?) else { return None };
+            let name = part.text(gimli::DW_AT_name)?;
+            if name.starts_with("_Head_base<") {
+                let (held, inner) = member(&part, "_M_head_impl")?;
+                let value =
+                    subject.renderer.value(held.type_die(), &object.at(offset).at(inner), subject.level.inner());
+                fields.push(Field { name: None, value });
+            } else if name.starts_with("_Tuple_impl<") {
+                next = Some((part, object.at(offset)));
+            }
+        }
+        match next {
+            Some((part, at)) => (class, object) = (part, at),
+            None => break,
+        }
+    }
+    Some(Value::Struct { variant: None, fields })
 }

@@ -39,6 +39,7 @@ static READERS: &[Reader] = &[
     Reader { prefix: "std::shared_ptr<", read: libstdcxx::shared_ptr },
     Reader { prefix: "std::weak_ptr<", read: libstdcxx::shared_ptr },
     Reader { prefix: "std::optional<", read: libstdcxx::optional },
+    Reader { prefix: "std::tuple<", read: libstdcxx::tuple },
     Reader { prefix: "std::map<", read: libstdcxx::tree },
     Reader { prefix: "std::set<", read: libstdcxx::tree },
     Reader { prefix: "std::multimap<", read: libstdcxx::tree },

@@ -17,8 +17,11 @@ pub(super) fn find<'data>(place: &Place<'_, '_, 'data>, thread: Option<usize>) -
     let frame = interrupted(place.walk).last()?;
     let trampoline =
         place.walk.frames.get(frame.checked_sub(1)?).filter(|frame| frame.kind == FrameKind::SignalTrampoline)?;
-    let info = siginfo_address(trampoline.registers.arch(), trampoline.registers.sp()?)?;
-    let (signal, address) = siginfo(info, place.space)?;
+    let (arch, sp) = (trampoline.registers.arch(), trampoline.registers.sp()?);
+    let info = siginfo_address(arch, sp)?;
+    let told = siginfo(info, place.space);
+    let trapped = (arch == Arch::X86_64).then(|| trap(sp, place.space)).flatten();
+    let (signal, address) = reconcile(told, trapped)?;
     let source = place.space.memory.source(Avma(info));
     let fault = place.fault(frame, Some(signal), address);
     Some(Stop { signal: Some(signal), thread, frame, address, fault, source: Some(source), ..Stop::default() })
@@ -35,8 +38,48 @@ fn siginfo_address(arch: Arch, sp: u64) -> Option<u64> {
     }
 }
 
+/// What a signal frame says: the signal and, for a fault, its address.
+type Told = (Signal, Option<Avma>);
+
+/// The one to believe.
+///
+/// The kernel fills the siginfo only for handlers that asked for it with `SA_SIGINFO`; for the others its place holds what
+/// the stack held before, seen as "signal 64" in a program that used plain `signal`. The trap number and the fault address
+/// in the saved context are always written, so that a siginfo which contradicts them is not one.
+fn reconcile(told: Option<Told>, trapped: Option<Told>) -> Option<Told> {
+    match (told, trapped) {
+        (Some((signal, address)), Some((trap, trapped_at))) => {
+            let memory = |signal: Signal| matches!(signal.number, Signal::SEGV | Signal::BUS);
+            let same = signal.number == trap.number || (memory(signal) && memory(trap));
+            let agrees = same && (trapped_at.is_none() || address == trapped_at);
+            Some(if agrees { (signal, address) } else { (trap, trapped_at) })
+        }
+        (told, trapped) => told.or(trapped),
+    }
+}
+
+/// The exception that the processor took, from `trapno`, `err` and `cr2` of the saved context.
+///
+/// Numbers of the Intel SDM, volume 3, table 6-1; offsets of `struct sigcontext_64` (`arch/x86/include/uapi/asm/sigcontext.h`)
+/// behind the 40 bytes that a ucontext begins with. Trap number 0 may also mean that there was no trap.
+fn trap(ucontext: u64, space: &AddressSpace<'_, '_>) -> Option<Told> {
+    const ERR: u64 = 40 + 19 * 8;
+    const PROTECTION: u64 = 1;
+    let word = |offset: u64| space.read_u64(Avma(ucontext.checked_add(offset)?)).ok();
+    let (error, number, cr2) = (word(ERR)?, word(ERR + 8)?, word(ERR + 24)?);
+    let (number, code, address) = match number {
+        3 => (Signal::TRAP, 128, None),
+        6 => (Signal::ILL, 2, None),
+        13 => (Signal::SEGV, 128, None),
+        14 => (Signal::SEGV, if error & PROTECTION == 0 { 1 } else { 2 }, Some(Avma(cr2))),
+        17 => (Signal::BUS, 1, None),
+        _ => return None,
+    };
+    Some((Signal { number, code: Some(code) }, address))
+}
+
 /// Signal, code and address of a `siginfo_t`; `None` when what stands there can not be one.
-fn siginfo(at: u64, space: &AddressSpace<'_, '_>) -> Option<(Signal, Option<Avma>)> {
+fn siginfo(at: u64, space: &AddressSpace<'_, '_>) -> Option<Told> {
     let number = space.read_u32(Avma(at)).ok()?.cast_signed();
     let code = space.read_u32(Avma(at.checked_add(8)?)).ok()?.cast_signed();
     if !(1..=64).contains(&number) || !(-64..=0x80).contains(&code) {
@@ -53,6 +96,18 @@ mod tests {
 
     use super::*;
     use crate::image::Images;
+
+    #[test]
+    fn what_the_processor_said_decides() {
+        let signal = |number, code| Signal { number, code: Some(code) };
+        let null = Some(Avma(8));
+        let trapped = Some((signal(Signal::SEGV, 1), null));
+        assert_eq!(reconcile(Some((signal(64, 0), None)), trapped), trapped);
+        assert_eq!(reconcile(Some((signal(Signal::BUS, 2), null)), trapped), Some((signal(Signal::BUS, 2), null)));
+        assert_eq!(reconcile(Some((signal(Signal::SEGV, 1), Some(Avma(9)))), trapped), trapped);
+        assert_eq!(reconcile(Some((signal(12, 0), None)), None), Some((signal(12, 0), None)));
+        assert_eq!(reconcile(None, None), None);
+    }
 
     #[test]
     fn a_siginfo_that_can_not_be_one_is_refused() {

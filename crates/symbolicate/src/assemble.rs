@@ -1,9 +1,9 @@
 //! Raw frames, names and values to the frames and stacks of the model.
 
-use necropsy_model::{Avma, Frame, Gap, Missing, Snapshot, Stack, Symbol};
+use necropsy_model::{Avma, Frame, Gap, Missing, Module, ModuleId, Snapshot, Stack, Symbol};
 
 use crate::Options;
-use crate::image::Image;
+use crate::image::{Image, Images};
 use crate::names::{self, Names};
 use crate::space::AddressSpace;
 use crate::unwind::{RawFrame, Walk};
@@ -31,7 +31,7 @@ pub(crate) fn stacks<'data>(
                 stack.gap = Some(Gap { after: stack.frames.len(), ..gap });
             }
             let mut variables = depth.map(|depth| values.variables(&walk.frames, index, depth)).unwrap_or_default();
-            for (level, mut frame) in expand(raw, names, space).into_iter().enumerate() {
+            for (level, mut frame) in expand(raw, names, space, &snapshot.modules).into_iter().enumerate() {
                 if stopped == Some(thread) {
                     show_line(&mut frame, space);
                 }
@@ -50,17 +50,44 @@ pub(crate) fn stacks<'data>(
 }
 
 /// The frames at one raw frame: the inlined ones first, then the function that was called.
-fn expand<'data>(raw: &RawFrame, names: &Names<'data>, space: &AddressSpace<'_, 'data>) -> Vec<Frame<'data>> {
+fn expand<'data>(
+    raw: &RawFrame,
+    names: &Names<'data>,
+    space: &AddressSpace<'_, 'data>,
+    modules: &[Module<'data>],
+) -> Vec<Frame<'data>> {
     let lookup = raw.address.lookup();
     let mut frame = Frame::at(Some(raw.address), raw.trust);
     frame.kind = raw.kind;
     let Some((index, image)) = space.images.at(lookup) else {
-        frame.symbol = Symbol::Missing(why_unnamed(lookup, space));
+        if let Some((id, module)) = module_at(modules, lookup) {
+            frame.module = Some(id);
+            frame.svma = module.bias.map(|bias| bias.to_svma(raw.address.address()));
+            frame.symbol = Symbol::Missing(no_file(space.images, id));
+        } else {
+            frame.symbol = Symbol::Missing(why_unnamed(lookup, space));
+        }
         return vec![frame];
     };
     frame.module = Some(image.module);
     frame.svma = Some(image.bias.to_svma(raw.address.address()));
-    named(&frame, index, image, names, lookup)
+    named(&frame, index, image, names, lookup, space)
+}
+
+/// The module that covers an address; the last to begin wins where modules interleave.
+fn module_at<'a, 'data>(modules: &'a [Module<'data>], address: Avma) -> Option<(ModuleId, &'a Module<'data>)> {
+    let mut all = modules.iter().enumerate().rev();
+    let (index, module) = all.find(|(_, module)| module.covers(address))?;
+    Some((ModuleId::new(index)?, module))
+}
+
+/// Why a module has no file.
+fn no_file(images: &Images<'_>, module: ModuleId) -> Missing {
+    match images.outcome(module) {
+        Some(outcome) if !outcome.refused.is_empty() => Missing::WrongBuild,
+        Some(_) => Missing::FileNotFound,
+        None => Missing::Unsupported,
+    }
 }
 
 fn named<'data>(
@@ -69,6 +96,7 @@ fn named<'data>(
     image: &Image<'data>,
     names: &Names<'data>,
     lookup: Avma,
+    space: &AddressSpace<'_, 'data>,
 ) -> Vec<Frame<'data>> {
     let Some(found) = names.get(&(index, image.bias.to_svma(lookup))).filter(|found| !found.is_empty()) else {
         return vec![Frame { symbol: Symbol::Missing(Missing::NotCovered), ..frame.clone() }];
@@ -78,7 +106,10 @@ fn named<'data>(
         location: name.location.clone(),
         inlined: name.inlined,
         optimized: name.optimized,
-        symbol: name.symbol.clone(),
+        symbol: match &name.symbol {
+            Symbol::Missing(_) if image.elf.is_none() => Symbol::Missing(no_file(space.images, image.module)),
+            symbol => symbol.clone(),
+        },
         ..frame.clone()
     });
     expanded.collect()
@@ -86,9 +117,9 @@ fn named<'data>(
 
 /// Adds the text of the source line, where the file is at hand.
 fn show_line<'data>(frame: &mut Frame<'data>, space: &AddressSpace<'_, 'data>) {
-    let image = space.images.all().iter().find(|image| Some(image.module) == frame.module);
-    let (Some(image), Some(location)) = (image, frame.location.as_mut()) else { return };
-    location.text = location.line.and_then(|line| names::line_text(&location.file, line, &image.finder));
+    let debug = frame.module.and_then(|module| space.images.of(module)?.debug.get());
+    let (Some(debug), Some(location)) = (debug, frame.location.as_mut()) else { return };
+    location.text = location.line.and_then(|line| names::line_text(&location.file, line, debug));
 }
 
 /// Why an address outside every image has no name.

@@ -1,11 +1,10 @@
 //! An image: the verified file behind a module, or what the dump itself holds of it.
 
-use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
 use necropsy_model::{Avma, Bias, ModuleId, Svma};
 
-use crate::modules::{DebugFile, Finder};
+use crate::modules::{Debug, Outcome};
 use crate::unwind::{Machine, Tables};
 
 /// A slice of a little-endian file; all unwound machines are little endian.
@@ -29,14 +28,8 @@ pub(crate) struct Image<'data> {
     pub unwind: UnwindSections<'data>,
     /// The module's own file; `None` when only the dump holds the image.
     pub elf: Option<Elf<'data>>,
-    /// The bytes of that file.
-    pub data: &'data [u8],
-    /// Where that file is.
-    pub path: Option<PathBuf>,
-    /// Finds the debug file.
-    pub finder: Finder<'data>,
-    /// Debug information, from the file itself or from a separate debug file; looked for at first use.
-    pub debug: OnceLock<DebugFile<'data>>,
+    /// Where its debug information is looked for; the look-up happens at first use.
+    pub debug: OnceLock<Debug<'data>>,
 }
 
 /// A loadable segment (`PT_LOAD`).
@@ -70,14 +63,9 @@ pub(crate) struct UnwindSections<'data> {
 }
 
 impl<'data> Image<'data> {
-    /// The debug information, looked for at first use.
-    pub fn debug_file(&self) -> &DebugFile<'data> {
-        self.debug.get_or_init(|| DebugFile::find(self))
-    }
-
-    /// The DWARF of the module, wherever it was found.
-    pub fn dwarf(&self) -> Option<&Arc<Dwarf<'data>>> {
-        self.debug_file().dwarf.as_ref()
+    /// Debug information, from the file itself or from a separate debug file; loaded at first use, shared by all.
+    pub fn dwarf(&self) -> Option<Arc<Dwarf<'data>>> {
+        self.debug.get()?.dwarf()
     }
 
     /// The bytes of the file behind an address, to the end of its segment; only where the process could not write.
@@ -97,6 +85,8 @@ pub(crate) struct Images<'data> {
     ranges: Vec<(u64, u64, usize)>,
     /// Unwind tables of each image, made at first use.
     tables: Vec<OnceLock<Tables<'data>>>,
+    /// What became of each module, in their order.
+    outcomes: Vec<Outcome>,
 }
 
 impl<'data> Images<'data> {
@@ -113,7 +103,22 @@ impl<'data> Images<'data> {
         }
         ranges.sort_unstable();
         let tables = images.iter().map(|_| OnceLock::new()).collect();
-        Self { images, ranges, tables }
+        Self { images, ranges, tables, outcomes: Vec::new() }
+    }
+
+    /// The same, with what became of each module of the snapshot.
+    pub fn with_outcomes(self, outcomes: Vec<Outcome>) -> Self {
+        Self { outcomes, ..self }
+    }
+
+    /// What became of a module.
+    pub fn outcome(&self, module: ModuleId) -> Option<&Outcome> {
+        self.outcomes.get(module.index())
+    }
+
+    /// The image of a module.
+    pub fn of(&self, module: ModuleId) -> Option<&Image<'data>> {
+        self.images.iter().find(|image| image.module == module)
     }
 
     /// The image that is loaded at an address, with its index.

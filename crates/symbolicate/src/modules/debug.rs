@@ -1,150 +1,309 @@
-//! The debug information of a module: in the file itself, in a separate debug file, or in `.gnu_debugdata`.
+//! The debug information of a module: in the file itself, or in a separate file that belongs to it. Nothing is opened
+//! before somebody asks.
 
-use std::borrow::Cow;
-use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use gimli::{EndianSlice, LittleEndian};
-use necropsy_model::{BuildId, SymbolStatus};
+use necropsy_model::{Arena, BuildId};
 use object::{Object, ObjectSection};
 
-use super::{Finder, verify};
-use crate::image::{Dwarf, Elf, Image, Slice};
+use super::headers;
+use super::open::Mapped;
+use super::search::Search;
+use super::sections::Sections;
+use crate::Options;
+use crate::image::{Dwarf, Elf};
 
-/// A section may unpack to this much. libjvm's `.debug_info`, the largest that Debian ships, has 257 MB.
-const MAX_SECTION: u64 = 8 << 30;
-/// `.gnu_debugdata` may unpack to this much; Fedora's largest are some 20 MB.
-const MAX_MINI: u64 = 256 << 20;
+/// Most bytes of an unpacked `.gnu_debugdata`; real ones hold a symbol table of some megabytes.
+const MOST_MINI: usize = 256 << 20;
+/// Most memory for unpacking it, in KiB.
+const MOST_MINI_MEMORY: u32 = 128 << 10;
 
-/// What a module's debug information is, once it was looked for.
-pub(crate) struct DebugFile<'data> {
-    /// DWARF, wherever it was.
-    pub dwarf: Option<Arc<Dwarf<'data>>>,
-    /// The separate file, with its own symbol table.
-    pub elf: Option<Elf<'data>>,
-    /// The ELF file inside `.gnu_debugdata`.
-    pub mini: Option<Elf<'data>>,
-    /// Where the separate file was.
-    path: Option<PathBuf>,
-    /// Why there is less than there could be.
-    reason: Option<String>,
+/// Looks for the debug information of one module at first use, and keeps it.
+pub(crate) struct Debug<'data> {
+    /// The module's own file.
+    pub own: Option<Own<'data>>,
+    build_id: Option<BuildId>,
+    /// Path of the module in the dump.
+    path: PathBuf,
+    options: Arc<Options>,
+    arena: &'data Arena,
+    found: OnceLock<Found<'data>>,
+    /// What a look-up found missing later: split debug information.
+    later: Mutex<Vec<String>>,
+    mini: OnceLock<Option<Elf<'data>>>,
+    lean: OnceLock<Option<Arc<Dwarf<'data>>>>,
+    full: OnceLock<Option<Arc<Dwarf<'data>>>>,
 }
 
-impl<'data> DebugFile<'data> {
-    /// Looks for the debug information of an image.
-    pub fn find(image: &Image<'data>) -> Self {
-        let mut found = Self { dwarf: None, elf: None, mini: None, path: None, reason: None };
-        let Some(elf) = &image.elf else { return found };
-        let own = image.path.as_deref().unwrap_or(Path::new("/"));
-        if has_dwarf(elf) {
-            found.load(elf, own, &image.finder);
-        } else if let Some((path, data, separate)) = separate(elf, own, &image.finder) {
-            let _ = data;
-            found.load(&separate, &path, &image.finder);
-            found.path = Some(path);
-            found.elf = Some(separate);
+/// The file of a module.
+pub(crate) struct Own<'data> {
+    pub file: Mapped<'data>,
+    pub sections: Sections<'data>,
+}
+
+/// What was found of debug information.
+#[derive(Default)]
+pub(crate) struct Found<'data> {
+    /// The separate debug file.
+    pub separate: Option<(PathBuf, Sections<'data>)>,
+    /// The file that `dwz` moved common parts to.
+    pub supplementary: Option<(PathBuf, Sections<'data>)>,
+    /// What should be there and is not: one phrase each.
+    pub problems: Vec<String>,
+}
+
+impl<'data> Debug<'data> {
+    /// For a module whose file was found, or of which only the build id is known.
+    pub fn new(
+        own: Option<Own<'data>>,
+        build_id: Option<BuildId>,
+        path: &str,
+        options: &Arc<Options>,
+        arena: &'data Arena,
+    ) -> Self {
+        Self {
+            own,
+            build_id,
+            path: PathBuf::from(path),
+            options: Arc::clone(options),
+            arena,
+            found: OnceLock::new(),
+            later: Mutex::default(),
+            mini: OnceLock::new(),
+            lean: OnceLock::new(),
+            full: OnceLock::new(),
         }
-        if elf.symbol_table().is_none() && found.elf.is_none() {
-            found.mini = mini(elf, &image.finder);
+    }
+
+    /// Where a path of the process is on this machine.
+    pub fn locate(&self, path: &Path) -> Option<PathBuf> {
+        super::open::locate(path, self.options.sysroot.as_deref())
+    }
+
+    fn search(&self) -> Search<'_, 'data> {
+        Search { options: &self.options, arena: self.arena }
+    }
+
+    /// What was found; looks for it when nobody has.
+    pub fn found(&self) -> &Found<'data> {
+        self.found.get_or_init(|| self.find())
+    }
+
+    /// Notes what a look-up missed.
+    pub fn add_problems(&self, problems: Vec<String>) {
+        self.later.lock().unwrap_or_else(PoisonError::into_inner).extend(problems);
+    }
+
+    /// What should be there and is not, as far as somebody looked.
+    pub fn problems(&self) -> Vec<String> {
+        let later = self.later.lock().unwrap_or_else(PoisonError::into_inner);
+        let found = self.found.get().map(|found| found.problems.as_slice()).unwrap_or_default();
+        found.iter().chain(later.iter()).cloned().collect()
+    }
+
+    /// What was found so far, without looking.
+    pub fn found_already(&self) -> Option<&Found<'data>> {
+        self.found.get()
+    }
+
+    /// Everything that values need.
+    pub fn dwarf(&self) -> Option<Arc<Dwarf<'data>>> {
+        let load = || match self.holder() {
+            Some(holder) if holder.locations_cost() => self.load(true),
+            _ => self.lean(),
+        };
+        self.full.get_or_init(load).clone()
+    }
+
+    /// What names need: all but the location lists, where those would have to be decompressed.
+    pub fn lean(&self) -> Option<Arc<Dwarf<'data>>> {
+        let load = || self.load(!self.holder()?.locations_cost());
+        self.lean.get_or_init(load).clone()
+    }
+
+    /// The file with the debug information.
+    fn holder(&self) -> Option<&Sections<'data>> {
+        let own = self.own.as_ref().map(|own| &own.sections).filter(|sections| sections.has_dwarf());
+        let separate = || self.found().separate.as_ref().map(|(_, sections)| sections);
+        own.or_else(|| separate().filter(|sections| sections.has_dwarf()))
+    }
+
+    fn load(&self, with_locations: bool) -> Option<Arc<Dwarf<'data>>> {
+        let mut dwarf = self.holder()?.dwarf(with_locations);
+        if let Some((_, supplementary)) = &self.found().supplementary {
+            dwarf.set_sup(supplementary.dwarf(with_locations));
+        }
+        Some(Arc::new(dwarf))
+    }
+
+    /// The symbol table of `.gnu_debugdata`: the names that Fedora leaves in stripped files.
+    pub fn mini(&self) -> Option<&Elf<'data>> {
+        let unpack = || {
+            let packed = self.own.as_ref()?.sections.get(".gnu_debugdata");
+            let bytes = unpack_xz(packed)?;
+            Elf::parse(self.arena.keep(bytes)).ok()
+        };
+        self.mini.get_or_init(unpack).as_ref()
+    }
+
+    fn find(&self) -> Found<'data> {
+        let mut found = Found::default();
+        let own_has = self.own.as_ref().is_some_and(|own| own.sections.has_dwarf());
+        if !own_has {
+            found.separate = self.separate(&mut found.problems);
+        }
+        let (holder, path) = match (&self.own, &found.separate) {
+            (Some(own), None) => (&own.sections, own.file.path.as_path()),
+            (_, Some((path, sections))) => (sections, path.as_path()),
+            (None, None) => return found,
+        };
+        if let Ok(Some((name, id))) = holder.elf.gnu_debugaltlink() {
+            let id = BuildId::new(id);
+            match self.supplementary(path, name, id.as_ref()) {
+                Some(file) => found.supplementary = Some(file),
+                None => found.problems.push(format!(
+                    "names of {} are incomplete: their common part {} (build id {}) was not found",
+                    path.display(),
+                    String::from_utf8_lossy(name),
+                    id.map(|id| id.to_string()).unwrap_or_default(),
+                )),
+            }
         }
         found
     }
 
-    fn load(&mut self, elf: &Elf<'data>, path: &Path, finder: &Finder<'data>) {
-        let supplementary = supplementary(elf, path, finder);
-        if let Err(reason) = &supplementary {
-            self.reason = Some(reason.clone());
+    /// By build id, beside the file, by `.gnu_debuglink`. A symbol server would come last.
+    fn separate(&self, problems: &mut Vec<String>) -> Option<(PathBuf, Sections<'data>)> {
+        let search = self.search();
+        let same_build = |elf: &Elf<'data>| self.build_id.is_some() && headers::build_id(elf) == self.build_id;
+        if let Some(id) = &self.build_id {
+            let name = self.path.file_name().unwrap_or_default().to_string_lossy();
+            let beside = search.beside().map(|directory| directory.join(format!("{name}.debug")));
+            let mut places = search.by_build_id(id, ".debug").chain(beside);
+            let found = places.find_map(|path| self.open(&path).filter(|(_, sections)| same_build(&sections.elf)));
+            if found.is_some() {
+                return found;
+            }
         }
-        let load = |elf: &Elf<'data>| Dwarf::load(|id| Ok::<_, gimli::Error>(section(elf, id.name(), finder)));
-        let Ok(mut dwarf) = load(elf) else { return };
-        if let Ok(Some(other)) = supplementary
-            && let Ok(other) = load(&other)
-        {
-            dwarf.set_sup(other);
+        let own = self.own.as_ref()?;
+        let (name, crc) = own.sections.elf.gnu_debuglink().ok().flatten()?;
+        let name = Path::new(std::str::from_utf8(name).ok()?);
+        // The link is a name, not a path.
+        let name = name.file_name().filter(|&base| base == name.as_os_str())?;
+        let mut rejected = None;
+        for path in self.linked_places(&search, own, name) {
+            let Some((path, sections)) = self.open(&path) else { continue };
+            if path == own.file.path {
+                continue;
+            }
+            let right = same_build(&sections.elf)
+                || (headers::build_id(&sections.elf).is_none() || self.build_id.is_none())
+                    && crc32fast::hash(sections.elf.data()) == crc;
+            if right {
+                return Some((path, sections));
+            }
+            rejected.get_or_insert(path);
         }
-        dwarf.populate_abbreviations_cache(gimli::AbbreviationsCacheStrategy::Duplicates);
-        self.dwarf = Some(Arc::new(dwarf));
+        problems.extend(rejected.map(|path| format!("{} is of another build and was not used", path.display())));
+        None
     }
 
-    /// What was found, in words: status, file, and why there is no more.
-    pub fn describe(&self, image: &Image<'_>) -> (SymbolStatus, Option<String>, Option<String>) {
-        let tables = [image.elf.as_ref(), self.elf.as_ref(), self.mini.as_ref()];
-        let named = tables.into_iter().flatten().any(|elf| elf.symbol_table().is_some());
-        let exported = image.elf.as_ref().is_some_and(|elf| elf.dynamic_symbol_table().is_some());
-        let (status, reason) = match (self.dwarf.is_some(), named, exported) {
-            (true, ..) => (SymbolStatus::Full, None),
-            (_, true, _) => (SymbolStatus::Names, Some("no debug information: names without lines")),
-            (_, _, true) => (SymbolStatus::Exported, Some("stripped: only exported names")),
-            _ => (SymbolStatus::Stripped, Some("stripped: the file has no symbols")),
+    /// gdb's order: beside the file, in `.debug` beside it, in the debug directories under the file's path.
+    fn linked_places(&self, search: &Search<'_, 'data>, own: &Own<'data>, name: &std::ffi::OsStr) -> Vec<PathBuf> {
+        let directory = own.file.path.parent().unwrap_or(Path::new("/"));
+        let mut places = vec![directory.join(name), directory.join(".debug").join(name)];
+        places.extend(search.beside().map(|directory| directory.join(name)));
+        let in_dump = self.path.parent().and_then(|path| path.strip_prefix("/").ok()).unwrap_or(Path::new(""));
+        let safe = in_dump.components().all(|part| matches!(part, std::path::Component::Normal(_)));
+        if safe {
+            places.extend(search.debug_dirs().map(|debug| debug.join(in_dump).join(name)));
+        }
+        places
+    }
+
+    fn supplementary(&self, holder: &Path, name: &[u8], id: Option<&BuildId>) -> Option<(PathBuf, Sections<'data>)> {
+        let id = id?;
+        let search = self.search();
+        let name = Path::new(std::str::from_utf8(name).ok()?);
+        let mut places: Vec<PathBuf> = search.by_build_id(id, ".debug").collect();
+        match name.is_absolute() {
+            true => places.extend(self.locate(name)),
+            false => places.push(holder.parent().unwrap_or(Path::new(".")).join(name)),
+        }
+        if let Some(base) = name.file_name() {
+            places.extend(holder.parent().map(|directory| directory.join(base)));
+            places.extend(search.debug_dirs().map(|directory| directory.join(".dwz").join(base)));
+            places.extend(search.beside().map(|directory| directory.join(base)));
+        }
+        let right = |sections: &Sections<'data>| headers::build_id(&sections.elf).as_ref() == Some(id);
+        places.iter().find_map(|path| self.open(path).filter(|(_, sections)| right(sections)))
+    }
+
+    fn open(&self, path: &Path) -> Option<(PathBuf, Sections<'data>)> {
+        let file = self.search().map(path)?;
+        let elf = Elf::parse(file.bytes).ok()?;
+        Some((file.path, Sections::new(elf, self.arena)))
+    }
+
+    /// `.debug_frame` of the separate file, for a module that has no tables of its own.
+    pub fn debug_frame(&self) -> Option<&'data [u8]> {
+        let (_, sections) = self.found().separate.as_ref()?;
+        Some(sections.get(".debug_frame")).filter(|bytes| !bytes.is_empty())
+    }
+
+    /// Split debug information (`DW_AT_dwo_name`): a package beside the file, or the one object file.
+    pub fn split_places(&self, directory: Option<&str>, name: Option<&str>) -> Vec<PathBuf> {
+        let mut places = Vec::new();
+        let name = name.map(Path::new);
+        let inside = match (directory.map(Path::new), name) {
+            (_, Some(name)) if name.is_absolute() => Some(name.to_owned()),
+            (Some(directory), Some(name)) => Some(directory.join(name)),
+            _ => None,
         };
-        let from = self.path.as_ref().map(|path| path.display().to_string());
-        let from = from.or_else(|| self.mini.is_some().then(|| ".gnu_debugdata".to_owned()));
-        (status, from, self.reason.clone().or_else(|| reason.map(str::to_owned)))
+        places.extend(inside.and_then(|path| self.locate(&path)));
+        let base = name.and_then(Path::file_name);
+        let own = self.own.as_ref().and_then(|own| own.file.path.parent()).map(Path::to_owned);
+        places.extend(own.iter().cloned().chain(self.search().beside()).filter_map(|dir| Some(dir.join(base?))));
+        places
+    }
+
+    /// `FILE.dwp`, the package of all split debug information of a file.
+    pub fn package(&self) -> Option<Sections<'data>> {
+        let mut path = self.own.as_ref()?.file.path.clone().into_os_string();
+        path.push(".dwp");
+        self.open(Path::new(&path)).map(|(_, sections)| sections)
+    }
+
+    /// A file of split debug information; the caller checks its id.
+    pub fn split_file(&self, path: &Path) -> Option<Sections<'data>> {
+        self.open(path).map(|(_, sections)| sections)
+    }
+
+    /// Where the files came from, in words.
+    pub fn files(&self) -> Vec<String> {
+        let found = self.found_already();
+        let own = self.own.as_ref().map(|own| own.file.path.clone());
+        let separate = found.and_then(|found| Some(found.separate.as_ref()?.0.clone()));
+        let supplementary = found.and_then(|found| Some(found.supplementary.as_ref()?.0.clone()));
+        let all = own.into_iter().chain(separate).chain(supplementary);
+        all.map(|path| path.display().to_string()).collect()
     }
 }
 
-fn has_dwarf(elf: &Elf<'_>) -> bool {
-    elf.section_by_name(".debug_info").is_some_and(|section| section.size() > 0)
-        || elf.section_by_name(".zdebug_info").is_some()
-}
-
-/// The bytes of a section, unpacked where it is compressed; empty when there is none or it unpacks to too much.
-fn section<'data>(elf: &Elf<'data>, name: &str, finder: &Finder<'data>) -> Slice<'data> {
-    let data = elf.section_by_name(name).and_then(|section| {
-        let compressed = section.compressed_data().ok()?;
-        if compressed.uncompressed_size > MAX_SECTION {
-            return None;
-        }
-        compressed.decompress().ok()
-    });
-    let bytes = match data {
-        Some(Cow::Borrowed(bytes)) => bytes,
-        Some(Cow::Owned(bytes)) => finder.arena().keep(bytes),
-        None => &[],
-    };
-    EndianSlice::new(bytes, LittleEndian)
-}
-
-type Separate<'data> = (PathBuf, &'data [u8], Elf<'data>);
-
-/// The separate debug file: by build id, else by debug link with its checksum.
-fn separate<'data>(elf: &Elf<'data>, own: &Path, finder: &Finder<'data>) -> Option<Separate<'data>> {
-    let open = |path: PathBuf| {
-        let data = finder.map(&path)?;
-        Some((path, data, Elf::parse(data).ok()?))
-    };
-    let ran = verify::build_id(elf);
-    if let Some(id) = &ran {
-        let files = finder.debug_files(id).into_iter().filter_map(open);
-        if let Some(found) = files.into_iter().find(|(_, _, found)| verify::build_id(found).as_ref() == Some(id)) {
-            return Some(found);
-        }
+/// Unpacks `.gnu_debugdata`.
+fn unpack_xz(packed: &[u8]) -> Option<Vec<u8>> {
+    use std::io::Read;
+    if packed.is_empty() {
+        return None;
     }
-    let (link, checksum) = elf.gnu_debuglink().ok()??;
-    let link = std::str::from_utf8(link).ok()?;
-    finder.linked_files(own, link).into_iter().filter_map(open).find(|(_, data, found)| {
-        let same = verify::build_id(found).zip(ran.clone()).is_none_or(|(found, ran)| found == ran);
-        same && crc32fast::hash(data) == checksum
-    })
+    let mut out = Vec::new();
+    let reader = lzma_rust2::XzReader::new_mem_limit(packed, false, MOST_MINI_MEMORY);
+    let read = reader.take(MOST_MINI as u64 + 1).read_to_end(&mut out);
+    (read.is_ok() && out.len() <= MOST_MINI).then_some(out)
 }
 
-/// The supplementary file that dwz made, which several debug files share; an error says that it is missing.
-fn supplementary<'data>(elf: &Elf<'data>, path: &Path, finder: &Finder<'data>) -> Result<Option<Elf<'data>>, String> {
-    let Ok(Some((link, id))) = elf.gnu_debugaltlink() else { return Ok(None) };
-    let link = String::from_utf8_lossy(link).into_owned();
-    let Some(id) = BuildId::new(id) else { return Ok(None) };
-    let files = finder.supplementary_files(path, Path::new(&link), &id).into_iter();
-    let mut open = files.filter_map(|path| Elf::parse(finder.map(&path)?).ok());
-    let found = open.find(|found| verify::build_id(found).as_ref() == Some(&id));
-    // addr2line passes over this in silence: lines without names.
-    found.map(Some).ok_or_else(|| format!("debug information is incomplete: it needs {link} (build id {id})"))
-}
-
-/// The ELF file in `.gnu_debugdata`, which holds nothing but a symbol table.
-fn mini<'data>(elf: &Elf<'data>, finder: &Finder<'data>) -> Option<Elf<'data>> {
-    let packed = elf.section_by_name(".gnu_debugdata")?.data().ok()?;
-    let mut bytes = Vec::new();
-    lzma_rust2::XzReader::new(packed, true).take(MAX_MINI).read_to_end(&mut bytes).ok()?;
-    Elf::parse(finder.arena().keep(bytes)).ok()
+/// The section is there at all.
+pub(super) fn has_section(elf: &Elf<'_>, name: &str) -> bool {
+    elf.section_by_name(name).is_some_and(|section| section.size() > 0)
 }

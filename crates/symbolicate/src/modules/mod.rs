@@ -1,212 +1,168 @@
 //! The file behind each module, verified by build id, and the debug file that belongs to it.
 
 mod debug;
-mod finder;
-mod in_dump;
+mod headers;
+mod identity;
 mod open;
+mod report;
+mod search;
+mod sections;
 mod verify;
 
-use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
-use necropsy_model::{
-    Arch, Arena, Avma, Bias, Identity, Memory, Module, ModuleId, Snapshot, Svma, SymbolStatus, Symbols, Verified,
-};
-use object::read::elf::ProgramHeader;
-use object::{LittleEndian, Object, ObjectSection, elf};
+use necropsy_model::{Arch, Arena, Identity, Memory, Module, ModuleId, Snapshot, Verified};
+use object::{Architecture, Object};
 use rayon::prelude::*;
 
+pub(crate) use debug::Debug;
+pub(crate) use open::read_small;
+pub(crate) use report::report;
+pub(crate) use sections::Sections;
+
 use crate::Options;
-use crate::image::{Elf, Image, Images, Segment, UnwindSections};
+use crate::image::{Elf, Image, Images, UnwindSections};
+use debug::Own;
+use open::Mapped;
+use search::{Search, Step};
 
-pub(crate) use debug::DebugFile;
-pub(crate) use finder::Finder;
+/// What became of a module.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Outcome {
+    /// How its file was held to be the right one; `None` when there is none.
+    pub verified: Option<Verified>,
+    /// Files that were found and refused, each with the reason.
+    pub refused: Vec<String>,
+    /// What the file says of itself.
+    pub identity: Option<Identity>,
+    /// The build id of the file, where the dump states none.
+    pub build_id: Option<necropsy_model::BuildId>,
+}
 
-/// Page size to which the loader rounds segments down; smaller ones only make the bias more exact.
-const PAGE: u64 = 4096;
-
-/// Finds and opens a file for every module of a snapshot, in parallel.
-pub(crate) fn find<'data>(snapshot: &mut Snapshot<'data>, arena: &'data Arena, options: &Options) -> Images<'data> {
+/// Finds and opens a file for every module of a snapshot.
+pub(crate) fn find<'data>(snapshot: &Snapshot<'data>, arena: &'data Arena, options: &Options) -> Images<'data> {
     if !matches!(snapshot.process.arch, Some(Arch::X86_64 | Arch::Aarch64)) {
         return Images::default();
     }
-    let finder = Finder::new(arena, options);
-    let memory = &snapshot.memory;
-    let found: Vec<_> = snapshot
-        .modules
-        .par_iter()
-        .enumerate()
-        .map(|(index, module)| find_one(index, module, memory, &finder))
-        .collect();
-    let mut images = Vec::new();
-    for (module, (image, symbols)) in snapshot.modules.iter_mut().zip(found) {
-        module.symbols = symbols;
-        images.extend(image);
-    }
-    Images::new(images)
+    let shared = Arc::new(options.clone());
+    let finder = Finder { snapshot, options: &shared, arena };
+    let found: Vec<_> =
+        snapshot.modules.par_iter().enumerate().map(|(index, module)| finder.find(index, module)).collect();
+    let (images, outcomes): (Vec<_>, Vec<_>) = found.into_iter().unzip();
+    Images::new(images.into_iter().flatten().collect()).with_outcomes(outcomes)
 }
 
-type Outcome<'data> = (Option<Image<'data>>, Symbols);
+struct Finder<'a, 'data> {
+    snapshot: &'a Snapshot<'data>,
+    options: &'a Arc<Options>,
+    arena: &'data Arena,
+}
 
-fn find_one<'data>(
-    index: usize,
+impl<'data> Finder<'_, 'data> {
+    fn find(&self, index: usize, module: &Module<'data>) -> (Option<Image<'data>>, Outcome) {
+        let Some(id) = ModuleId::new(index) else { return (None, Outcome::default()) };
+        let mut outcome = Outcome::default();
+        let image = self
+            .file(id, module, &mut outcome)
+            .or_else(|| in_dump(id, module, &self.snapshot.memory, self.arena, self.options, &mut outcome));
+        (image, outcome)
+    }
+
+    /// The module's own file, by the first step that proposes the right one.
+    fn file(&self, id: ModuleId, module: &Module<'data>, outcome: &mut Outcome) -> Option<Image<'data>> {
+        if module.path.starts_with('[') {
+            return None;
+        }
+        let search = Search { options: self.options, arena: self.arena };
+        for (step, path) in search.candidates(module) {
+            let Some(file) = search.map(&path) else {
+                if step == Step::Named {
+                    outcome.refused.push(format!("{} is not a file that can be read", path.display()));
+                }
+                continue;
+            };
+            match self.accept(id, module, file, step, outcome) {
+                Ok(image) => return Some(image),
+                Err(reason) => note(&mut outcome.refused, format!("found {} ({reason})", path.display())),
+            }
+        }
+        None
+    }
+
+    fn accept(
+        &self,
+        id: ModuleId,
+        module: &Module<'data>,
+        file: Mapped<'data>,
+        step: Step,
+        outcome: &mut Outcome,
+    ) -> Result<Image<'data>, String> {
+        let elf = Elf::parse(file.bytes).map_err(|_| "not an ELF file of this machine".to_owned())?;
+        let arch = match elf.architecture() {
+            Architecture::X86_64 => Some(Arch::X86_64),
+            Architecture::Aarch64 => Some(Arch::Aarch64),
+            _ => None,
+        };
+        if !elf.is_little_endian() || arch != self.snapshot.process.arch {
+            return Err("a file of another machine".to_owned());
+        }
+        let segments = headers::segments(&elf);
+        let bias = module.bias.or_else(|| headers::bias_of(&segments, module.base));
+        let bias = bias.ok_or_else(|| "no loadable segment".to_owned())?;
+        let file_id = headers::build_id(&elf);
+        let verified = verify::verify(module, file_id.as_ref(), &segments, bias, &self.snapshot.memory)?;
+        if step == Step::Beside && verified == Verified::PathOnly {
+            return Err("it has the name, but nothing shows that it is the file that ran".to_owned());
+        }
+        outcome.verified = Some(verified);
+        outcome.identity = identity::read(file.bytes);
+        outcome.build_id = file_id.clone();
+        let sections = Sections::new(elf, self.arena);
+        let unwind = headers::unwind_sections(&sections, &segments);
+        let own = Own { file, sections };
+        let elf = Elf::parse(own.file.bytes).ok();
+        let known = module.build_id.clone().or(file_id);
+        let debug = Debug::new(Some(own), known, &module.path, self.options, self.arena);
+        Ok(image(id, bias, segments, unwind, elf, debug))
+    }
+}
+
+/// What the dump itself holds of a module that has no file: always the vDSO, with a generous `coredump_filter` all.
+fn in_dump<'data>(
+    id: ModuleId,
     module: &Module<'data>,
     memory: &Memory<'data>,
-    finder: &Finder<'data>,
-) -> Outcome<'data> {
-    let mut symbols = Symbols { status: SymbolStatus::NotFound, ..Symbols::default() };
-    let Some(id) = ModuleId::new(index) else { return (None, symbols) };
-    for path in candidates(module, finder) {
-        let Some((data, elf)) = finder.map(&path).and_then(|data| Some((data, Elf::parse(data).ok()?))) else {
-            continue;
-        };
-        match verify::verify(module, &elf, memory) {
-            Ok(verified) => {
-                symbols = Symbols {
-                    status: SymbolStatus::NotNeeded,
-                    from: Some(path.display().to_string()),
-                    verified: Some(verified),
-                    reason: None,
-                };
-                if verified == Verified::PathOnly {
-                    symbols.reason =
-                        Some("the dump holds no build id of it; only its path and layout agree".to_owned());
-                }
-                return (Some(from_file(id, module, data, elf, path, finder)), symbols);
-            }
-            Err(reason) => {
-                symbols.status = SymbolStatus::WrongBuild;
-                symbols.reason.get_or_insert(format!("{} is another build: {reason}", path.display()));
-            }
-        }
+    arena: &'data Arena,
+    options: &Arc<Options>,
+    outcome: &mut Outcome,
+) -> Option<Image<'data>> {
+    let found = headers::in_dump(memory, module.base, module.bias)?;
+    let code = found.segments.iter().filter(|segment| segment.executable);
+    if code.clone().count() > 0 && code.clone().all(|segment| segment.bytes.len() as u64 == segment.size) {
+        outcome.verified = Some(Verified::InDump);
     }
-    match in_dump::image(id, module, memory, finder) {
-        Some(image) => {
-            let from = Some("the dump itself".to_owned());
-            let status = SymbolStatus::NotNeeded;
-            (Some(image), Symbols { status, from, verified: Some(Verified::InDump), reason: symbols.reason })
-        }
-        None => {
-            symbols.reason.get_or_insert_with(|| "no file of it was found here".to_owned());
-            (None, symbols)
-        }
-    }
+    let debug = Debug::new(None, module.build_id.clone(), &module.path, options, arena);
+    Some(image(id, found.bias, found.segments, found.unwind, found.elf, debug))
 }
 
-/// Files that may be the module's, best first. The user's `--exe` is the only candidate for the executable.
-fn candidates(module: &Module<'_>, finder: &Finder<'_>) -> Vec<PathBuf> {
-    match finder.exe() {
-        Some(exe) if module.is_executable => vec![exe.to_owned()],
-        _ if module.path.starts_with('[') => Vec::new(),
-        _ => finder.module_files(Path::new(module.path.as_ref()), module.build_id.as_ref()),
-    }
-}
-
-fn from_file<'data>(
+fn image<'data>(
     module: ModuleId,
-    of: &Module<'data>,
-    data: &'data [u8],
-    elf: Elf<'data>,
-    path: PathBuf,
-    finder: &Finder<'data>,
+    bias: necropsy_model::Bias,
+    segments: Vec<crate::image::Segment<'data>>,
+    mut unwind: UnwindSections<'data>,
+    elf: Option<Elf<'data>>,
+    debug: Debug<'data>,
 ) -> Image<'data> {
-    let segments = segments(&elf, data);
-    let first = segments.first().map_or(0, |segment| segment.start.0 & !(PAGE - 1));
-    let bias = of.bias.unwrap_or(Bias(of.base.0.wrapping_sub(first)));
-    Image {
-        module,
-        bias,
-        unwind: unwind_sections(&elf),
-        segments,
-        elf: Some(elf),
-        data,
-        path: Some(path),
-        finder: finder.clone(),
-        debug: OnceLock::new(),
+    // Only what has no tables of its own is worth opening a debug file for.
+    if unwind.eh_frame.is_none() && unwind.debug_frame.is_none() && elf.is_some() {
+        unwind.debug_frame = debug.debug_frame();
     }
+    Image { module, bias, segments, unwind, elf, debug: OnceLock::from(debug) }
 }
 
-/// The loadable segments of a file.
-fn segments<'data>(elf: &Elf<'data>, data: &'data [u8]) -> Vec<Segment<'data>> {
-    let endian = LittleEndian;
-    let loads = elf.elf_program_headers().iter().filter(|header| header.p_type(endian) == elf::PT_LOAD);
-    let mut segments: Vec<_> = loads
-        .map(|header| Segment {
-            start: Svma(header.p_vaddr(endian)),
-            size: header.p_memsz(endian),
-            bytes: header.data(endian, data).unwrap_or_default(),
-            writable: header.p_flags(endian).contains(elf::PF_W),
-            executable: header.p_flags(endian).contains(elf::PF_X),
-        })
-        .collect();
-    segments.sort_by_key(|segment| segment.start);
-    segments
-}
-
-/// The tables to unwind with that the file itself holds.
-fn unwind_sections<'data>(elf: &Elf<'data>) -> UnwindSections<'data> {
-    let at = |name: &str| {
-        let section = elf.section_by_name(name)?;
-        let data = section.data().ok().filter(|data| !data.is_empty())?;
-        Some((Svma(section.address()), data))
-    };
-    let address = |name: &str| elf.section_by_name(name).map(|section| Svma(section.address()));
-    UnwindSections {
-        eh_frame_hdr: at(".eh_frame_hdr"),
-        eh_frame: at(".eh_frame"),
-        debug_frame: None,
-        text: address(".text"),
-        got: address(".got"),
+/// Adds a phrase once.
+fn note(list: &mut Vec<String>, text: String) {
+    if !list.contains(&text) {
+        list.push(text);
     }
-}
-
-/// Says in each module what was found of its symbols and what the file says of itself. `used` tells which modules own a
-/// frame.
-pub(crate) fn report(snapshot: &mut Snapshot<'_>, images: &Images<'_>) {
-    let used = modules_with_frames(snapshot);
-    for image in images.all() {
-        let Some(module) = snapshot.modules.get_mut(image.module.index()) else { continue };
-        module.identity = image.elf.as_ref().and_then(|_| identity(image.data));
-        if module.build_id.is_none() {
-            module.build_id = image.elf.as_ref().and_then(verify::build_id);
-        }
-        if used.contains(&image.module.index()) {
-            let (status, from, reason) = image.debug_file().describe(image);
-            module.symbols.status = status;
-            if let Some(from) = from {
-                let file = module.symbols.from.take().unwrap_or_default();
-                module.symbols.from = Some(format!("{file}, {from}"));
-            }
-            module.symbols.reason = reason.or(module.symbols.reason.take());
-        }
-    }
-    if let Some(executable) = snapshot.modules.iter().find(|module| module.is_executable) {
-        snapshot.process.build_id = snapshot.process.build_id.take().or_else(|| executable.build_id.clone());
-    }
-}
-
-fn modules_with_frames(snapshot: &Snapshot<'_>) -> Vec<usize> {
-    let mut used: Vec<_> = snapshot.frames.iter().filter_map(|frame| frame.module).map(ModuleId::index).collect();
-    used.sort_unstable();
-    used.dedup();
-    used
-}
-
-/// What an ELF file says of itself; goblin reads the dynamic section in one call.
-fn identity(data: &[u8]) -> Option<Identity> {
-    let elf = goblin::elf::Elf::parse(data).ok()?;
-    let owned = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect::<Vec<_>>();
-    let mut runpaths = owned(&elf.runpaths);
-    runpaths.extend(owned(&elf.rpaths));
-    Some(Identity {
-        soname: elf.soname.map(str::to_owned),
-        needed: owned(&elf.libraries),
-        interpreter: elf.interpreter.map(str::to_owned),
-        runpaths,
-    })
-}
-
-/// The bias that puts the page of the first segment at `base`.
-pub(crate) fn bias_of(base: Avma, first: Svma) -> Bias {
-    Bias(base.0.wrapping_sub(first.0 & !(PAGE - 1)))
 }

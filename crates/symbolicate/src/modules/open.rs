@@ -1,114 +1,160 @@
-//! Opening files that a dump or a debug file names: only regular files, mapped, never read whole.
+//! Opening files by paths that a dump states. A path of a dump is hostile: it may name a device, a pipe, or, below a
+//! sysroot, a symbolic link that leads outside.
 
-use std::fs::{File, Metadata};
-use std::os::unix::fs::OpenOptionsExt;
+use std::collections::VecDeque;
+use std::ffi::OsString;
+use std::fs::{self, File, OpenOptions};
 use std::path::{Component, Path, PathBuf};
+use std::time::SystemTime;
 
-use memmap2::Mmap;
 use necropsy_model::Arena;
 
-/// `O_NONBLOCK` of Linux on all unwound machines: opening a FIFO that slipped in after the check returns at once.
-const NONBLOCK: i32 = 0o4000;
-/// Symbolic links followed while one path is resolved; the kernel allows 40 as well.
-const MAX_LINKS: usize = 40;
+/// Symbolic links that one path may go through, as in Linux (`MAXSYMLINKS`).
+const MOST_LINKS: usize = 40;
+/// File systems whose regular files are views of the running kernel, not files of the dumped process.
+const VIRTUAL: [&str; 3] = ["/proc", "/sys", "/dev"];
 
-/// Maps a regular file. `None` for anything else: a directory, a device, a FIFO, an empty file, one that may not be read.
-pub(crate) fn map<'data>(path: &Path, arena: &'data Arena) -> Option<&'data [u8]> {
-    // Checked before it is opened, because opening a FIFO or a device can block or have an effect.
-    regular(&std::fs::metadata(path).ok()?)?;
-    let file = File::options().read(true).custom_flags(NONBLOCK).open(path).ok()?;
-    let length = regular(&file.metadata().ok()?)?;
-    Some(arena.keep(map_file(&file, length)?))
+/// A file that was opened and mapped.
+#[derive(Clone, Debug)]
+pub(crate) struct Mapped<'data> {
+    /// Its path on this machine, without symbolic links.
+    pub path: PathBuf,
+    /// Its bytes.
+    pub bytes: &'data [u8],
+    /// When it was last written.
+    pub modified: Option<SystemTime>,
 }
 
-/// The length of a regular file that is not empty; files of `/proc` state a length of zero.
-fn regular(metadata: &Metadata) -> Option<usize> {
-    (metadata.is_file() && metadata.len() > 0).then(|| usize::try_from(metadata.len()).ok())?
-}
-
-#[allow(unsafe_code)]
-fn map_file(file: &File, length: usize) -> Option<Mmap> {
-    // SAFETY: the map is private and read only. If another process cuts the file meanwhile, a read behind its new end
-    // raises SIGBUS, which ends this process; symbol files are replaced by renaming, not rewritten in place.
-    unsafe { memmap2::MmapOptions::new().len(length).map(file) }.ok()
-}
-
-/// The place of `path` below `root`, following links as a process would that has `root` as its root directory.
+/// Where a path of the dump is on this machine: below the sysroot if there is one, else as it stands.
 ///
-/// A link that points outside is taken as relative to `root`, `..` never leaves it.
-pub(crate) fn below(root: &Path, path: &Path) -> Option<PathBuf> {
+/// Below a sysroot, symbolic links are followed component by component, and an absolute one or `..` starts again at
+/// the sysroot: a link of the container may not name a file of this machine.
+pub(crate) fn locate(path: &Path, sysroot: Option<&Path>) -> Option<PathBuf> {
+    if !path.is_absolute() {
+        return None;
+    }
+    match sysroot {
+        Some(root) => below(root, path),
+        None => Some(path.to_owned()),
+    }
+}
+
+fn below(root: &Path, path: &Path) -> Option<PathBuf> {
+    let mut pending: VecDeque<OsString> = components(path).collect();
+    let mut inside: Vec<OsString> = Vec::new();
     let mut links = 0;
-    let mut todo: Vec<PathBuf> = parts(path).rev().collect();
-    let mut inside = PathBuf::new();
-    while let Some(part) = todo.pop() {
-        if part.as_os_str() == ".." {
+    while let Some(component) = pending.pop_front() {
+        if component == ".." {
             inside.pop();
             continue;
         }
-        let next = inside.join(&part);
-        match std::fs::read_link(root.join(&next)) {
-            Ok(target) => {
-                links += 1;
-                if links > MAX_LINKS {
-                    return None;
-                }
-                if target.is_absolute() {
-                    inside = PathBuf::new();
-                }
-                todo.extend(parts(&target).collect::<Vec<_>>().into_iter().rev());
-            }
-            Err(_) => inside = next,
+        let here = inside.iter().fold(root.to_owned(), |path, component| path.join(component)).join(&component);
+        if !fs::symlink_metadata(&here).ok()?.is_symlink() {
+            inside.push(component);
+            continue;
+        }
+        links += 1;
+        if links > MOST_LINKS {
+            return None;
+        }
+        let target = fs::read_link(&here).ok()?;
+        if target.is_absolute() {
+            inside.clear();
+        }
+        for component in components(&target).rev() {
+            pending.push_front(component);
         }
     }
-    Some(root.join(inside))
+    Some(inside.into_iter().fold(root.to_owned(), |path, component| path.join(component)))
 }
 
-/// The names of a path, with `..` kept and everything else that is no name dropped.
-fn parts(path: &Path) -> impl DoubleEndedIterator<Item = PathBuf> + '_ {
+fn components(path: &Path) -> impl DoubleEndedIterator<Item = OsString> + '_ {
     path.components().filter_map(|component| match component {
-        Component::Normal(name) => Some(PathBuf::from(name)),
-        Component::ParentDir => Some(PathBuf::from("..")),
-        _ => None,
+        Component::Normal(name) => Some(name.to_owned()),
+        Component::ParentDir => Some("..".into()),
+        Component::RootDir | Component::CurDir | Component::Prefix(_) => None,
     })
+}
+
+/// Opens a regular file that is not empty; `None` for anything else.
+fn open(path: &Path) -> Option<(PathBuf, File, fs::Metadata)> {
+    let is_virtual = |path: &Path| VIRTUAL.iter().any(|root| path.starts_with(root));
+    let stated_virtual = is_virtual(path);
+    let path = fs::canonicalize(path).ok()?;
+    if stated_virtual || is_virtual(&path) || !fs::metadata(&path).ok()?.is_file() {
+        return None;
+    }
+    let mut options = OpenOptions::new();
+    options.read(true);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::OpenOptionsExt;
+        // Between the question and the opening, the file may have become a pipe, whose opening would wait for ever.
+        options.custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY);
+    }
+    let file = options.open(&path).ok()?;
+    let metadata = file.metadata().ok().filter(|metadata| metadata.is_file() && metadata.len() > 0)?;
+    Some((path, file, metadata))
+}
+
+/// Maps a regular file.
+#[allow(unsafe_code)]
+pub(crate) fn map<'data>(path: &Path, arena: &'data Arena) -> Option<Mapped<'data>> {
+    let (path, file, metadata) = open(path)?;
+    // SAFETY: the map is private and read only. Bytes that another process changes under it are read as they come, and
+    // every parser here checks each value it uses. A file that is cut while it is mapped ends the program by SIGBUS, as
+    // it ends every debugger; nothing is corrupted.
+    let map = unsafe { memmap2::Mmap::map(&file) }.ok()?;
+    // Debug information is read here and there. Reading ahead would fill the memory with pages that nobody asked for.
+    #[cfg(unix)]
+    let _ = map.advise(memmap2::Advice::Random);
+    Some(Mapped { path, bytes: arena.keep(map), modified: metadata.modified().ok() })
+}
+
+/// Reads a small regular file, or nothing when it is larger than `most` bytes.
+pub(crate) fn read_small(path: &Path, most: u64) -> Option<(Vec<u8>, Option<SystemTime>)> {
+    use std::io::Read;
+    let (_, file, metadata) = open(path)?;
+    if metadata.len() > most {
+        return None;
+    }
+    let mut bytes = Vec::new();
+    file.take(most).read_to_end(&mut bytes).ok()?;
+    Some((bytes, metadata.modified().ok()))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn folder(name: &str) -> PathBuf {
-        let folder = std::env::temp_dir().join(format!("necropsy-open-{}-{name}", std::process::id()));
-        let _ = std::fs::remove_dir_all(&folder);
-        std::fs::create_dir_all(&folder).unwrap();
-        folder
-    }
-
     #[test]
-    fn links_do_not_leave_the_root() {
-        let root = folder("root");
-        std::fs::create_dir_all(root.join("usr/lib")).unwrap();
-        std::os::unix::fs::symlink("/usr/lib", root.join("lib")).unwrap();
-        std::os::unix::fs::symlink("../../../etc", root.join("usr/lib/escape")).unwrap();
-        std::os::unix::fs::symlink("loop", root.join("loop")).unwrap();
-        assert_eq!(below(&root, Path::new("/lib/libc.so.6")), Some(root.join("usr/lib/libc.so.6")));
-        assert_eq!(below(&root, Path::new("/usr/lib/escape/shadow")), Some(root.join("etc/shadow")));
-        assert_eq!(below(&root, Path::new("/../../etc/shadow")), Some(root.join("etc/shadow")));
-        assert_eq!(below(&root, Path::new("/loop")), None);
-        std::fs::remove_dir_all(root).unwrap();
-    }
-
-    #[test]
-    fn only_regular_files_are_mapped() {
+    fn a_path_of_the_dump_names_only_a_regular_file() {
         let arena = Arena::new();
-        let folder = folder("files");
-        std::fs::write(folder.join("file"), b"text").unwrap();
-        std::fs::write(folder.join("empty"), b"").unwrap();
-        assert_eq!(map(&folder.join("file"), &arena), Some(&b"text"[..]));
-        for other in
-            [folder.join("empty"), folder.clone(), folder.join("absent"), "/dev/zero".into(), "/proc/self/maps".into()]
-        {
-            assert_eq!(map(&other, &arena), None, "{}", other.display());
+        for path in ["/dev/zero", "/dev/null", "/proc/self/exe", "/", "/no/such/file"] {
+            assert!(map(Path::new(path), &arena).is_none(), "{path}");
         }
-        std::fs::remove_dir_all(folder).unwrap();
+        assert_eq!(locate(Path::new("relative"), None), None);
+        assert_eq!(locate(Path::new("[vdso]"), Some(Path::new("/"))), None);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn links_do_not_leave_the_sysroot() {
+        use std::os::unix::fs::symlink;
+        let root = tempfile::tempdir().expect("a directory");
+        let root = root.path();
+        fs::create_dir_all(root.join("usr/lib")).expect("directories");
+        fs::write(root.join("usr/lib/a.so"), "x").expect("a file");
+        symlink("usr/lib", root.join("lib")).expect("a link");
+        symlink("/usr", root.join("absolute")).expect("a link");
+        symlink("../../../../usr/lib/a.so", root.join("usr/up.so")).expect("a link");
+        symlink("/etc/passwd", root.join("out")).expect("a link");
+        symlink("loop", root.join("loop")).expect("a link");
+        let found = Some(root.join("usr/lib/a.so"));
+        for path in ["/usr/lib/a.so", "/lib/a.so", "/absolute/lib/a.so", "/usr/up.so", "/../usr/./lib/a.so"] {
+            assert_eq!(locate(Path::new(path), Some(root)), found, "{path}");
+        }
+        assert_eq!(locate(Path::new("/out"), Some(root)), None);
+        assert_eq!(locate(Path::new("/loop"), Some(root)), None);
     }
 }

@@ -1,37 +1,65 @@
-//! Demangled names: C++ (Itanium ABI) and Rust (legacy and v0).
+//! Linker names to the names of the source: Rust (legacy and v0) and C++ (Itanium).
 
-use std::borrow::Cow;
+use std::fmt::{self, Write};
 
 use necropsy_model::Text;
 
-/// Longer names stay as they are: demangling can take time and memory beyond measure.
-const MAX_INPUT: usize = 4096;
-/// A demangled name longer than this is of no use to anybody; the mangled one is shown.
-const MAX_OUTPUT: usize = 8192;
+/// Longest name that is demangled. Longer ones are expansions of templates that nobody reads, or attacks.
+const LONGEST_NAME: usize = 4096;
+/// Longest result. A few bytes of back references expand to megabytes.
+const LONGEST_RESULT: usize = 8192;
+/// Depth of recursion for C++: far above real names, far below the stack.
+const DEPTH: u32 = 192;
 
-/// The name as the source has it.
-pub(crate) fn demangle(name: &[u8]) -> Text<'_> {
-    let text = String::from_utf8_lossy(name);
-    if name.len() > MAX_INPUT {
-        return text;
+/// The name as the source has it; names that are not mangled, or not decodable, stay as they are.
+pub(super) fn demangle(name: &str) -> Text<'_> {
+    // `.cold`, `.part.0`, `.constprop.1` of gcc and `.llvm.123` of LLVM stand behind the mangled name.
+    let name = name.split_once("@@").or_else(|| name.split_once('@')).map_or(name, |(name, _)| name);
+    if name.len() > LONGEST_NAME {
+        return Text::Borrowed(name);
     }
-    match demangled(&text) {
-        Some(found) if found.len() <= MAX_OUTPUT => Cow::Owned(found),
-        _ => text,
-    }
+    rust(name).or_else(|| cpp(name)).map_or(Text::Borrowed(name), Text::Owned)
 }
 
-fn demangled(name: &str) -> Option<String> {
-    // Rust's legacy names are valid C++ names too, so that Rust goes first. The alternate form leaves the hash out.
-    if let Ok(found) = rustc_demangle::try_demangle(name) {
-        return Some(format!("{found:#}"));
-    }
-    // glibc's versions and gcc's clones (`.part.0`, `.cold`) follow a dot; the C++ demangler knows clones.
-    if !(name.starts_with("_Z") || name.starts_with("__Z")) {
+fn rust(name: &str) -> Option<String> {
+    let demangled = rustc_demangle::try_demangle(name).ok()?;
+    // The alternate form leaves out the hash, which differs from build to build.
+    bounded(format_args!("{demangled:#}"))
+}
+
+fn cpp(name: &str) -> Option<String> {
+    if !name.starts_with("_Z") && !name.starts_with("__Z") {
         return None;
     }
-    let options = cpp_demangle::DemangleOptions::new().no_return_type();
-    cpp_demangle::Symbol::new(name).ok()?.demangle_with_options(&options).ok()
+    let (mangled, suffix) = match name.find('.') {
+        Some(dot) if cpp_demangle::Symbol::new(name).is_err() => name.split_at(dot),
+        _ => (name, ""),
+    };
+    let limits = cpp_demangle::ParseOptions::default().recursion_limit(DEPTH);
+    let symbol = cpp_demangle::Symbol::new_with_options(mangled, &limits).ok()?;
+    let options = cpp_demangle::DemangleOptions::default().recursion_limit(DEPTH);
+    let mut out = Bounded(String::new());
+    symbol.structured_demangle(&mut out, &options).ok()?;
+    Some(out.0 + suffix)
+}
+
+fn bounded(arguments: fmt::Arguments<'_>) -> Option<String> {
+    let mut out = Bounded(String::new());
+    out.write_fmt(arguments).ok()?;
+    Some(out.0)
+}
+
+/// A string that refuses to grow too long.
+struct Bounded(String);
+
+impl Write for Bounded {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        if self.0.len() + text.len() > LONGEST_RESULT {
+            return Err(fmt::Error);
+        }
+        self.0.push_str(text);
+        Ok(())
+    }
 }
 
 #[cfg(test)]
@@ -39,15 +67,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_language_has_its_names() {
-        assert_eq!(demangle(b"main"), "main");
-        assert_eq!(demangle(b"_ZN6ledger5applyEPNS_7AccountEl"), "ledger::apply(ledger::Account*, long)");
-        assert_eq!(
-            demangle(b"_ZN4core6option15Option$LT$T$GT$6unwrap17h0123456789abcdefE"),
-            "core::option::Option<T>::unwrap"
-        );
-        assert_eq!(demangle(b"_RNvC6ledger5apply"), "ledger::apply");
-        assert_eq!(demangle(b"_Zgarbage"), "_Zgarbage");
-        assert_eq!(demangle(&[b'_', b'Z', 0xff]), "_Z\u{fffd}");
+    fn names_come_out_as_the_source_has_them() {
+        for (mangled, name) in [
+            ("main", "main"),
+            ("_ZN3foo3barEv", "foo::bar()"),
+            ("_ZN4core3fmt5Write9write_fmt17h0123456789abcdefE", "core::fmt::Write::write_fmt"),
+            ("_RNvCs4fqI2P2rA04_7mycrate3foo", "mycrate::foo"),
+            ("_Zfoo", "_Zfoo"),
+            ("memcpy@@GLIBC_2.14", "memcpy"),
+            ("apply.constprop.0", "apply.constprop.0"),
+        ] {
+            assert_eq!(demangle(mangled), name);
+        }
+    }
+
+    #[test]
+    fn a_long_name_is_left_alone() {
+        let long = format!("_ZN{}3fooEv", "1a".repeat(4000));
+        assert_eq!(demangle(&long), long);
     }
 }

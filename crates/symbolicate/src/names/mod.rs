@@ -3,15 +3,17 @@
 mod demangle;
 mod dwarf;
 mod source;
-mod table;
+mod symbols;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use necropsy_model::{Location, Missing, Svma, Symbol, SymbolSource, Text};
 use rayon::prelude::*;
 
 use crate::image::{Image, Images};
 use crate::unwind::Walk;
+use demangle::demangle;
+use dwarf::{Functions, Lines};
 
 pub(crate) use source::line_text;
 
@@ -35,62 +37,117 @@ pub(crate) type Names<'data> = HashMap<(usize, Svma), Vec<Named<'data>>>;
 
 /// Names every address of the walks: each module once, sorted and without repetition, modules in parallel.
 pub(crate) fn look_up<'data>(walks: &[Walk], images: &Images<'data>) -> Names<'data> {
-    let mut addresses: Vec<Vec<Svma>> = vec![Vec::new(); images.all().len()];
+    let mut wanted: BTreeMap<usize, Vec<Svma>> = BTreeMap::new();
     for frame in walks.iter().flat_map(|walk| &walk.frames) {
-        let lookup = frame.address.lookup();
-        if let Some((index, image)) = images.at(lookup) {
-            addresses[index].push(image.bias.to_svma(lookup));
+        let at = frame.address.lookup();
+        if let Some((index, image)) = images.at(at) {
+            wanted.entry(index).or_default().push(image.bias.to_svma(at));
         }
     }
-    let named = images.all().par_iter().zip(addresses).enumerate().map(|(index, (image, mut addresses))| {
-        addresses.sort_unstable();
-        addresses.dedup();
-        let names = name_all(image, &addresses);
-        addresses.into_iter().zip(names).map(move |(address, names)| ((index, address), names)).collect::<Vec<_>>()
-    });
-    named.collect::<Vec<_>>().into_iter().flatten().collect()
-}
-
-/// Names of sorted addresses of one image, in their order.
-fn name_all<'data>(image: &Image<'data>, addresses: &[Svma]) -> Vec<Vec<Named<'data>>> {
-    if addresses.is_empty() {
-        return Vec::new();
-    }
-    let mut names = dwarf::look_up(image, addresses);
-    let unnamed: Vec<Svma> = addresses
-        .iter()
-        .zip(&names)
-        .filter(|(_, found)| found.last().is_none_or(|outer| outer.function.is_none()))
-        .map(|(&address, _)| address)
+    let named: Vec<_> = wanted
+        .into_par_iter()
+        .filter_map(|(index, mut addresses)| {
+            addresses.sort_unstable();
+            addresses.dedup();
+            let names = name_all(images.all().get(index)?, &addresses);
+            Some((index, addresses, names))
+        })
         .collect();
-    let symbols = table::look_up(image, &unnamed);
-    for (address, found) in addresses.iter().zip(&mut names) {
-        if let Ok(index) = unnamed.binary_search(address) {
-            complete(found, symbols.get(index).cloned().flatten(), image);
-        }
-    }
-    names
+    let named = named.into_iter().flat_map(|(index, addresses, names)| {
+        addresses.into_iter().zip(names).map(move |(address, names)| ((index, address), names))
+    });
+    named.collect()
 }
 
-/// Puts a name of the symbol table where debug information has none.
-fn complete<'data>(found: &mut Vec<Named<'data>>, symbol: Option<(Text<'data>, SymbolSource)>, image: &Image<'data>) {
-    let outer = match found.last_mut() {
-        Some(outer) => outer,
-        None => {
-            let symbol = Symbol::Missing(Missing::NotCovered);
-            found.push(Named { function: None, location: None, inlined: false, optimized: false, symbol });
-            let Some(outer) = found.last_mut() else { return };
-            outer
-        }
+/// Names the addresses of one image, which are sorted.
+fn name_all<'data>(image: &Image<'data>, addresses: &[Svma]) -> Vec<Vec<Named<'data>>> {
+    let debug = image.debug.get();
+    let lines = debug.and_then(Lines::new);
+    let found: Vec<_> = addresses.iter().map(|&address| lines.as_ref()?.look_up(address)).collect();
+    let symbols = from_tables(image, addresses, &found);
+    if let (Some(lines), Some(debug)) = (&lines, debug) {
+        debug.add_problems(lines.problems());
+    }
+    let has_symbols = lines.is_some() || symbols.any_table;
+    found.into_iter().zip(symbols.chosen).map(|(functions, symbol)| combine(functions, symbol, has_symbols)).collect()
+}
+
+/// Debug information first; the symbol names what it leaves unnamed.
+fn combine<'data>(
+    functions: Option<Functions<'data>>,
+    symbol: Option<(Text<'data>, SymbolSource)>,
+    has_symbols: bool,
+) -> Vec<Named<'data>> {
+    let missing = if has_symbols { Missing::NotCovered } else { Missing::Stripped };
+    let by_symbol = |symbol: Option<(Text<'data>, SymbolSource)>, missing: Missing| match symbol {
+        Some((name, source)) => (Some(name), Symbol::Found(source)),
+        None => (None, Symbol::Missing(missing)),
     };
-    match symbol {
-        Some((name, source)) => {
-            outer.function = Some(name);
-            outer.symbol = Symbol::Found(source);
-        }
-        None => {
-            outer.symbol =
-                Symbol::Missing(if table::is_empty(image) { Missing::Stripped } else { Missing::NotCovered });
+    let Some(Functions { functions, optimized }) = functions else {
+        let (function, symbol) = by_symbol(symbol, missing);
+        return vec![Named { function, location: None, inlined: false, optimized: false, symbol }];
+    };
+    let last = functions.len().saturating_sub(1);
+    let mut symbol = symbol;
+    let named = functions.into_iter().enumerate().map(|(level, found)| {
+        let (function, symbol) = match found.name {
+            Some(name) => (Some(name), Symbol::Found(SymbolSource::Dwarf)),
+            None => by_symbol(if level == last { symbol.take() } else { None }, missing.clone()),
+        };
+        Named { function, location: found.location, inlined: level < last, optimized, symbol }
+    });
+    named.collect()
+}
+
+struct FromTables<'data> {
+    chosen: Vec<Option<(Text<'data>, SymbolSource)>>,
+    any_table: bool,
+}
+
+/// Names from symbol tables for those addresses that debug information does not name, best table first.
+fn from_tables<'data>(
+    image: &Image<'data>,
+    addresses: &[Svma],
+    found: &[Option<Functions<'data>>],
+) -> FromTables<'data> {
+    let mut chosen: Vec<Option<(Text<'data>, SymbolSource)>> = vec![None; addresses.len()];
+    let unnamed = |functions: &Option<Functions<'data>>| {
+        functions.as_ref().is_none_or(|found| found.functions.last().is_none_or(|last| last.name.is_none()))
+    };
+    let open: Vec<(usize, Svma)> = found
+        .iter()
+        .zip(addresses)
+        .enumerate()
+        .filter(|(_, (found, _))| unnamed(found))
+        .map(|(index, (_, &at))| (index, at))
+        .collect();
+    if open.is_empty() {
+        return FromTables { chosen, any_table: false };
+    }
+    let targets: Vec<Svma> = open.iter().map(|&(_, at)| at).collect();
+    let debug = image.debug.get();
+    let separate = debug.and_then(|debug| debug.found().separate.as_ref()).map(|(_, sections)| &sections.elf);
+    let tables = [
+        (image.elf.as_ref(), false, SymbolSource::SymbolTable),
+        (separate, false, SymbolSource::SymbolTable),
+        (debug.and_then(crate::modules::Debug::mini), false, SymbolSource::MiniDebugInfo),
+        (image.elf.as_ref(), true, SymbolSource::DynamicSymbol),
+    ];
+    let mut any_table = false;
+    for (elf, dynamic, source) in tables {
+        let Some(elf) = elf else { continue };
+        let table = if dynamic { elf.elf_dynamic_symbol_table() } else { elf.elf_symbol_table() };
+        any_table |= !table.is_empty();
+        for (&(index, _), symbol) in open.iter().zip(symbols::scan(elf, dynamic, &targets, source)) {
+            let (Some(symbol), Some(slot)) = (symbol, chosen.get_mut(index)) else { continue };
+            let better = match slot {
+                None => true,
+                Some((_, known)) => *known == SymbolSource::Nearest && symbol.source != SymbolSource::Nearest,
+            };
+            if better {
+                *slot = Some((demangle(symbol.name), symbol.source));
+            }
         }
     }
+    FromTables { chosen, any_table }
 }

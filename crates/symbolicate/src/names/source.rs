@@ -4,10 +4,10 @@ use std::path::Path;
 
 use necropsy_model::Text;
 
-use crate::modules::Finder;
+use crate::modules::{Debug, read_small};
 
 /// Larger files are no source files.
-const MAX_FILE: usize = 8 << 20;
+const MAX_FILE: u64 = 8 << 20;
 /// Lines are cut here.
 const MAX_LINE: usize = 200;
 
@@ -18,15 +18,19 @@ const ENDINGS: &[&str] = &[
     "zig", "swift", "f", "f90", "f95", "adb", "ads", "pas", "nim", "cr", "v", "pyx",
 ];
 
-/// The text of a line, from 1, without white space around it.
-pub(crate) fn line_text<'data>(file: &str, line: u32, finder: &Finder<'data>) -> Option<Text<'data>> {
+/// The text of a line, from 1, without white space around it. A file that is newer than the program says nothing of it.
+pub(crate) fn line_text<'data>(file: &str, line: u32, debug: &Debug<'data>) -> Option<Text<'data>> {
     let path = Path::new(file);
     let ending = path.extension()?.to_str()?;
     if !ENDINGS.contains(&ending) {
         return None;
     }
-    let data = finder.map(&finder.host_path(path)?).filter(|data| data.len() <= MAX_FILE)?;
+    let (data, modified) = read_small(&debug.locate(path)?, MAX_FILE)?;
+    let built = debug.own.as_ref().and_then(|own| own.file.modified);
+    if modified.zip(built).is_some_and(|(modified, built)| modified > built) {
+        return None;
+    }
     let text = data.split(|&byte| byte == b'\n').nth(usize::try_from(line.checked_sub(1)?).ok()?)?;
     let text = text.get(..MAX_LINE).unwrap_or(text).trim_ascii();
-    (!text.is_empty()).then(|| String::from_utf8_lossy(text))
+    (!text.is_empty()).then(|| Text::Owned(String::from_utf8_lossy(text).into_owned()))
 }

@@ -13,9 +13,7 @@ use necropsy_model::{
 };
 
 use super::{Walk, walk};
-use crate::Options;
 use crate::image::{Image, Images, Segment, UnwindSections};
-use crate::modules::Finder;
 use crate::space::AddressSpace;
 
 /// Where the test image is loaded, and where its file says it is: different, so that a mix-up shows.
@@ -111,9 +109,6 @@ impl Scene {
             segments: vec![segment],
             unwind,
             elf: None,
-            data: &[],
-            path: None,
-            finder: Finder::new(Box::leak(Box::default()), &Options::default()),
             debug: OnceLock::new(),
         }
     }

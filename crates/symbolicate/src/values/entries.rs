@@ -37,7 +37,7 @@ impl<'a, 'data> Store<'a, 'data> {
         if let Some(file) = self.files.get(&index) {
             return Some(file);
         }
-        let dwarf = std::sync::Arc::clone(image.dwarf()?);
+        let dwarf = image.dwarf()?;
         Some(self.files.insert(index, Box::new(DebugFile::new(dwarf, image.bias, false))))
     }
 }

@@ -56,6 +56,15 @@ pub(super) fn middle(text: &str, limit: usize) -> Cow<'_, str> {
     Cow::Owned(format!("{head}…{tail}"))
 }
 
+/// The text cut at its end to at most `limit` columns: of a value the beginning tells the most.
+pub(super) fn start(text: &str, limit: usize) -> Cow<'_, str> {
+    if text.len() <= limit || columns(text) <= limit {
+        return Cow::Borrowed(text);
+    }
+    let head = take(text.chars(), limit.saturating_sub(1));
+    Cow::Owned(text.chars().take(head).chain(['…']).collect())
+}
+
 /// How many of the characters fit into `room` columns.
 fn take(characters: impl Iterator<Item = char>, room: usize) -> usize {
     let mut used = 0;
@@ -101,6 +110,8 @@ mod tests {
         assert_eq!(middle("abcdefghij", 7), "abc…hij");
         assert_eq!(middle("abcdefghij", 4), "ab…j");
         assert_eq!(middle("abcdefghij", 1), "…");
+        assert_eq!(start("abcdefghij", 7), "abcdef…");
+        assert_eq!(start("abcdefghij", 10), "abcdefghij");
         assert_eq!(columns(&middle("漢字漢字漢字", 7)), 5);
     }
 }

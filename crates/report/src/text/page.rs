@@ -188,7 +188,9 @@ impl Row<'_, '_> {
             self.next_row()?;
         }
         let spaces = std::mem::take(&mut self.pending);
-        self.tone(Tone::Plain)?;
+        if self.tone != tone || self.words == 0 {
+            self.tone(Tone::Plain)?;
+        }
         self.write(&" ".repeat(spaces))?;
         self.used += spaces;
         self.tone(tone)?;

@@ -7,7 +7,7 @@ use necropsy_model::{
     VariableKind,
 };
 
-use super::clean::{clean, columns, middle};
+use super::clean::{clean, columns, middle, start};
 use super::page::{Line, Note, Page, Tone};
 use super::places::{doubt, name_limit, position};
 use super::{first_stop, noun, words};
@@ -124,11 +124,11 @@ fn write_frame(
 ) -> io::Result<()> {
     let (name, reason) = title(frame, snapshot, page.width());
     let tone = if frame.function.is_some() { Tone::Name } else { Tone::Caution };
-    let start = shape.number + 4;
+    let column = shape.number + 4;
     let mut line = Line::new().put(Tone::Dim, format!("  {number:>width$}  ", width = shape.number)).put(tone, name);
     let place = place(frame, snapshot);
     if !place.is_empty() {
-        line = if shape.flows { line.plain("  ") } else { line.fill_to(start + shape.name + 2) };
+        line = if shape.flows { line.plain("  ") } else { line.fill_to(column + shape.name + 2) };
         line = line.keep(Tone::Plain, place);
     }
     if let Some(mark) = mark {
@@ -138,7 +138,7 @@ fn write_frame(
     for (index, variable) in arguments.iter().enumerate() {
         line = match index {
             0 if shape.flows => line.plain("  "),
-            0 => line.fill_to(start + shape.name + 2 + shape.position + 2),
+            0 => line.fill_to(column + shape.name + 2 + shape.position + 2),
             _ => line.plain(", "),
         };
         line = line.keep(Tone::Plain, assignment(variable, page.width()));
@@ -146,10 +146,10 @@ fn write_frame(
     for note in notes(frame, reason) {
         line = line.plain("  ").join(note);
     }
-    page.line(line, start + 2)?;
+    page.line(line, column + 2)?;
     if page.style.locals {
         for variable in of_kind(frame, VariableKind::Local) {
-            page.line(Line::indented(start + 2).plain(assignment(variable, page.width())), start + 6)?;
+            page.line(Line::indented(column + 2).plain(assignment(variable, page.width())), column + 6)?;
         }
     }
     Ok(())
@@ -169,7 +169,7 @@ fn assignment(variable: &Variable<'_>, width: usize) -> String {
         }
         other => value::render(other),
     };
-    let text = middle(&text, VALUE.max(width / 2));
+    let text = start(&text, VALUE.max(width / 2));
     match &variable.name {
         Some(name) => format!("{} = {text}", middle(&clean(name), 40)),
         None => text.into_owned(),

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Parser;
+use necropsy_model::{GroupBy, Similarity};
 
 /// Forensic dump triage: what died or hangs, where it crashed, where the bad value was born.
 #[derive(Debug, Parser)]
@@ -44,6 +45,34 @@ pub(crate) struct Args {
     #[arg(long)]
     pub threads: bool,
 
+    /// List all groups, idle background too
+    #[arg(long)]
+    pub all: bool,
+
+    /// Put threads together by this
+    #[arg(long, value_name = "WHAT", default_value = "stack")]
+    pub group_by: By,
+
+    /// How alike the stacks of a group are
+    #[arg(long, value_name = "HOW", default_value = "lines")]
+    pub similarity: Alike,
+
+    /// Only threads whose state matches this regular expression
+    #[arg(long, value_name = "REGEX")]
+    pub state: Option<regex::Regex>,
+
+    /// Only threads with a function, or a creator, that matches this regular expression
+    #[arg(long, value_name = "REGEX")]
+    pub function: Option<regex::Regex>,
+
+    /// Only threads that have waited so long, as far as the dump says: 90s, 5m, 2h
+    #[arg(long, value_name = "TIME", value_parser = seconds)]
+    pub min_wait: Option<u64>,
+
+    /// Stacks for flamegraph.pl, inferno or speedscope instead of a report
+    #[arg(long, conflicts_with_all = ["json", "brief"])]
+    pub folded: bool,
+
     /// Show arguments and locals of every frame
     #[arg(long)]
     pub locals: bool,
@@ -53,9 +82,86 @@ pub(crate) struct Args {
     pub max_size: Option<u64>,
 }
 
+/// What members of a group share.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum By {
+    /// State, stack and creator.
+    Stack,
+    /// State.
+    State,
+    /// The innermost function that is not of the runtime.
+    Function,
+    /// The call that created them.
+    Creator,
+    /// Labels.
+    Label,
+}
+
+/// How alike the stacks of a group are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Alike {
+    /// Same frames at the same addresses.
+    Exact,
+    /// Same functions at the same lines.
+    Lines,
+    /// Same functions.
+    Functions,
+}
+
+/// A time such as `90s`, `5m`, `2h` or `300` in seconds.
+fn seconds(text: &str) -> Result<u64, String> {
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let factor = match text.get(digits.len()..) {
+        Some("" | "s") => 1,
+        Some("m") => 60,
+        Some("h") => 3600,
+        _ => return Err("a time is a number with s, m or h".to_owned()),
+    };
+    let number: u64 = digits.parse().map_err(|_| "a time is a number with s, m or h".to_owned())?;
+    number.checked_mul(factor).ok_or_else(|| "too long".to_owned())
+}
+
 impl Args {
+    /// How the rules see the threads.
+    pub(crate) fn similarity(&self) -> Similarity {
+        match self.similarity {
+            Alike::Exact => Similarity::Exact,
+            Alike::Lines => Similarity::SameLines,
+            Alike::Functions => Similarity::SameFunctions,
+        }
+    }
+
+    /// How the user wants to see the threads; `None` when that is how the rules see them.
+    pub(crate) fn view(&self) -> Option<necropsy_group::Options> {
+        let filter = necropsy_group::Filter {
+            state: self.state.clone(),
+            function: self.function.clone(),
+            min_wait_s: self.min_wait,
+        };
+        let by = match self.group_by {
+            By::Stack => GroupBy::Stack,
+            By::State => GroupBy::State,
+            By::Function => GroupBy::Function,
+            By::Creator => GroupBy::Creator,
+            By::Label => GroupBy::Label,
+        };
+        let plain = by == GroupBy::Stack && filter.is_empty();
+        (!plain).then(|| necropsy_group::Options { similarity: self.similarity(), by, filter })
+    }
+
     /// Most bytes of a dump that has to be unpacked into a temporary file.
     pub(crate) fn limit(&self) -> u64 {
         self.max_size.map_or(crate::input::DEFAULT_LIMIT, |gib| gib.saturating_mul(1 << 30))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times() {
+        assert_eq!(["90s", "5m", "2h", "7"].map(seconds), [Ok(90), Ok(300), Ok(7200), Ok(7)]);
+        assert!(seconds("5 parsecs").is_err() && seconds("").is_err() && seconds("99999999999999999999h").is_err());
     }
 }

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
-use necropsy_model::{Arena, Similarity, Source, Warning};
+use necropsy_model::{Arena, Source, Warning};
 use necropsy_report::Report;
 use necropsy_symbolicate::Options;
 
@@ -42,11 +42,14 @@ fn triage(path: &str, args: &Args, out: &mut dyn Write) -> Result<(), Failure> {
         input.index = index;
         snapshot.warnings.extend(warnings.iter().map(|text| Warning::new(text.clone(), Source::DUMP)));
         necropsy_symbolicate::symbolicate(&mut snapshot, &arena, &symbols(path, args));
-        let groups = necropsy_group::group(&snapshot, Similarity::default());
+        let groups = necropsy_group::group(&snapshot, args.similarity());
         let verdict = necropsy_diagnose::diagnose(&snapshot, &groups);
+        let view = args.view().map(|view| necropsy_group::group_with(&snapshot, &view));
+        let groups = view.unwrap_or(groups);
         let report = Report { input: &input, snapshot: &snapshot, groups: &groups, verdict: &verdict };
         match args {
             Args { json: true, threads, .. } => necropsy_report::json(&report, *threads, out)?,
+            Args { folded: true, .. } => necropsy_report::folded(&snapshot, &groups, out)?,
             Args { brief: true, .. } => necropsy_report::brief(&report, out)?,
             _ => necropsy_report::text(&report, terminal::style(args), out)?,
         }

@@ -19,6 +19,7 @@ pub(crate) fn style(args: &Args) -> Style {
         color: color(args.color, io::stdout().is_terminal(), variable),
         width: width(terminal, variable("COLUMNS")),
         threads: args.threads,
+        all: args.all,
         locals: args.locals,
     }
 }

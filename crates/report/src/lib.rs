@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+mod folded;
 mod json;
 mod text;
 mod value;
@@ -11,6 +12,7 @@ mod sample;
 
 use necropsy_model::{Groups, Snapshot, Verdict};
 
+pub use folded::folded;
 pub use json::json;
 pub use text::{brief, text};
 
@@ -49,6 +51,8 @@ pub struct Style {
     pub width: usize,
     /// List all threads.
     pub threads: bool,
+    /// List all groups, background too.
+    pub all: bool,
     /// Show locals, of all frames.
     pub locals: bool,
 }

@@ -49,22 +49,27 @@ pub(super) fn write(page: &mut Page<'_>, report: &Report<'_, '_>) -> io::Result<
         beside = beside.plain(format!(", {} left out by the filter", words::number(report.groups.filtered_out as u64)));
     }
     page.heading(heading, beside)?;
-    let shown = front.len().min(GROUPS);
+    let most = if page.style.all { usize::MAX } else { GROUPS };
+    let shown = front.len().min(most);
     let rows = if total < MANY { ROWS_OF_FEW } else { ROWS_OF_MANY } / shown.max(1);
     let digits = front.iter().map(|members| words::number(members.count as u64).len()).max().unwrap_or(1);
-    for members in front.iter().take(GROUPS) {
+    for members in front.iter().take(most) {
         write_one(page, snapshot, members, total, digits, rows)?;
     }
-    if front.len() > GROUPS {
+    if front.len() > most {
         let rest: usize = front.iter().skip(GROUPS).map(|members| members.count).sum();
         let groups = words::count(front.len() - GROUPS, "more group");
-        let words = format!("… {groups} with {}; --threads lists them", words::count(rest, noun(snapshot)));
+        let words = format!("… {groups} with {}; --all lists them", words::count(rest, noun(snapshot)));
         page.line(Line::indented(2).put(Tone::Dim, words), 4)?;
     }
-    if !background.is_empty() {
+    if page.style.all {
+        for members in &background {
+            write_one(page, snapshot, members, total, digits, 2)?;
+        }
+    } else if !background.is_empty() {
         let rest: usize = background.iter().map(|members| members.count).sum();
         let (threads, groups) = (words::count(rest, noun(snapshot)), words::count(background.len(), "group"));
-        let words = format!("idle background: {threads} in {groups}; --threads lists them");
+        let words = format!("idle background: {threads} in {groups}; --all lists them");
         page.line(Line::indented(2).put(Tone::Dim, words), 4)?;
     }
     Ok(())

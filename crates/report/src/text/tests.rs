@@ -11,7 +11,7 @@ use super::{brief, text};
 use crate::Style;
 use crate::sample::{self, Sample};
 
-const PLAIN: Style = Style { color: false, width: 100, threads: false, locals: false };
+const PLAIN: Style = Style { color: false, width: 100, threads: false, all: false, locals: false };
 
 fn written(sample: &Sample, style: Style) -> String {
     let mut out = Vec::new();

@@ -3,7 +3,7 @@
 //! A handler that re-raises hides the signal and the address that count. The kernel's `rt_sigframe` keeps them
 //! (`arch/x86/include/asm/sigframe.h`, `arch/arm64/kernel/signal.c`).
 
-use necropsy_model::{Arch, Avma, FrameKind, Signal, Stop};
+use necropsy_model::{Access, AddressState, Arch, Avma, FrameKind, Signal, Stop};
 
 use super::{Place, interrupted};
 use crate::space::AddressSpace;
@@ -25,6 +25,31 @@ pub(super) fn find<'data>(place: &Place<'_, '_, 'data>, thread: Option<usize>) -
     let source = place.space.memory.source(Avma(info));
     let fault = place.fault(frame, Some(signal), address);
     Some(Stop { signal: Some(signal), thread, frame, address, fault, source: Some(source), ..Stop::default() })
+}
+
+/// A fault that a handler answered by raising its signal again and returning.
+///
+/// The raised signal stays blocked until the handler has returned, so that it arrives when the thread is back at the
+/// faulting instruction: siginfo says "sent by itself", no handler is on the stack, and the instruction at the program
+/// counter can only fault. That last is what is asked here.
+pub(super) fn pending<'data>(
+    place: &Place<'_, '_, 'data>,
+    stop: &Stop<'data>,
+    pid: Option<u64>,
+) -> Option<Stop<'data>> {
+    let signal = stop.signal.filter(|signal| matches!(signal.number, Signal::SEGV | Signal::BUS))?;
+    let by_itself = signal.is_sent() == Some(true) && stop.sender.map(|sender| sender.pid) == pid;
+    let signal = Signal { code: None, ..signal };
+    let fault = place.fault(0, Some(signal), None).filter(|_| by_itself)?;
+    let refused = fault.permissions.is_some_and(|rights| match fault.access {
+        Some(Access::Write | Access::ReadWrite) => !rights.write,
+        Some(Access::Read) => !rights.read,
+        _ => false,
+    });
+    let fatal = matches!(fault.state, Some(AddressState::NotMapped | AddressState::NoAccess)) || fault.non_canonical;
+    let (thread, address, source) = (stop.thread, fault.address, stop.source);
+    let found = Stop { signal: Some(signal), thread, address, fault: Some(fault), source, ..Stop::default() };
+    (fatal || refused).then_some(found)
 }
 
 /// Where the siginfo stands, seen from the stack pointer inside the trampoline.

@@ -20,7 +20,8 @@ pub(crate) fn explain<'data>(snapshot: &mut Snapshot<'data>, walks: &[Walk], spa
         if is_fault(&stop) {
             stop.fault = at.fault(0, stop.signal, stop.address);
         }
-        stop.original = handler::find(&at, stop.thread).map(|mut original| {
+        let told = handler::find(&at, stop.thread).or_else(|| handler::pending(&at, &stop, snapshot.process.pid));
+        stop.original = told.map(|mut original| {
             let frames =
                 stop.thread.and_then(|index| snapshot.threads.get(index)).map(|thread| snapshot.frames_of(thread));
             original.frame = frames.map_or(original.frame, |frames| stack_index(frames, original.frame));

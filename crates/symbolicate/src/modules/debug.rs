@@ -227,9 +227,10 @@ impl<'data> Debug<'data> {
         let search = self.search();
         let name = Path::new(std::str::from_utf8(name).ok()?);
         let mut places: Vec<PathBuf> = search.by_build_id(id, ".debug").collect();
-        match name.is_absolute() {
-            true => places.extend(self.locate(name)),
-            false => places.push(holder.parent().unwrap_or(Path::new(".")).join(name)),
+        if name.is_absolute() {
+            places.extend(self.locate(name));
+        } else {
+            places.push(holder.parent().unwrap_or(Path::new(".")).join(name));
         }
         if let Some(base) = name.file_name() {
             places.extend(holder.parent().map(|directory| directory.join(base)));

@@ -116,7 +116,7 @@ impl<'data> Finder<'_, 'data> {
         }
         outcome.verified = Some(verified);
         outcome.identity = identity::read(file.bytes);
-        outcome.build_id = file_id.clone();
+        outcome.build_id.clone_from(&file_id);
         let sections = Sections::new(elf, self.arena);
         let unwind = headers::unwind_sections(&sections, &segments);
         let own = Own { file, sections };

@@ -1,6 +1,6 @@
 //! Functions, inlined functions and lines from debug information.
 
-use std::cell::RefCell;
+use std::cell::{OnceCell, RefCell};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ use crate::modules::{Debug, Sections};
 
 /// Most functions inlined into each other at one address; compilers stop at some dozens.
 const MOST_INLINED: usize = 256;
-/// Longest producer text to look for options in.
+/// Most parameters and locals of a function to look at.
 const MOST_CHILDREN: usize = 64;
 
 /// One function at an address.
@@ -43,7 +43,7 @@ pub(super) struct Lines<'a, 'data> {
 #[derive(Default)]
 struct Split<'data> {
     files: FxHashMap<u64, Option<Arc<Dwarf<'data>>>>,
-    package: Option<Option<gimli::DwarfPackage<Slice<'data>>>>,
+    package: OnceCell<Option<gimli::DwarfPackage<Slice<'data>>>>,
     missing: Vec<PathBuf>,
 }
 
@@ -69,7 +69,7 @@ impl<'a, 'data> Lines<'a, 'data> {
         let mut functions = Vec::new();
         let mut outermost = None;
         while let Ok(Some(frame)) = frames.next() {
-            let name = frame.function.and_then(|function| text(&function.name).map(demangled));
+            let name = frame.function.and_then(|function| text(&function.name).map(demangle));
             let location = frame.location.and_then(|at| {
                 let file = at.file?.to_owned();
                 Some(Location::new(file, at.line.filter(|&line| line > 0)))
@@ -109,18 +109,18 @@ impl<'a, 'data> Lines<'a, 'data> {
         loop {
             match result {
                 LookupResult::Output(output) => return output,
-                LookupResult::Load { load, continuation } => result = continuation.resume(self.load(load)),
+                LookupResult::Load { load, continuation } => result = continuation.resume(self.load(&load)),
             }
         }
     }
 
-    fn load(&self, load: SplitDwarfLoad<Slice<'data>>) -> Option<Arc<Dwarf<'data>>> {
+    fn load(&self, load: &SplitDwarfLoad<Slice<'data>>) -> Option<Arc<Dwarf<'data>>> {
         let id = load.dwo_id;
         let mut split = self.split.borrow_mut();
         if let Some(known) = split.files.get(&id.0) {
             return known.clone();
         }
-        let found = self.packaged(&mut split, &load).or_else(|| self.single(&load)).map(Arc::new);
+        let found = self.packaged(&split, load).or_else(|| self.single(load)).map(Arc::new);
         if found.is_none() {
             split.missing.push(PathBuf::from(load.path.as_ref().and_then(text).unwrap_or("(unnamed)")));
         }
@@ -128,7 +128,7 @@ impl<'a, 'data> Lines<'a, 'data> {
         found
     }
 
-    fn packaged(&self, split: &mut Split<'data>, load: &SplitDwarfLoad<Slice<'data>>) -> Option<Dwarf<'data>> {
+    fn packaged(&self, split: &Split<'data>, load: &SplitDwarfLoad<Slice<'data>>) -> Option<Dwarf<'data>> {
         let open = || {
             let sections = self.debug.package()?;
             let empty = Slice::new(&[], gimli::LittleEndian);
@@ -138,7 +138,7 @@ impl<'a, 'data> Lines<'a, 'data> {
             };
             gimli::DwarfPackage::load(section, empty).ok()
         };
-        split.package.get_or_insert_with(open).as_ref()?.find_cu(load.dwo_id, &load.parent).ok()?
+        split.package.get_or_init(open).as_ref()?.find_cu(load.dwo_id, &load.parent).ok()?
     }
 
     fn single(&self, load: &SplitDwarfLoad<Slice<'data>>) -> Option<Dwarf<'data>> {
@@ -170,10 +170,6 @@ impl<'a, 'data> Lines<'a, 'data> {
 
 fn text<'data>(slice: &Slice<'data>) -> Option<&'data str> {
     std::str::from_utf8(slice.slice()).ok().filter(|text| !text.is_empty())
-}
-
-fn demangled(name: &str) -> Text<'_> {
-    demangle(name)
 }
 
 fn split_dwarf<'data>(sections: &Sections<'data>) -> Option<Dwarf<'data>> {

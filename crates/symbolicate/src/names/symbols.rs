@@ -74,8 +74,9 @@ pub(super) fn scan<'data>(
             if at.0 >= end {
                 continue;
             }
-            // A function without a size is one of assembly; it goes on to the next symbol. A label may be anything.
-            let covers = size > 0 || function;
+            // A function without a size is one of assembly; it goes on to the next symbol. A label may be anything, and
+            // between two exported names there are others: musl's idle threads would all seem to run `memset`.
+            let covers = size > 0 || function && !dynamic;
             let rank = Rank {
                 covers,
                 value,

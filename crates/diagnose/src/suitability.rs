@@ -1,6 +1,6 @@
 //! Whether this was the right dump, and which to take instead.
 
-use necropsy_model::{AddressState, Command, Suitability, SuitabilityStatus, Symptom};
+use necropsy_model::{AddressState, Command, Suitability, SuitabilityStatus, Symptom, Writer};
 
 use crate::Case;
 use crate::crash::Crash;
@@ -9,7 +9,7 @@ use crate::rules::native::truncated_core;
 /// Judges the dump against the symptom.
 pub(crate) fn of(case: &Case<'_, '_>, symptom: Symptom) -> Suitability {
     let core = !case.snapshot.memory.is_empty();
-    let pid = case.snapshot.process.pid.map_or_else(|| "PID".to_owned(), |pid| pid.to_string());
+    let pid = process_to_name(case);
     let verdict = |status, why: &str, take_instead| Suitability { status, why: why.to_owned(), take_instead };
     match symptom {
         Symptom::NativeCrash | Symptom::ManagedCrash if core => crash(case),
@@ -34,6 +34,26 @@ pub(crate) fn of(case: &Case<'_, '_>, symptom: Symptom) -> Suitability {
         Symptom::Unclear => verdict(SuitabilityStatus::Partial, "it does not tell what failed", Vec::new()),
         _ => verdict(SuitabilityStatus::Partial, "it shows one moment", Vec::new()),
     }
+}
+
+/// The process as a shell names it: by its number while it lives, else the one that took its place.
+///
+/// The kernel writes a core as the process dies, so that its number names nobody by the time the report is read. A name
+/// from a dump goes into a command that people paste; only one that a shell takes as it stands is used.
+fn process_to_name(case: &Case<'_, '_>) -> String {
+    let process = &case.snapshot.process;
+    let lives = process.writer == Some(Writer::Gcore) && case.snapshot.stop.is_none();
+    let name = process.exe.as_deref().and_then(|path| path.rsplit('/').next()).filter(|name| is_plain(name));
+    match (process.pid.filter(|_| lives), name) {
+        (Some(pid), _) => pid.to_string(),
+        (None, Some(name)) => format!("$(pidof {name})"),
+        (None, None) => "PID".to_owned(),
+    }
+}
+
+fn is_plain(name: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_');
+    name.bytes().next().is_some_and(plain) && name.bytes().all(|byte| plain(byte) || byte == b'-')
 }
 
 fn crash(case: &Case<'_, '_>) -> Suitability {
@@ -86,7 +106,10 @@ fn hang(pid: &str) -> Vec<Command> {
         "gdb -p {pid} -batch -ex 'thread apply all bt'; sleep 10; gdb -p {pid} -batch -ex 'thread apply all bt'"
     );
     vec![
-        command("all stacks twice, ten seconds apart; stops the process for a second each time", stacks),
+        command(
+            "all stacks twice, ten seconds apart, before a restart; stops the process for a second each time",
+            stacks,
+        ),
         command(
             "a core without ending the process; it stands still while the core is written",
             format!("gcore -o hang {pid}"),
@@ -109,4 +132,17 @@ fn memory(pid: &str) -> Vec<Command> {
         command("what holds the memory, before the process ends", format!("gcore -o memory {pid}")),
         command("how it is mapped", format!("cat /proc/{pid}/smaps_rollup /proc/{pid}/status")),
     ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_plain;
+
+    #[test]
+    fn only_a_plain_name_goes_into_a_command() {
+        assert!(is_plain("payment-api.v2"));
+        for hostile in ["", "-rf", "a b", "x;reboot", "$(id)", "`id`", "a\nb"] {
+            assert!(!is_plain(hostile), "{hostile}");
+        }
+    }
 }

@@ -16,7 +16,10 @@ pub(crate) static RULE: Rule = Rule {
         let running: Vec<_> = running(case).collect();
         let total = case.snapshot.threads.len();
         let title = match running.as_slice() {
+            [] if total == 1 => "no crash: the only thread was waiting".to_owned(),
             [] => format!("no crash: all {total} threads were waiting"),
+            [(_, one)] if total == 1 => format!("no crash: the only thread, {}, was running", one.id),
+            [(_, one)] if total == 2 => format!("no crash: thread {} was running, the other was waiting", one.id),
             [(_, one)] => format!("no crash: thread {} was running, {} others were waiting", one.id, total - 1),
             more => format!("no crash: {} of {total} threads were running", more.len()),
         };

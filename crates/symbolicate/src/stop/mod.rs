@@ -10,6 +10,7 @@ use necropsy_model::{Avma, FrameKind, Signal, Snapshot, Stop, Trust};
 
 use crate::space::AddressSpace;
 use crate::unwind::Walk;
+use crate::values::{FieldPath, Operand, Values};
 
 /// Completes the stop of a snapshot. Stacks are in place; walks and threads have the same order.
 pub(crate) fn explain<'data>(snapshot: &mut Snapshot<'data>, walks: &[Walk], space: &AddressSpace<'_, 'data>) {
@@ -49,7 +50,25 @@ impl<'data> Place<'_, '_, 'data> {
     ) -> Option<necropsy_model::Fault<'data>> {
         let registers = &self.walk.frames.get(frame)?.registers;
         let (signal, thread_pointer, space) = (signal?, self.thread_pointer, self.space);
-        fault::explain(&fault::Scene { registers, thread_pointer, signal, address, space })
+        let mut fault = fault::explain(&fault::Scene { registers, thread_pointer, signal, address, space })?;
+        // A call through a bad pointer stands in the caller.
+        let frame = if fault.via.is_some() { frame.saturating_add(1) } else { frame };
+        if let Some(path) = self.expression(frame, &fault) {
+            (fault.expression, fault.pointer) = (Some(path.expression), Some(path.pointer));
+        }
+        Some(fault)
+    }
+
+    /// The operand of a fault in the words of the source.
+    fn expression(&self, frame: usize, fault: &necropsy_model::Fault<'_>) -> Option<FieldPath> {
+        let operand = fault.operand.as_ref()?;
+        let (name, value) = operand.base?;
+        let names = self.walk.frames.first()?.registers.arch().register_names();
+        let register = names.iter().position(|&other| other == name).and_then(|number| u16::try_from(number).ok())?;
+        let index = operand.index.map_or(0, |(_, index, scale)| index.wrapping_mul(scale)).cast_signed();
+        let displacement = operand.displacement.checked_add(index)?;
+        let operand = Operand { at: fault.via.unwrap_or(fault.pc), base: (register, value), displacement };
+        Values::new(*self.space).field_at(&self.walk.frames, frame, &operand)
     }
 }
 

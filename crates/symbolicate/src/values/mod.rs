@@ -9,11 +9,13 @@
 //! object     bytes in memory, or collected from registers and constants, with holes
 //! types      what is behind typedefs and qualifiers, sizes, members
 //! type_name  type names as the source writes them
+//! field      the source expression behind a memory operand; steps for the instructions before it
 //! render     bytes and a type -> a value; scalar for numbers, pretty for the types of standard libraries
 //! ```
 
 mod call_site;
 mod entries;
+mod field;
 mod index;
 mod location;
 mod object;
@@ -21,6 +23,7 @@ mod pretty;
 mod render;
 mod scalar;
 mod scope;
+mod steps;
 mod type_name;
 mod types;
 
@@ -29,6 +32,7 @@ use necropsy_model::{Absence, Text, Value, Variable, VariableKind};
 use crate::space::AddressSpace;
 use crate::unwind::RawFrame;
 use entries::{Entry, Store};
+pub(crate) use field::{FieldPath, Operand};
 use location::{Context, Frame};
 use object::Object;
 use render::{Level, Renderer};
@@ -83,6 +87,12 @@ impl<'a, 'data> Values<'a, 'data> {
             found
         });
         lists.collect()
+    }
+
+    /// The source expression behind a memory operand of the frame at `index`: `acct->balance`.
+    pub fn field_at(&self, frames: &[RawFrame], index: usize, operand: &Operand) -> Option<FieldPath> {
+        let context = Context { store: &self.store, space: &self.space, frames };
+        field::find(&Frame::new(context, index)?, operand)
     }
 }
 

@@ -68,6 +68,12 @@ impl<'data> Image<'data> {
         self.debug.get()?.dwarf()
     }
 
+    /// `.debug_frame`, of the file itself or of its debug file: Go writes no other unwind table, and hand-written code of
+    /// C libraries often has its rules only there.
+    pub fn debug_frame(&self) -> Option<&'data [u8]> {
+        self.unwind.debug_frame.or_else(|| self.debug.get()?.debug_frame())
+    }
+
     /// The bytes of the file behind an address, to the end of its segment; only where the process could not write.
     pub fn constant_bytes(&self, address: Svma) -> Option<&'data [u8]> {
         let segment = self.segments.iter().find(|segment| {

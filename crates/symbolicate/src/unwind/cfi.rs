@@ -6,6 +6,7 @@ use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 use gimli::{BaseAddresses, CieOrFde, DebugFrame, EhFrame, LittleEndian, UnwindSection};
 use necropsy_model::Svma;
+use object::{Object, ObjectSymbol};
 use rustc_hash::FxHashMap;
 
 use super::machine::Machine;
@@ -89,9 +90,11 @@ pub(crate) struct Tables<'data> {
     header: Option<Header<'data>>,
     eh_frame: Option<EhFrame<Slice<'data>>>,
     eh_index: OnceLock<Index>,
-    debug_frame: Option<DebugFrame<Slice<'data>>>,
+    debug_frame: OnceLock<Option<DebugFrame<Slice<'data>>>>,
+    vendor: gimli::Vendor,
     debug_index: OnceLock<Index>,
     rows: RwLock<FxHashMap<u64, Found<'data>>>,
+    sigpanic: OnceLock<Option<(u64, u64)>>,
 }
 
 impl<'data> Tables<'data> {
@@ -122,24 +125,21 @@ impl<'data> Tables<'data> {
                 section
             }),
             eh_index: OnceLock::new(),
-            debug_frame: sections.debug_frame.map(|bytes| {
-                let mut section = DebugFrame::new(bytes, LittleEndian);
-                section.set_address_size(8);
-                section.set_vendor(machine.vendor);
-                section
-            }),
+            debug_frame: OnceLock::new(),
+            vendor: machine.vendor,
             debug_index: OnceLock::new(),
             rows: RwLock::default(),
+            sigpanic: OnceLock::new(),
         }
     }
 
-    /// The row that holds at an address of the file.
-    pub(super) fn row(&self, address: Svma, context: &mut Context) -> Found<'data> {
+    /// The row that holds at an address of the file of this image.
+    pub(super) fn row(&self, image: &Image<'data>, address: Svma, context: &mut Context) -> Found<'data> {
         let known = self.rows.read().unwrap_or_else(PoisonError::into_inner).get(&address.0).cloned();
         if let Some(found) = known {
             return found;
         }
-        let found = self.find(address, context);
+        let found = self.find(image, address, context);
         let mut rows = self.rows.write().unwrap_or_else(PoisonError::into_inner);
         if rows.len() < MAX_ROWS {
             rows.insert(address.0, found.clone());
@@ -147,7 +147,30 @@ impl<'data> Tables<'data> {
         found
     }
 
-    fn find(&self, address: Svma, context: &mut Context) -> Found<'data> {
+    /// The address lies in Go's `runtime.sigpanic`. The signal handler makes it look called by the faulting instruction itself,
+    /// so that its return address is not behind a call (`preparePanic` in the runtime's `signal_amd64.go`).
+    pub(super) fn in_sigpanic(&self, image: &Image<'data>, address: Svma) -> bool {
+        let find = || {
+            let elf = image.elf.as_ref().filter(|elf| elf.section_by_name(".gopclntab").is_some())?;
+            let symbol = elf.symbols().find(|symbol| symbol.name() == Ok("runtime.sigpanic"))?;
+            Some((symbol.address(), symbol.size()))
+        };
+        let range = *self.sigpanic.get_or_init(find);
+        range.is_some_and(|(start, size)| address.0.checked_sub(start).is_some_and(|offset| offset < size))
+    }
+
+    /// `.debug_frame` is looked for only when `.eh_frame` does not cover an address: it may be compressed, or in another file.
+    fn debug_frame(&self, image: &Image<'data>) -> Option<&DebugFrame<Slice<'data>>> {
+        let load = || {
+            let mut section = DebugFrame::new(image.debug_frame()?, LittleEndian);
+            section.set_address_size(8);
+            section.set_vendor(self.vendor);
+            Some(section)
+        };
+        self.debug_frame.get_or_init(load).as_ref()
+    }
+
+    fn find(&self, image: &Image<'data>, address: Svma, context: &mut Context) -> Found<'data> {
         let mut reason = NoRow::NotCovered;
         if let Some(section) = &self.eh_frame {
             let offset = match &self.header {
@@ -160,7 +183,7 @@ impl<'data> Tables<'data> {
                 found => return found,
             }
         }
-        if let Some(section) = &self.debug_frame {
+        if let Some(section) = self.debug_frame(image) {
             let offset = covering(self.debug_index.get_or_init(|| index(section, &self.bases)), address);
             match self.evaluate(section, offset, address, context) {
                 Err(NoRow::NotCovered) => {}

@@ -149,7 +149,7 @@ impl<'data> Walker<'_, 'data> {
         let images = self.space.images;
         let Some((index, image)) = images.at(address) else { return (Bias(0), Err(NoRow::NotCovered)) };
         let found = images.tables(index, self.machine).ok_or(NoRow::NotCovered);
-        (image.bias, found.and_then(|tables| tables.row(image.bias.to_svma(address), &mut self.context)))
+        (image.bias, found.and_then(|tables| tables.row(image, image.bias.to_svma(address), &mut self.context)))
     }
 
     fn step(&mut self, cursor: &Cursor, (bias, row): &RowAt<'data>) -> Step {
@@ -230,7 +230,11 @@ impl<'data> Walker<'_, 'data> {
             return Step::End(StackEnd::Broken("looping stack: the stack pointer does not advance".into()), caller.cfa);
         }
         let next = Cursor {
-            address: CodeAddress::Return(Avma(pc)),
+            address: if self.in_sigpanic(cursor) {
+                CodeAddress::Instruction(Avma(pc))
+            } else {
+                CodeAddress::Return(Avma(pc))
+            },
             registers: caller.registers,
             saved: caller.saved,
             kind: FrameKind::Normal,
@@ -238,6 +242,13 @@ impl<'data> Walker<'_, 'data> {
             floor,
         };
         Step::Next(Box::new(next), caller.cfa)
+    }
+
+    fn in_sigpanic(&self, cursor: &Cursor) -> bool {
+        let images = self.space.images;
+        let Some((index, image)) = images.at(cursor.address.lookup()) else { return false };
+        let tables = images.tables(index, self.machine);
+        tables.is_some_and(|tables| tables.in_sigpanic(image, image.bias.to_svma(cursor.address.lookup())))
     }
 
     fn switch_allowed(&mut self) -> bool {

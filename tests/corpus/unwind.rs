@@ -23,9 +23,13 @@ const STACKS: &[(&str, &str, &[&str])] = &[
     (
         "local/simple/core.static",
         "local/simple/c_static",
-        &["apply_refund process_event main", "pause idle start_thread"],
+        &["apply_refund process_event main", "__libc_pause idle start_thread"],
     ),
-    ("local/simple/core.spie", "local/simple/c_spie", &["apply_refund process_event main", "pause idle start_thread"]),
+    (
+        "local/simple/core.spie",
+        "local/simple/c_spie",
+        &["apply_refund process_event main", "__libc_pause idle start_thread"],
+    ),
     ("local/simple/core.musl", "local/simple/c_musl", &["apply_refund process_event main"]),
     (
         "local/simple/core.muslstatic",
@@ -38,16 +42,8 @@ const STACKS: &[(&str, &str, &[&str])] = &[
         &["apply_refund main[frame-pointer] __libc_start_call_main[frame-pointer] __libc_start_main_impl _start"],
     ),
     ("local/simple/core.stripped", "local/simple/c_stripped", &["? ? ? __libc_start_call_main"]),
-    (
-        "local/simple/core.a64",
-        "local/simple/c_a64",
-        &["apply_refund process_event main __libc_start_call_main __libc_start_main_impl _start"],
-    ),
-    (
-        "local/simple/core.a64pac",
-        "local/simple/c_a64pac",
-        &["apply_refund process_event main __libc_start_call_main __libc_start_main_impl _start"],
-    ),
+    ("local/simple/core.a64", "local/simple/c_a64", &["apply_refund process_event main __libc_start_call_main"]),
+    ("local/simple/core.a64pac", "local/simple/c_a64pac", &["apply_refund process_event main __libc_start_call_main"]),
     ("local/simple/core.f0x23", "local/simple/crash1_O0", &["apply_refund process_event main"]),
     ("local/simple/core.trunc50", "local/simple/crash1_O0", &["apply_refund", "__libc_pause idle start_thread clone3"]),
     ("local/simple/core.xnum", "local/simple/crash1_O0", &["apply_refund process_event main"]),

@@ -56,9 +56,17 @@ pub(super) fn scan(walker: &Walker<'_, '_>, cursor: &Cursor) -> Option<Caller> {
 fn may_have_called(walker: &Walker<'_, '_>, cursor: &Cursor, return_address: u64) -> bool {
     let callee = cursor.address.lookup().0;
     match calls::target(return_address, cursor.registers.arch(), walker.space) {
+        Some(target) if walker.space.images.at(Avma(callee)).is_none() => same_file(walker, target, callee),
         Some(target) => callee.checked_sub(target).is_some_and(|distance| distance <= LARGEST_FUNCTION),
         None => true,
     }
+}
+
+/// Both addresses lie in mappings of one file. Where that file is not at hand, its frames can not be told apart: the word
+/// found may be the return address of the outermost of several.
+fn same_file(walker: &Walker<'_, '_>, one: u64, other: u64) -> bool {
+    let file = |address| walker.space.memory.region(Avma(address)).and_then(|region| region.file.as_ref());
+    file(one).zip(file(other)).is_some_and(|(one, other)| one.path == other.path)
 }
 
 /// A leaf function leaves the return address in the link register. Only an interrupted frame can be one.

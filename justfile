@@ -20,6 +20,10 @@ bless:
 lab *CASES:
     sh fixtures/lab.sh {{CASES}}
 
+# Damage every fixture for so many seconds and run all stages over it; NECROPSY_FUZZ_SEED begins elsewhere
+fuzz SECONDS="60":
+    NECROPSY_FUZZ_SECONDS={{SECONDS}} cargo test --release -p necropsy --test hostile -- --nocapture damage
+
 # Triage a dump with a release build
 run *ARGS:
     cargo run --release -q -- {{ARGS}}

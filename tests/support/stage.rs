@@ -44,6 +44,11 @@ impl Staged {
         Self { folder, arguments }
     }
 
+    /// The sysroot.
+    pub(crate) fn root(&self) -> PathBuf {
+        self.folder.path().join("root")
+    }
+
     /// What the program prints; what it says on standard error comes behind it, for it has no report then.
     pub(crate) fn run(&self, further: &[&str]) -> String {
         let mut command = Command::new(env!("CARGO_BIN_EXE_necropsy"));

@@ -5,9 +5,23 @@ use std::path::PathBuf;
 use clap::Parser;
 use necropsy_model::{GroupBy, Similarity};
 
+/// One example per use, below the options.
+const EXAMPLES: &str = "\
+Examples:
+  necropsy core.4242                              a core, with the files of this machine
+  necropsy core.4242 --sysroot ./rootfs           a core from a container or another machine
+  necropsy core.4242 --exe ./server --debug-dir ./symbols
+                                                  the executable and debug files from elsewhere
+  necropsy core.zst --locals --threads            every stack, with arguments and locals
+  kubectl logs pod | necropsy -                   goroutines in a log
+  necropsy --brief cores/*                        one line per dump
+  necropsy core.4242 --json | jq .verdict         for scripts
+
+Exit status: 0 triaged; 2 bad usage, or an input that could not be read.";
+
 /// Forensic dump triage: what died or hangs, where it crashed, where the bad value was born.
 #[derive(Debug, Parser)]
-#[command(version, about, max_term_width = 100)]
+#[command(version, about, max_term_width = 100, arg_required_else_help = true, after_help = EXAMPLES)]
 pub(crate) struct Args {
     /// Dumps to read; `-` is standard input
     #[arg(required = true, value_name = "FILE")]

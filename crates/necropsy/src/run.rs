@@ -15,6 +15,10 @@ use crate::terminal;
 /// Triages every input. Exit status 0: all triaged; 2: at least one could not be.
 pub(crate) fn main(args: &Args) -> ExitCode {
     let mut out = io::BufWriter::new(io::stdout().lock());
+    if let Some(absent) = absent(args) {
+        let _ = writeln!(io::stderr(), "necropsy: {absent}");
+        return ExitCode::from(2);
+    }
     let mut failed = false;
     for path in &args.files {
         match triage(path, args, &mut out) {
@@ -22,7 +26,7 @@ pub(crate) fn main(args: &Args) -> ExitCode {
             Err(Failure::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => return ExitCode::SUCCESS,
             Err(error) => {
                 let _ = out.flush();
-                let _ = writeln!(io::stderr(), "necropsy: {path}: {error}");
+                let _ = writeln!(io::stderr(), "necropsy: {}: {error}", path.escape_debug());
                 failed = true;
             }
         }
@@ -32,6 +36,21 @@ pub(crate) fn main(args: &Args) -> ExitCode {
         _ if failed => ExitCode::from(2),
         _ => ExitCode::SUCCESS,
     }
+}
+
+/// A place to look for files that is not there: a report without its names would only puzzle.
+fn absent(args: &Args) -> Option<String> {
+    let folders = args
+        .sysroot
+        .iter()
+        .map(|path| ("--sysroot", path))
+        .chain(args.debug_dirs.iter().map(|path| ("--debug-dir", path)));
+    let folder = folders.into_iter().find(|(_, path)| !path.is_dir());
+    if let Some((flag, path)) = folder {
+        return Some(format!("{flag} {}: there is no such directory", path.to_string_lossy().escape_debug()));
+    }
+    let exe = args.exe.as_ref().filter(|path| !path.is_file())?;
+    Some(format!("--exe {}: there is no such file", exe.to_string_lossy().escape_debug()))
 }
 
 /// Read, symbolicate, group, diagnose, report: one input.

@@ -49,7 +49,14 @@ pub fn symbolicate<'data>(snapshot: &mut Snapshot<'data>, arena: &'data Arena, o
     let images = modules::find(snapshot, arena, options);
     let memory = std::mem::take(&mut snapshot.memory);
     let space = AddressSpace::new(&memory, &images);
-    let walks: Vec<_> = snapshot.threads.par_iter().map(|thread| unwind::walk(thread, &space)).collect();
+    let stopped = snapshot.stop.as_ref().and_then(|stop| stop.thread).unwrap_or(0);
+    let shared = unwind::Limits::shared_by(snapshot.threads.len());
+    let threads = snapshot.threads.par_iter().enumerate();
+    let walks: Vec<_> = threads
+        .map(|(index, thread)| {
+            unwind::walk(thread, &space, if index == stopped { unwind::Limits::FULL } else { shared })
+        })
+        .collect();
     let names = names::look_up(&walks, &images);
     assemble::stacks(snapshot, &walks, &names, &space, options);
     stop::explain(snapshot, &walks, &space);

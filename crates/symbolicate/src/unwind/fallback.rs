@@ -13,7 +13,7 @@ const LARGEST_FRAME: u64 = 16 << 20;
 /// Largest plausible function, in bytes of code.
 const LARGEST_FUNCTION: u64 = 64 << 10;
 /// Words of the stack that a scan looks at, from the frame on: 16 KiB. Beyond that a hit says nothing of this frame.
-const SCANNED_WORDS: u64 = 2_048;
+pub(super) const SCANNED_WORDS: usize = 2_048;
 
 /// A way to find the caller of a frame that no rules describe.
 pub(super) type Way = fn(&Walker<'_, '_>, &Cursor) -> Option<Caller>;
@@ -29,7 +29,8 @@ pub(super) const WAYS: &[(Way, Trust)] = &[
 pub(super) fn scan(walker: &Walker<'_, '_>, cursor: &Cursor) -> Option<Caller> {
     let (machine, space) = (walker.machine, walker.space);
     let first = cursor.floor.checked_next_multiple_of(8)?;
-    for slot in (first..).step_by(8).take(usize::try_from(SCANNED_WORDS).ok()?) {
+    for slot in (first..u64::MAX).step_by(8).take(SCANNED_WORDS) {
+        walker.words_left.set(walker.words_left.get().checked_sub(1)?);
         let address = machine.strip(space.read_u64(Avma(slot)).ok()?, space);
         let called =
             space.is_code(Avma(address)) && calls::before(address, cursor.registers.arch(), space) == Before::Call;

@@ -15,6 +15,7 @@ use necropsy_model::{CodeAddress, FrameKind, Gap, Registers, StackEnd, Thread, T
 
 pub(crate) use cfi::Tables;
 pub(crate) use machine::Machine;
+pub(crate) use walk::Limits;
 
 use crate::space::AddressSpace;
 
@@ -49,8 +50,8 @@ pub(crate) struct Walk {
 }
 
 /// Unwinds the stack of a thread.
-pub(crate) fn walk(thread: &Thread<'_>, space: &AddressSpace<'_, '_>) -> Walk {
-    walk::walk(thread, space)
+pub(crate) fn walk(thread: &Thread<'_>, space: &AddressSpace<'_, '_>, limits: Limits) -> Walk {
+    walk::walk(thread, space, limits)
 }
 
 #[cfg(test)]

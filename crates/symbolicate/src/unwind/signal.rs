@@ -58,7 +58,7 @@ pub(super) fn interrupted(registers: &Registers, machine: &Machine, space: &Addr
     let layout = layout(registers.arch())?;
     let first = registers.sp()?.checked_add(layout.registers)?;
     let mut caller = Caller { registers: Registers::new(registers.arch()), cfa: None, saved: Vec::new() };
-    for (&register, slot) in layout.order.iter().zip((first..).step_by(8)) {
+    for (&register, slot) in layout.order.iter().zip((first..u64::MAX).step_by(8)) {
         caller.registers.set(register, space.read_u64(Avma(slot)).ok()?);
         caller.saved.push((register, slot));
     }

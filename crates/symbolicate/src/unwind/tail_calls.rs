@@ -241,7 +241,7 @@ fn branches_x86_64(code: &[u8], start: u64) -> Vec<Branch> {
 
 /// `b label` (Arm ARM, C6.2 "B"): a signed distance of 26 bits, in words. Compilers make no tail calls of other branches.
 fn branches_aarch64(code: &[u8], start: u64) -> Vec<Branch> {
-    let words = code.chunks_exact(4).zip((start..).step_by(4));
+    let words = code.chunks_exact(4).zip((start..u64::MAX).step_by(4));
     let branch = |(word, at): (&[u8], u64)| {
         let word = u32::from_le_bytes(word.try_into().ok()?);
         let distance = i64::from((word << 6).cast_signed() >> 6) * 4;

@@ -12,7 +12,7 @@ use necropsy_model::{
     Thread, ThreadId, Trust,
 };
 
-use super::{Walk, walk};
+use super::{Limits, Walk, walk};
 use crate::image::{Image, Images, Segment, UnwindSections};
 use crate::space::AddressSpace;
 
@@ -53,6 +53,7 @@ struct Scene {
     debug_frame: bool,
     stacks: Vec<(u64, Vec<u64>)>,
     registers: Vec<(u16, u64)>,
+    limits: Limits,
 }
 
 impl Scene {
@@ -62,7 +63,16 @@ impl Scene {
         for end in (0x10..0x400).step_by(0x10) {
             code[end - 2..end].copy_from_slice(&[0xff, 0xd0]);
         }
-        Self { arch, code, functions: Vec::new(), debug_frame: false, stacks: Vec::new(), registers: Vec::new() }
+        let limits = Limits::FULL;
+        Self {
+            arch,
+            code,
+            functions: Vec::new(),
+            debug_frame: false,
+            stacks: Vec::new(),
+            registers: Vec::new(),
+            limits,
+        }
     }
 
     /// A function at `start` of 0x40 bytes, whose rules hold from its first byte on.
@@ -129,7 +139,7 @@ impl Scene {
             registers.set(register, value);
         }
         thread.detail_mut().registers = Some(registers);
-        walk(&thread, &AddressSpace::new(&memory, &images))
+        walk(&thread, &AddressSpace::new(&memory, &images), self.limits)
     }
 }
 
@@ -377,4 +387,16 @@ fn a_function_that_jumped_to_the_next_is_put_back() {
     // A second way from 0x300 to 0x100: which one it took is not known.
     scene.code[0x310..0x315].copy_from_slice(&[0xe9, 0xeb, 0xfd, 0xff, 0xff]);
     assert_eq!(offsets(&scene.walk()), [0x108, 0x225]);
+}
+
+#[test]
+fn many_threads_share_the_work_of_walking() {
+    assert_eq!(Limits::shared_by(1), Limits::FULL);
+    let many = Limits::shared_by(100_000);
+    assert!(many.frames * 100_000 <= 1 << 22 && many.frames >= 32, "{many:?}");
+    assert!(many.scanned_words * 100_000 <= 1 << 26, "{many:?}");
+    let mut scene = two_functions();
+    scene.limits = Limits { frames: 1, scanned_words: 0 };
+    let found = scene.walk();
+    assert_eq!((found.frames.len(), why(&found)), (1, "more than 1 frames"));
 }

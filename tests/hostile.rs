@@ -63,7 +63,7 @@ fn victims() -> Vec<Victim> {
             }
             let staged = Staged::new(&case);
             let mut files = Vec::new();
-            elf_files(&staged.root(), &mut files);
+            elf_files(&root(&staged), &mut files);
             let name = case.file_name().unwrap().to_string_lossy().into_owned();
             victims.push(Victim { name, dump: bytes, staged: Some(staged), files });
         }
@@ -73,6 +73,11 @@ fn victims() -> Vec<Victim> {
         victims.push(Victim { name, dump, staged: None, files: Vec::new() });
     }
     victims
+}
+
+/// The sysroot of a case.
+fn root(staged: &Staged) -> PathBuf {
+    staged.folder.path().join("root")
 }
 
 fn folders(of: &Path) -> Vec<PathBuf> {
@@ -145,7 +150,7 @@ fn reports(data: &[u8], root: Option<&Path>) -> Option<String> {
         let verdict = necropsy_diagnose::diagnose(&snapshot, &groups);
         let input = Input { path: "dump".to_owned(), bytes: data.len() as u64, ..Input::default() };
         let report = Report { input: &input, snapshot: &snapshot, groups: &groups, verdict: &verdict };
-        let style = Style { color: false, width: 80, threads: true, locals: true };
+        let style = Style { color: false, width: 80, threads: true, locals: true, all: true };
         let (mut text, mut json, mut brief) = (Vec::new(), Vec::new(), Vec::new());
         necropsy_report::text(&report, style, &mut text).unwrap();
         necropsy_report::json(&report, true, &mut json).unwrap();
@@ -205,7 +210,7 @@ fn every_cut_is_survived() {
     watch();
     let mut findings = Findings::default();
     for (index, victim) in victims().iter().enumerate() {
-        let root = victim.staged.as_ref().map(Staged::root);
+        let root = victim.staged.as_ref().map(root);
         let length = victim.dump.len();
         // One core at every kilobyte of its first megabyte, text at many bytes, the others here and there.
         let step = match (victim.staged.as_ref(), victim.name.as_str()) {
@@ -254,7 +259,7 @@ fn refund() -> Staged {
 fn a_path_of_the_dump_that_is_no_file_is_passed_over() {
     let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     let staged = refund();
-    let exe = staged.root().join("srv/ledger/refund");
+    let exe = root(&staged).join("srv/ledger/refund");
     fs::remove_file(&exe).unwrap();
     // Opening a named pipe would wait for ever for its writer.
     assert!(std::process::Command::new("mkfifo").arg(&exe).status().unwrap().success());
@@ -262,7 +267,7 @@ fn a_path_of_the_dump_that_is_no_file_is_passed_over() {
     // A link that points outside is taken as the process would: relative to its root.
     let elsewhere = refund();
     fs::remove_file(&exe).unwrap();
-    std::os::unix::fs::symlink(elsewhere.root().join("srv/ledger/refund"), &exe).unwrap();
+    std::os::unix::fs::symlink(root(&elsewhere).join("srv/ledger/refund"), &exe).unwrap();
     assert!(staged.run(&[]).contains("module file not found here"));
     fs::remove_file(&exe).unwrap();
     std::os::unix::fs::symlink("/proc/self/exe", &exe).unwrap();
@@ -288,7 +293,7 @@ fn damage_dump(victim: &mut Victim, round: u64, random: &mut Random, findings: &
         patches.push(patch(&victim.dump, &zones, is_text, random));
     }
     swap(&mut victim.dump, &mut patches);
-    let root = victim.staged.as_ref().map(Staged::root);
+    let root = victim.staged.as_ref().map(root);
     findings.triage(&format!("{} damaged, seed {round}", victim.name), &victim.dump, root.as_deref());
     patches.reverse();
     swap(&mut victim.dump, &mut patches);
@@ -306,7 +311,7 @@ fn damage_files(victim: &mut Victim, round: u64, random: &mut Random, findings: 
         file.write_all_at(new, *at as u64).unwrap();
     }
     let name = path.file_name().unwrap_or_default().to_string_lossy();
-    findings.triage(&format!("{} with {name} damaged, seed {round}", victim.name), &victim.dump, Some(&staged.root()));
+    findings.triage(&format!("{} with {name} damaged, seed {round}", victim.name), &victim.dump, Some(&root(staged)));
     for (at, new) in &patches {
         file.write_all_at(&bytes[*at..*at + new.len()], *at as u64).unwrap();
     }

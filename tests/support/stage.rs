@@ -19,7 +19,7 @@ pub(crate) fn dump_of(case: &Path) -> Option<PathBuf> {
 
 /// A folder with the dump as it is, and `root/`: the layers, then the case's own files, decompressed.
 pub(crate) struct Staged {
-    folder: TempDir,
+    pub(crate) folder: TempDir,
     arguments: Vec<String>,
 }
 
@@ -42,11 +42,6 @@ impl Staged {
         let further = further.split_whitespace().map(str::to_owned);
         let arguments = [name, "--sysroot".to_owned(), "root".to_owned()].into_iter().chain(further).collect();
         Self { folder, arguments }
-    }
-
-    /// The sysroot.
-    pub(crate) fn root(&self) -> PathBuf {
-        self.folder.path().join("root")
     }
 
     /// What the program prints; what it says on standard error comes behind it, for it has no report then.

@@ -1,5 +1,6 @@
 //! The reader of cores over real ones: the folder that `NECROPSY_CORPUS` names holds `cores/`, whose manifest says what each is.
 
+#![allow(clippy::print_stdout)] // the number of cores read is worth a line
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};

@@ -73,12 +73,14 @@ impl<'data> Search<'_, 'data> {
         exe.into_iter().chain(self.options.dump_dir.as_deref().map(here))
     }
 
-    /// Directories of debug files.
+    /// Directories of debug files: the user's, then the system's. With a sysroot the system is the one in the sysroot; what
+    /// this machine has installed is no part of it, and a report must not depend on that.
     pub fn debug_dirs(&self) -> impl Iterator<Item = PathBuf> + '_ {
-        let sysroot = self.options.sysroot.as_deref();
-        let inside = sysroot.and_then(|root| open::locate(Path::new(SYSTEM_DEBUG), Some(root)));
-        let named = self.options.debug_dirs.iter().cloned();
-        inside.into_iter().chain(named).chain([PathBuf::from(SYSTEM_DEBUG)])
+        let system = match self.options.sysroot.as_deref() {
+            Some(root) => open::locate(Path::new(SYSTEM_DEBUG), Some(root)),
+            None => Some(PathBuf::from(SYSTEM_DEBUG)),
+        };
+        self.options.debug_dirs.iter().cloned().chain(system)
     }
 
     /// `DIR/.build-id/ab/cdef…SUFFIX` in every directory of debug files.

@@ -7,6 +7,7 @@
 
 mod elf_core;
 mod goroutines;
+mod java_threads;
 mod text;
 
 use necropsy_model::{Arena, Snapshot};
@@ -16,7 +17,7 @@ use thiserror::Error;
 pub const HEAD: usize = 64 * 1024;
 
 /// All readers. To add a format, add its file and its line.
-pub static READERS: &[&dyn Reader] = &[&elf_core::ElfCore, &goroutines::Goroutines];
+pub static READERS: &[&dyn Reader] = &[&elf_core::ElfCore, &goroutines::Goroutines, &java_threads::JavaThreads];
 
 /// A reader of one format.
 pub trait Reader: Sync {

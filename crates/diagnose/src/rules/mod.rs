@@ -1,5 +1,6 @@
 //! The rules, one file each.
 
+mod deadlock;
 mod go_busy;
 mod go_channel;
 mod go_data_race;
@@ -9,7 +10,10 @@ mod go_panic;
 mod go_signal_in_c;
 mod go_test_timeout;
 mod go_waiting;
+mod lock_convoy;
 pub(crate) mod native;
+
+use necropsy_model::{Thread, Wait};
 
 use crate::Rule;
 
@@ -67,7 +71,35 @@ pub static RULES: &[&Rule] = &[
     &go_busy::GC,
     &go_busy::SPINNING,
     &go_busy::CUT,
+    &deadlock::RULE,
+    &lock_convoy::RULE,
 ];
+
+/// A thread by its name, else by its number.
+fn called(thread: &Thread<'_>) -> String {
+    match thread.name() {
+        Some(name) => format!("\"{name}\""),
+        None => format!("thread {}", thread.id),
+    }
+}
+
+/// The lock that is waited for, with its class.
+fn lock(wait: &Wait<'_>) -> String {
+    match wait.lock.as_ref().map(|lock| (lock.id, lock.name.as_deref())) {
+        Some((0, Some(name))) => format!("the initialisation of {name}"),
+        Some((id, Some(name))) => format!("{name} {id:#x}"),
+        Some((id, None)) => format!("{id:#x}"),
+        None => "a lock".to_owned(),
+    }
+}
+
+/// At most five names.
+fn few(names: &[String]) -> String {
+    const SHOWN: usize = 5;
+    let more = names.len().saturating_sub(SHOWN);
+    let shown = names.get(..SHOWN).unwrap_or(names).join(", ");
+    if more > 0 { format!("{shown} and {more} more") } else { shown }
+}
 
 #[cfg(test)]
 mod tests {

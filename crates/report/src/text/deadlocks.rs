@@ -73,6 +73,8 @@ fn called(thread: &DeadlockThread<'_>) -> Line {
 
 fn lock(lock: &Lock<'_>) -> String {
     match &lock.name {
+        // A class that is being initialised is waited for by its name.
+        Some(name) if lock.id == 0 => middle(&clean(name), 60).to_string(),
         Some(name) => format!("{} ({:#x})", middle(&clean(name), 60), lock.id),
         None => format!("{:#x}", lock.id),
     }

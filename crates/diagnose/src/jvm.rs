@@ -1,0 +1,96 @@
+//! The share of Java thread dumps in the verdict: symptom, headline and whether it was the right dump.
+
+use std::time::Duration;
+
+use necropsy_model::{
+    Activity, Command, Finding, Severity, Snapshot, Suitability, SuitabilityStatus, Symptom, Thread, ThreadFlags,
+};
+
+use crate::Case;
+
+/// Share of its life that a thread must have computed to be called busy.
+const BUSY_SHARE: f64 = 0.5;
+
+/// CPU time below which a share says nothing: a thread that has just begun computes all the time.
+const BUSY_LEAST: Duration = Duration::from_millis(500);
+
+/// The dump is one of threads that was asked for, not a crash.
+fn snapshot_of<'a, 'data>(case: &Case<'a, 'data>) -> Option<&'a Snapshot<'data>> {
+    let snapshot = case.snapshot;
+    (snapshot.jvm.is_some() && snapshot.stop.is_none()).then_some(snapshot)
+}
+
+/// Threads of the program that are RUNNABLE and computed for most of their life.
+fn busy<'a, 'data>(snapshot: &'a Snapshot<'data>) -> impl Iterator<Item = &'a Thread<'data>> {
+    snapshot.threads.iter().filter(|thread| {
+        let own = !thread.flags.contains(ThreadFlags::SYSTEM) && snapshot.activity(thread) == Activity::Running;
+        let times = thread.detail.as_ref().and_then(|detail| Some((detail.cpu?, detail.elapsed?)));
+        let computes = times
+            .is_some_and(|(cpu, elapsed)| cpu >= BUSY_LEAST && cpu.as_secs_f64() >= BUSY_SHARE * elapsed.as_secs_f64());
+        own && computes
+    })
+}
+
+/// A hang when threads wait in a circle or a queue, a busy one when threads compute, else not told.
+pub(crate) fn symptom(case: &Case<'_, '_>, findings: &[Finding<'_>]) -> Option<Symptom> {
+    let snapshot = snapshot_of(case)?;
+    Some(if findings.iter().any(|finding| finding.severity > Severity::Note) {
+        Symptom::HangIdle
+    } else if busy(snapshot).next().is_some() {
+        Symptom::HangBusy
+    } else {
+        Symptom::Unclear
+    })
+}
+
+/// The headline when no rule fired.
+pub(crate) fn quiet(case: &Case<'_, '_>, symptom: Symptom) -> Option<String> {
+    let snapshot = snapshot_of(case)?;
+    let total = snapshot.threads.len();
+    let threads = if total == 1 { "1 thread".to_owned() } else { format!("{total} threads") };
+    if symptom != Symptom::HangBusy {
+        return Some(format!("nothing stands out among {threads}: no deadlock, no queue for a lock"));
+    }
+    let names: Vec<_> = busy(snapshot).map(|thread| format!("\"{}\"", thread.name().unwrap_or("?"))).collect();
+    let shown = names.iter().take(3).cloned().collect::<Vec<_>>().join(", ");
+    let more = names.len().saturating_sub(3);
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    Some(format!("busy: {shown}{more} computed for most of the time since they began; no deadlock"))
+}
+
+/// Whether a thread dump answers the question.
+pub(crate) fn suitability(case: &Case<'_, '_>, symptom: Symptom) -> Option<Suitability> {
+    let snapshot = snapshot_of(case)?;
+    let pid = snapshot.process.pid.map_or_else(|| "PID".to_owned(), |pid| pid.to_string());
+    let command = |what: &str, command: String| Command { what: what.to_owned(), command };
+    let twice = || {
+        command(
+            "two dumps ten seconds apart, with the owners of java.util.concurrent locks",
+            format!("jcmd {pid} Thread.print -l > threads-1.txt; sleep 10; jcmd {pid} Thread.print -l > threads-2.txt"),
+        )
+    };
+    let deadlock = !crate::wait_graph::WaitGraph::of(snapshot).cycles.is_empty();
+    let (status, why, take_instead) = match symptom {
+        Symptom::HangIdle if deadlock => {
+            (SuitabilityStatus::Right, "it proves the circle, which can not pass by itself", Vec::new())
+        }
+        Symptom::HangIdle => (
+            SuitabilityStatus::Partial,
+            "it shows one moment; a second dump tells what is stuck from what is slow",
+            vec![twice()],
+        ),
+        Symptom::HangBusy => (
+            SuitabilityStatus::Partial,
+            "it names the threads that compute, but one moment does not tell where their time goes",
+            vec![
+                twice(),
+                command(
+                    "where the time goes, over thirty seconds; the process goes on",
+                    format!("jcmd {pid} JFR.start duration=30s filename=cpu.jfr"),
+                ),
+            ],
+        ),
+        _ => (SuitabilityStatus::Partial, "one moment does not tell what is slow from what is stuck", vec![twice()]),
+    };
+    Some(Suitability { status, why: why.to_owned(), take_instead })
+}

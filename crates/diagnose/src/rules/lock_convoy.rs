@@ -1,0 +1,120 @@
+//! Many threads behind one that holds a lock and does something else.
+
+use necropsy_model::{Activity, Confidence, Evidence, Finding, Role, Severity, Snapshot, Thread};
+
+use crate::wait_graph::{WaitGraph, own_frame, wait};
+use crate::{Case, Rule};
+
+pub(super) static RULE: Rule = Rule {
+    id: "lock-convoy",
+    doc: "\
+# What it means
+Threads wait, directly or through others, for a lock whose holder is not waiting for any of them: it works, sleeps or waits
+for input, output or a signal while it holds the lock.
+# Why it matters
+All of them are as slow as what the holder does.
+# How it can be wrong
+A dump shows one moment: a lock that many want may change hands thousands of times a second. A second dump tells whether the
+same thread still holds it. This is not a deadlock.
+# What to do
+See what the holder does, and do it without the lock.
+",
+    check,
+};
+
+/// Waiters from which a queue is worth a finding.
+const WAITERS: usize = 3;
+
+/// Waiters from which it is the trouble, not a part of it.
+const MANY: usize = 10;
+
+fn check<'data>(case: &Case<'_, 'data>) -> Vec<Finding<'data>> {
+    let graph = WaitGraph::of(case.snapshot);
+    let chains = graph.chains().into_iter().filter(|(_, waiters)| waiters.len() >= WAITERS);
+    chains.filter_map(|(head, waiters)| finding(case.snapshot, head, &waiters)).collect()
+}
+
+fn finding<'data>(snapshot: &Snapshot<'data>, head: usize, waiters: &[usize]) -> Option<Finding<'data>> {
+    let holder = snapshot.threads.get(head)?;
+    let name = super::called(holder);
+    let does = does(snapshot, holder);
+    let place = snapshot.place(head, own_frame(snapshot, holder), Role::Holder);
+    let at = place.as_ref().and_then(|place| place.function.as_deref()).map(|name| format!(" in {name}"));
+    let title = format!(
+        "{} threads wait, directly or through others, for a lock that {name} holds while it {does}{}",
+        waiters.len(),
+        at.unwrap_or_default()
+    );
+    let mut evidence = Vec::new();
+    for thread in waiters.iter().filter_map(|&at| snapshot.threads.get(at)) {
+        let Some(wait) = wait(thread).filter(|wait| wait.owner == Some(holder.id)) else { continue };
+        evidence.push(Evidence::new(format!("{} waits for {}", super::called(thread), super::lock(wait)), wait.source));
+        if evidence.len() == 2 {
+            break;
+        }
+    }
+    let state = holder.state.and_then(|id| snapshot.state(id)).map(|state| state.text.to_string()).unwrap_or_default();
+    evidence.push(Evidence::new(format!("{name} holds it and is {state}"), holder.source));
+    let mut places: Vec<_> = place.into_iter().collect();
+    if let Some((&first, thread)) = waiters.first().and_then(|at| Some((at, snapshot.threads.get(*at)?))) {
+        places.extend(snapshot.place(first, own_frame(snapshot, thread), Role::Waiter));
+    }
+    Some(Finding {
+        rule: RULE.id,
+        severity: if waiters.len() >= MANY { Severity::Critical } else { Severity::Warning },
+        confidence: Confidence::Medium,
+        title,
+        places,
+        evidence,
+        next: vec![format!("take a second dump ten seconds later: if {name} still holds the lock, it is the cause")],
+    })
+}
+
+fn does(snapshot: &Snapshot<'_>, thread: &Thread<'_>) -> &'static str {
+    match snapshot.activity(thread) {
+        Activity::Io => "waits for input or output",
+        Activity::Sleep => "sleeps",
+        Activity::Running | Activity::Runnable => "runs",
+        Activity::Lock => "waits for a lock without a known owner",
+        Activity::Signal | Activity::Idle | Activity::Never => "waits for another thread",
+        Activity::Syscall => "is in a system call",
+        Activity::Unknown => "does what the dump does not say",
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use necropsy_model::{Lock, Snapshot, Source, Thread, ThreadId, Wait, WaitKind};
+
+    use super::RULE;
+    use crate::rules::native::samples::fired;
+
+    /// Threads that wait for the one at this index.
+    pub(crate) fn waiting(next: &[Option<u64>]) -> Snapshot<'static> {
+        let mut snapshot = Snapshot::default();
+        for (at, next) in (0..).zip(next) {
+            let mut thread = Thread::new(ThreadId(at), Source::line(at + 1));
+            let lock = |id: u64| Lock { id: 0x10 + id, name: Some("shop.Cart".into()) };
+            thread.detail_mut().holds.push(lock(at));
+            thread.detail_mut().waits_on = next.map(|next| Wait {
+                kind: WaitKind::Lock,
+                lock: Some(lock(next)),
+                owner: Some(ThreadId(next)),
+                source: Source::line(at + 1),
+            });
+            snapshot.threads.push(thread);
+        }
+        snapshot
+    }
+
+    #[test]
+    fn fires() {
+        assert!(fired(&RULE, &waiting(&[None, Some(0), Some(1), Some(0)])));
+    }
+
+    #[test]
+    fn keeps_quiet() {
+        assert!(!fired(&RULE, &waiting(&[Some(1), Some(0), Some(0), Some(0), Some(0)])), "a deadlock is no convoy");
+        assert!(!fired(&RULE, &waiting(&[None, Some(0), None])));
+    }
+}

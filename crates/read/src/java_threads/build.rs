@@ -1,0 +1,233 @@
+//! From raw threads to a snapshot: frames and stacks interned, states judged, owners of locks found.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use necropsy_model::jvm::JvmFacts;
+use necropsy_model::{
+    FrameId, Lock, Process, Runtime, Snapshot, Stack, StackId, State, Text, Thread, ThreadFlags, ThreadId, Wait,
+    WaitKind, Warning,
+};
+use rustc_hash::FxHashMap;
+
+use super::note::{Note, Object};
+use super::scan::{RawDump, RawThread};
+use super::{frame, state};
+use crate::text::LineMap;
+
+/// Lines that could not be read and are named; the others are counted.
+const NAMED: usize = 3;
+
+/// Builds the snapshot of a dump.
+pub(super) fn build<'d>(dump: &RawDump<'d>, lines: &LineMap) -> Snapshot<'d> {
+    let mut builder =
+        Builder { snapshot: Snapshot::default(), lines, frames: FxHashMap::default(), stacks: FxHashMap::default() };
+    builder.snapshot.format = super::NAME;
+    builder.snapshot.process = process(dump);
+    for thread in &dump.threads {
+        builder.thread(thread);
+    }
+    let cycles = dump.deadlocks.cycles.iter().filter(|cycle| !cycle.is_empty());
+    let reported_deadlocks = cycles.map(|cycle| cycle.iter().map(|link| text(link.name)).collect()).collect();
+    let mut snapshot = builder.snapshot;
+    held_by_section(&mut snapshot, dump);
+    owners(&mut snapshot);
+    initialisers(&mut snapshot);
+    warn(&mut snapshot, dump, lines);
+    snapshot.jvm = Some(Box::new(JvmFacts { reported_deadlocks }));
+    snapshot
+}
+
+fn text(bytes: &[u8]) -> Text<'_> {
+    String::from_utf8_lossy(bytes)
+}
+
+fn process<'d>(dump: &RawDump<'d>) -> Process<'d> {
+    let some = |bytes: &'d [u8]| Some(text(bytes)).filter(|text| !text.is_empty());
+    Process {
+        pid: dump.pid,
+        runtime: Some(Runtime::Jvm),
+        runtime_version: some(dump.vm),
+        taken_at: some(dump.taken_at),
+        ..Process::default()
+    }
+}
+
+struct Builder<'m, 'd> {
+    snapshot: Snapshot<'d>,
+    lines: &'m LineMap,
+    frames: FxHashMap<&'d [u8], FrameId>,
+    stacks: FxHashMap<Vec<FrameId>, StackId>,
+}
+
+impl<'d> Builder<'_, 'd> {
+    fn thread(&mut self, raw: &RawThread<'d>) {
+        let header = &raw.header;
+        let ids: Vec<_> = raw.frames.iter().filter_map(|frame| self.frame(frame)).collect();
+        let names: Vec<&str> = ids.iter().filter_map(|&id| self.snapshot.frame(id)?.function.as_deref()).collect();
+        let (holds, mut wait) = locks(raw, &names, self.lines);
+        let mut state_text = text(raw.state.trim_ascii());
+        let phase = text(header.phase);
+        if wait.as_ref().is_some_and(|wait| wait.kind == WaitKind::Condition) && state_text.starts_with("BLOCKED") {
+            // It was notified and wants the monitor back.
+            if let Some(wait) = &mut wait {
+                wait.kind = WaitKind::Lock;
+            }
+        }
+        let activity = state::activity(&state_text, &phase, wait.as_ref().map(|wait| wait.kind), &names);
+        if state_text.is_empty() {
+            state_text = match (raw.carries, raw.mounted) {
+                (Some(_), _) => Cow::Borrowed("carries a virtual thread"),
+                (_, true) => Cow::Borrowed("mounted"),
+                _ => phase,
+            };
+        }
+        let number = header.number.or(header.os_id).unwrap_or_default();
+        let mut thread = Thread::new(ThreadId(number), self.lines.source(raw.line));
+        thread.state = self.snapshot.intern_state(State { text: state_text, activity });
+        thread.stack = self.stack(ids);
+        let daemon = if header.daemon { ThreadFlags::DAEMON } else { ThreadFlags::default() };
+        let of_vm = header.priority.is_none() && header.number.is_none() && !raw.mounted && raw.frames.is_empty();
+        let system = if of_vm { ThreadFlags::SYSTEM } else { ThreadFlags::default() };
+        let on_carrier = if raw.mounted { ThreadFlags::VIRTUAL } else { ThreadFlags::default() };
+        thread.flags = daemon | system | on_carrier;
+        let detail = thread.detail_mut();
+        detail.name = Some(text(header.name)).filter(|_| !raw.mounted);
+        detail.os_id = header.os_id;
+        detail.priority = header.priority;
+        detail.cpu = header.cpu;
+        detail.elapsed = header.elapsed;
+        detail.holds = holds;
+        detail.waits_on = wait;
+        detail.carries = raw.carries.map(ThreadId);
+        self.snapshot.threads.push(thread);
+    }
+
+    fn frame(&mut self, line: &'d [u8]) -> Option<FrameId> {
+        if let Some(&known) = self.frames.get(line) {
+            return Some(known);
+        }
+        let id = self.snapshot.add_frame(frame::parse(line)?)?;
+        self.frames.insert(line, id);
+        Some(id)
+    }
+
+    fn stack(&mut self, frames: Vec<FrameId>) -> Option<StackId> {
+        if frames.is_empty() {
+            return None;
+        }
+        if let Some(&known) = self.stacks.get(&frames) {
+            return Some(known);
+        }
+        let id = self.snapshot.add_stack(Stack { frames: frames.clone(), ..Stack::default() })?;
+        self.stacks.insert(frames, id);
+        Some(id)
+    }
+}
+
+/// What a thread holds, and the first thing it waits for.
+fn locks<'d>(raw: &RawThread<'d>, frames: &[&str], lines: &LineMap) -> (Vec<Lock<'d>>, Option<Wait<'d>>) {
+    let lock =
+        |object: Object<'d>| Lock { id: object.id, name: Some(text(object.class)).filter(|name| !name.is_empty()) };
+    let mut holds: Vec<Lock<'d>> = Vec::new();
+    let mut wait: Option<Wait<'d>> = None;
+    // Monitors named in `waiting on` and `waiting to re-lock`: given back by Object.wait, though a frame says `locked`.
+    let mut released = Vec::new();
+    for &(line, note) in &raw.notes {
+        let source = lines.source(line);
+        let found = match note {
+            Note::Locked(object) | Note::Owns(object) => {
+                if !holds.iter().any(|held| held.id == object.id) {
+                    holds.push(lock(object));
+                }
+                continue;
+            }
+            Note::WaitsToLock(object) => {
+                released.push(object.id);
+                (WaitKind::Lock, lock(object))
+            }
+            Note::WaitsOn(object) => {
+                released.push(object.id);
+                let join = frames.contains(&"java.lang.Thread.join");
+                (if join { WaitKind::Join } else { WaitKind::Condition }, lock(object))
+            }
+            Note::Parks(object) => (state::parked(&text(object.class), frames), lock(object)),
+            Note::ClassInit(class) => (WaitKind::ClassInit, Lock { id: 0, name: Some(text(class)) }),
+            Note::Other => continue,
+        };
+        wait.get_or_insert(Wait { kind: found.0, lock: Some(found.1), owner: None, source });
+    }
+    holds.retain(|held| !released.contains(&held.id));
+    (holds, wait)
+}
+
+/// The VM's section names holders that threads do not list without `-l`.
+fn held_by_section<'d>(snapshot: &mut Snapshot<'d>, dump: &RawDump<'d>) {
+    for link in dump.deadlocks.cycles.iter().flatten() {
+        let (Some(id), Some(holder)) = (link.id, link.holder) else { continue };
+        let name = text(holder);
+        let mut named = snapshot.threads.iter_mut().filter(|thread| thread.name() == Some(&*name));
+        let (Some(thread), None) = (named.next(), named.next()) else { continue };
+        let detail = thread.detail_mut();
+        if !detail.holds.iter().any(|held| held.id == id) {
+            detail.holds.push(Lock { id, name: Some(text(link.class)) });
+        }
+    }
+}
+
+/// Waits for locks that exactly one thread holds get their owner.
+fn owners(snapshot: &mut Snapshot<'_>) {
+    let mut holders: FxHashMap<u64, Option<ThreadId>> = FxHashMap::default();
+    for thread in &snapshot.threads {
+        for held in thread.detail.iter().flat_map(|detail| &detail.holds) {
+            holders.entry(held.id).and_modify(|owner| *owner = None).or_insert(Some(thread.id));
+        }
+    }
+    for thread in &mut snapshot.threads {
+        let Some(wait) = thread.detail.as_mut().and_then(|detail| detail.waits_on.as_mut()) else { continue };
+        if matches!(wait.kind, WaitKind::Lock | WaitKind::ReadLock | WaitKind::WriteLock) {
+            let id = wait.lock.as_ref().map(|lock| lock.id);
+            wait.owner = id.and_then(|id| holders.get(&id).copied().flatten());
+        }
+    }
+}
+
+/// Who waits for a class to be initialised waits for the thread in its static initialiser.
+fn initialisers(snapshot: &mut Snapshot<'_>) {
+    let wanted = |thread: &Thread<'_>| {
+        let wait = thread.detail.as_ref()?.waits_on.as_ref().filter(|wait| wait.kind == WaitKind::ClassInit)?;
+        Some(format!("{}.<clinit>", wait.lock.as_ref()?.name.as_ref()?))
+    };
+    let mut running: BTreeMap<String, ThreadId> = BTreeMap::new();
+    for name in snapshot.threads.iter().filter_map(wanted).collect::<Vec<_>>() {
+        let runs = |thread: &&Thread<'_>| {
+            snapshot.frames_of(thread).any(|frame| frame.function.as_deref() == Some(name.as_str()))
+        };
+        if let Some(thread) = snapshot.threads.iter().find(runs) {
+            running.insert(name, thread.id);
+        }
+    }
+    for thread in &mut snapshot.threads {
+        let Some(owner) = wanted(thread).and_then(|name| running.get(&name).copied()) else { continue };
+        if let Some(wait) = thread.detail.as_mut().and_then(|detail| detail.waits_on.as_mut()) {
+            wait.owner = Some(owner);
+        }
+    }
+}
+
+/// What could not be read.
+fn warn(snapshot: &mut Snapshot<'_>, dump: &RawDump<'_>, lines: &LineMap) {
+    for &line in dump.unread.iter().take(NAMED) {
+        snapshot.warnings.push(Warning::new("this line of a stack could not be read", lines.source(line)));
+    }
+    if let (Some(more @ 1..), Some(&line)) = (dump.unread.len().checked_sub(NAMED), dump.unread.get(NAMED)) {
+        let text = format!("{more} more lines of stacks could not be read");
+        snapshot.warnings.push(Warning::new(text, lines.source(line)));
+    }
+    let of_vm = snapshot.threads.iter().any(|thread| thread.flags.contains(ThreadFlags::SYSTEM));
+    if !dump.ended && !of_vm {
+        let last = dump.threads.last().map(|thread| thread.line).or(dump.line).unwrap_or_default();
+        let text = "the dump has no end behind this thread: others may be missing";
+        snapshot.warnings.push(Warning::new(text, lines.source(last)));
+    }
+}

@@ -187,15 +187,24 @@ impl Walker<'_, '_> {
 
     /// The stack at an address is as a call leaves it, and no register has been saved.
     fn as_at_entry(&mut self, address: Avma) -> bool {
-        let pushed = if self.machine.lr.is_none() { 8 } else { 0 };
-        let is_entry = |row: &Row<'_>| {
-            let saves = |&(register, rule): &(u16, Rule<'_>)| {
+        let saves = |row: &Row<'_>| {
+            row.rules.iter().any(|&(register, rule)| {
                 register != row.return_register && matches!(rule, Rule::Offset(_) | Rule::Expression(_))
-            };
-            matches!(row.cfa, Cfa::Register(register, offset) if register == self.machine.sp && offset == pushed)
-                && !row.rules.iter().any(saves)
+            })
         };
-        self.row_at(address).1.is_ok_and(|row| is_entry(&row))
+        self.stack_as_at_entry(address) && self.row_at(address).1.is_ok_and(|row| !saves(&row))
+    }
+
+    /// The stack at an address is as a call leaves it.
+    ///
+    /// At a jump that ends a function the rules may still name the slots of registers that were popped: gcc states the new
+    /// height of the stack, but not that the registers are back (`pop %rbx; jmp apply_refund`).
+    fn stack_as_at_entry(&mut self, address: Avma) -> bool {
+        let pushed = if self.machine.lr.is_none() { 8 } else { 0 };
+        let sp = self.machine.sp;
+        self.row_at(address)
+            .1
+            .is_ok_and(|row| matches!(row.cfa, Cfa::Register(register, offset) if register == sp && offset == pushed))
     }
 
     /// The symbol table calls it the cold part of a function (gcc's `name.cold`, older ones `name.cold.0`).
@@ -215,7 +224,7 @@ impl Walker<'_, '_> {
         };
         let mut jumps = Vec::new();
         for (at, behind, target) in branches {
-            if !function.covers(target) && self.as_at_entry(Avma(at)) {
+            if !function.covers(target) && self.stack_as_at_entry(Avma(at)) {
                 jumps.push((behind, calls::behind_plt(target, arch, self.space).unwrap_or(target)));
             }
         }

@@ -3,6 +3,8 @@
 //! Every fixture, cut and damaged, goes through all stages in this process. `NECROPSY_FUZZ_SECONDS` makes it as many seconds as
 //! are wanted (`just fuzz`), `NECROPSY_FUZZ_SEED` begins elsewhere, `NECROPSY_FUZZ_TRACE` names every case before it runs.
 
+#![allow(clippy::print_stderr)] // a long run says where it is
+
 #[path = "support/memory.rs"]
 mod memory;
 #[path = "support/mutation.rs"]
@@ -34,7 +36,7 @@ const FLOOR: usize = 96 << 20;
 /// Bytes that a report may take for each byte of the dump.
 const PER_BYTE: usize = 24;
 /// No damaged fixture takes as long, not in a debug build on a busy machine either. A clock only for what never ends.
-const HANGS: Duration = Duration::from_secs(60);
+const HANGS: Duration = Duration::from_mins(1);
 /// Damaged copies of each dump and of the files below its sysroot, when no time is given.
 const COPIES: u64 = 64;
 
@@ -87,7 +89,10 @@ fn folders(of: &Path) -> Vec<PathBuf> {
     folders
 }
 
-fn elf_files(folder: &Path, found: &mut Vec<(PathBuf, Vec<u8>, Vec<Range<usize>>)>) {
+/// A file, its bytes, and where damage to it hurts.
+type Target = (PathBuf, Vec<u8>, Vec<Range<usize>>);
+
+fn elf_files(folder: &Path, found: &mut Vec<Target>) {
     let mut entries: Vec<_> = fs::read_dir(folder).unwrap().flatten().collect();
     entries.sort_by_key(fs::DirEntry::path);
     for entry in entries {
@@ -193,7 +198,7 @@ fn watch() {
     });
 }
 
-fn judge(findings: Findings) {
+fn judge(findings: &Findings) {
     let _ = std::panic::take_hook();
     let listed: Vec<_> = findings.0.iter().map(|(what, case)| format!("{what} (first: {case})")).collect();
     assert!(listed.is_empty(), "{} findings:\n{}", listed.len(), listed.join("\n"));
@@ -222,7 +227,7 @@ fn every_cut_is_survived() {
             findings.triage(&format!("{} cut at {cut}", victim.name), &victim.dump[..cut], root.as_deref());
         }
     }
-    judge(findings);
+    judge(&findings);
 }
 
 #[test]
@@ -247,7 +252,7 @@ fn damage_is_survived() {
         }
     }
     eprintln!("{runs} damaged inputs");
-    judge(findings);
+    judge(&findings);
 }
 
 /// The case whose executable lies at `srv/ledger/refund` below its sysroot.

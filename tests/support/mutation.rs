@@ -109,7 +109,7 @@ pub(crate) fn zones_of_dump(data: &[u8]) -> Vec<Range<usize>> {
         let head = (16 * 1024).min(end);
         vec![0..64.min(end), 64.min(end)..head, 64.min(end)..head, end.saturating_sub(160 * 1024)..end, 0..end]
     } else {
-        vec![0..end]
+        std::iter::once(0..end).collect()
     }
 }
 

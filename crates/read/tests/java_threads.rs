@@ -1,6 +1,8 @@
 //! The reader of Java thread dumps over real ones: the folder that `NECROPSY_CORPUS` names holds `jstack/`, whose manifest
 //! says how many threads and which deadlocks each file has.
 
+#![allow(clippy::print_stdout)] // the number of dumps read is worth a line
+
 use std::path::{Path, PathBuf};
 
 use necropsy_model::{Arena, ThreadFlags};

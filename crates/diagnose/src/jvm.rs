@@ -8,8 +8,8 @@ use necropsy_model::{
 
 use crate::Case;
 
-/// Share of its life that a thread must have computed to be called busy.
-const BUSY_SHARE: f64 = 0.5;
+/// Share of its life that a thread must have computed to be called busy: less than one half, because busy threads share CPUs.
+const BUSY_SHARE: f64 = 0.25;
 
 /// CPU time below which a share says nothing: a thread that has just begun computes all the time.
 const BUSY_LEAST: Duration = Duration::from_millis(500);
@@ -20,7 +20,7 @@ fn snapshot_of<'a, 'data>(case: &Case<'a, 'data>) -> Option<&'a Snapshot<'data>>
     (snapshot.jvm.is_some() && snapshot.stop.is_none()).then_some(snapshot)
 }
 
-/// Threads of the program that are RUNNABLE and computed for most of their life.
+/// Threads of the program that are RUNNABLE and computed for much of their life.
 fn busy<'a, 'data>(snapshot: &'a Snapshot<'data>) -> impl Iterator<Item = &'a Thread<'data>> {
     snapshot.threads.iter().filter(|thread| {
         let own = !thread.flags.contains(ThreadFlags::SYSTEM) && snapshot.activity(thread) == Activity::Running;
@@ -55,7 +55,7 @@ pub(crate) fn quiet(case: &Case<'_, '_>, symptom: Symptom) -> Option<String> {
     let shown = names.iter().take(3).cloned().collect::<Vec<_>>().join(", ");
     let more = names.len().saturating_sub(3);
     let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-    Some(format!("busy: {shown}{more} computed for most of the time since they began; no deadlock"))
+    Some(format!("busy: {shown}{more} computed for much of the time since they began; no deadlock"))
 }
 
 /// Whether a thread dump answers the question.
@@ -93,4 +93,28 @@ pub(crate) fn suitability(case: &Case<'_, '_>, symptom: Symptom) -> Option<Suita
         _ => (SuitabilityStatus::Partial, "one moment does not tell what is slow from what is stuck", vec![twice()]),
     };
     Some(Suitability { status, why: why.to_owned(), take_instead })
+}
+
+#[cfg(test)]
+mod tests {
+    use necropsy_model::{Groups, Source, State, ThreadId, jvm::JvmFacts};
+
+    use super::*;
+
+    fn of(cpu_ms: u64, activity: Activity) -> Symptom {
+        let mut snapshot = Snapshot { jvm: Some(Box::new(JvmFacts::default())), ..Snapshot::default() };
+        let mut thread = Thread::new(ThreadId(1), Source::line(1));
+        thread.state = snapshot.intern_state(State { text: "RUNNABLE".into(), activity });
+        thread.detail_mut().cpu = Some(Duration::from_millis(cpu_ms));
+        thread.detail_mut().elapsed = Some(Duration::from_secs(4));
+        snapshot.threads.push(thread);
+        crate::diagnose(&snapshot, &Groups::default()).symptom
+    }
+
+    #[test]
+    fn a_thread_that_computed_is_busy_and_one_that_reads_is_not() {
+        assert_eq!(of(3000, Activity::Running), Symptom::HangBusy);
+        assert_eq!(of(100, Activity::Running), Symptom::Unclear);
+        assert_eq!(of(3000, Activity::Io), Symptom::Unclear);
+    }
 }

@@ -100,19 +100,11 @@ fn in_memory<'u, 'data>(frame: &Frame<'u, '_, 'data>, address: u64) -> Option<Fo
     })
 }
 
-/// The variable whose value was also kept in a slot without a name, as rustc does with every argument at -O0: the only
-/// pointer in scope of that value.
-fn spilled<'u, 'data>(frame: &Frame<'u, '_, 'data>, address: u64) -> Option<Found<'u, 'data>> {
-    let kept = Object::Memory(address).word(frame.context.space).ok()?;
-    let levels = scope::levels(frame);
-    let innermost = levels.first()?;
-    let variables = innermost.parameters().into_iter().chain(innermost.locals());
-    let mut equal = variables.filter(|one| {
-        let pointer = strip(one.type_die()).is_some_and(|kind| is_pointer(kind.tag));
-        pointer && frame.object(one).word(frame.context.space) == Ok(kept)
-    });
-    let (only, None) = (equal.next()?, equal.next()) else { return None };
-    Some(Found { text: only.name()?.into_owned(), die: only.type_die()?, value: Some(kept) })
+/// The address of a slot of the stack, by stack or frame pointer.
+fn slot_address(frame: &Frame<'_, '_, '_>, base: u16, displacement: i64) -> Option<u64> {
+    let arch = frame.raw.registers.arch();
+    let on_stack = [arch.stack_pointer(), arch.frame_pointer()].contains(&Some(base));
+    frame.raw.registers.get(base).filter(|_| on_stack).map(|base| base.wrapping_add_signed(displacement))
 }
 
 /// The first named variable in scope that fits, innermost function first; `fits` gives its value.
@@ -137,17 +129,26 @@ fn trace<'u, 'data>(
     left: usize,
 ) -> Option<Found<'u, 'data>> {
     let left = left.checked_sub(1)?;
-    let before = written.iter().rev().filter(|one| one.address < at.0);
-    let last = before.take_while(|one| one.register.is_some()).find(|one| one.register == Some(register))?;
+    let before = written.iter().rev().filter(|one| one.address < at.0).take_while(|one| one.register.is_some());
+    let mut last = None;
+    for one in before.filter(|one| one.register == Some(register)) {
+        // What a register held is also known by where it was put: rustc at -O0 keeps every argument in a slot.
+        let Step::Store(base, displacement) = one.step else {
+            last = Some(one);
+            break;
+        };
+        if let Some(found) = slot_address(frame, base, displacement).and_then(|slot| in_memory(frame, slot)) {
+            return Some(found);
+        }
+    }
+    let last = last?;
     let here = Avma(last.address);
     match last.step {
-        Step::Other => None,
+        Step::Other | Step::Store(..) => None,
         Step::Copy(from) => in_register(frame, from, here).or_else(|| trace(frame, written, from, here, left)),
         Step::Load(base, displacement) => {
-            let arch = frame.raw.registers.arch();
-            if [arch.stack_pointer(), arch.frame_pointer()].contains(&Some(base)) {
-                let address = frame.raw.registers.get(base)?.wrapping_add_signed(displacement);
-                return in_memory(frame, address).or_else(|| spilled(frame, address));
+            if let Some(slot) = slot_address(frame, base, displacement) {
+                return in_memory(frame, slot);
             }
             let object = in_register(frame, base, here).or_else(|| trace(frame, written, base, here, left))?;
             let (text, die) = pointee(frame, &object, displacement)?;

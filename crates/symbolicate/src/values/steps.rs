@@ -12,11 +12,13 @@ pub(super) enum Step {
     Load(u16, i64),
     /// Copied it from another register.
     Copy(u16),
+    /// Stored it to memory at a register plus a displacement, which leaves it as it is.
+    Store(u16, i64),
     /// Wrote it in another way.
     Other,
 }
 
-/// An instruction and the register that it wrote.
+/// An instruction and the register that it wrote or stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Written {
     pub address: u64,
@@ -47,6 +49,10 @@ fn x86_64(code: &[u8], start: u64) -> Vec<Written> {
             written.push(Written { address, register: None, step: Step::Other });
             continue;
         }
+        if let Some((register, step)) = store(&instruction) {
+            written.push(Written { address, register: Some(register), step });
+            continue;
+        }
         let step = step(&instruction);
         for used in factory.info(&instruction).used_registers() {
             let writes = matches!(
@@ -73,13 +79,25 @@ fn step(instruction: &Instruction) -> Step {
     }
     match instruction.op1_kind() {
         OpKind::Register => dwarf_number(instruction.op1_register()).map_or(Step::Other, Step::Copy),
-        OpKind::Memory => {
-            let plain = instruction.memory_index() == Register::None && instruction.segment_prefix() == Register::None;
-            let base = dwarf_number(instruction.memory_base()).filter(|_| plain);
-            base.map_or(Step::Other, |base| Step::Load(base, instruction.memory_displacement64().cast_signed()))
-        }
+        OpKind::Memory => slot(instruction).map_or(Step::Other, |(base, displacement)| Step::Load(base, displacement)),
         _ => Step::Other,
     }
+}
+
+/// A register stored whole.
+fn store(instruction: &Instruction) -> Option<(u16, Step)> {
+    let whole = instruction.mnemonic() == Mnemonic::Mov
+        && instruction.op0_kind() == OpKind::Memory
+        && instruction.op1_register().is_gpr64();
+    let (base, displacement) = slot(instruction).filter(|_| whole)?;
+    Some((dwarf_number(instruction.op1_register())?, Step::Store(base, displacement)))
+}
+
+/// Memory at a register plus a displacement, and nothing else.
+fn slot(instruction: &Instruction) -> Option<(u16, i64)> {
+    let plain = instruction.memory_index() == Register::None && instruction.segment_prefix() == Register::None;
+    let base = dwarf_number(instruction.memory_base()).filter(|_| plain)?;
+    Some((base, instruction.memory_displacement64().cast_signed()))
 }
 
 /// System V psABI AMD64 figure 3.36: rdx, rcx and rbx stand in another order than in machine code.
@@ -105,6 +123,11 @@ fn aarch64(code: &[u8], start: u64) -> Vec<Written> {
             let displacement = i64::from(word >> 10 & 0xfff) * 8;
             return Written { address, register: to, step: Step::Load(base, displacement) };
         }
+        // STR Xt, [Xn, #imm12 * 8].
+        if word & 0xffc0_0000 == 0xf900_0000 {
+            let displacement = i64::from(word >> 10 & 0xfff) * 8;
+            return Written { address, register: to, step: Step::Store(base, displacement) };
+        }
         // LDUR Xt, [Xn, #simm9].
         if word & 0xffe0_0c00 == 0xf840_0000 {
             let displacement = i64::from((word << 11) as i32 >> 23);
@@ -125,8 +148,8 @@ mod tests {
 
     #[test]
     fn loads_and_copies_are_told_from_other_writes() {
-        // mov rax,[rbp-8]; mov rdx,rax; mov eax,[rdx]; call; mov rcx,[rsp+0x10]
-        let code = b"\x48\x8b\x45\xf8\x48\x89\xc2\x8b\x02\xe8\0\0\0\0\x48\x8b\x4c\x24\x10";
+        // mov rax,[rbp-8]; mov rdx,rax; mov eax,[rdx]; call; mov rcx,[rsp+0x10]; mov [rsp+0x10],rax
+        let code = b"\x48\x8b\x45\xf8\x48\x89\xc2\x8b\x02\xe8\0\0\0\0\x48\x8b\x4c\x24\x10\x48\x89\x44\x24\x10";
         let written = x86_64(code, 0x1000);
         let plain: Vec<_> = written.iter().map(|one| (one.register, one.step)).collect();
         let expected = [
@@ -135,14 +158,15 @@ mod tests {
             (Some(0), Step::Other),
             (None, Step::Other),
             (Some(2), Step::Load(7, 16)),
+            (Some(0), Step::Store(7, 16)),
         ];
         assert_eq!(plain, expected);
     }
 
     #[test]
     fn aarch64_loads() {
-        // ldr x0,[sp,#24]; mov x1,x0; ldur x2,[x29,#-16]; bl
-        let words = [0xf940_0fe0_u32, 0xaa00_03e1, 0xf85f_03a2, 0x9400_0000];
+        // ldr x0,[sp,#24]; mov x1,x0; ldur x2,[x29,#-16]; bl; str x0,[sp,#24]
+        let words = [0xf940_0fe0_u32, 0xaa00_03e1, 0xf85f_03a2, 0x9400_0000, 0xf900_0fe0];
         let code: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
         let plain: Vec<_> = aarch64(&code, 0).iter().map(|one| (one.register, one.step)).collect();
         let expected = [
@@ -150,6 +174,7 @@ mod tests {
             (Some(1), Step::Copy(0)),
             (Some(2), Step::Load(29, -16)),
             (None, Step::Other),
+            (Some(0), Step::Store(31, 24)),
         ];
         assert_eq!(plain, expected);
     }

@@ -44,6 +44,12 @@ impl Staged {
         Self { folder, arguments }
     }
 
+    /// Where the dump and `root/` are.
+    #[allow(dead_code, reason = "not every test that stages a case looks into it")]
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
     /// What the program prints; what it says on standard error comes behind it, for it has no report then.
     pub(crate) fn run(&self, further: &[&str]) -> String {
         let mut command = Command::new(env!("CARGO_BIN_EXE_necropsy"));

@@ -37,8 +37,9 @@ use location::{Context, Frame};
 use object::Object;
 use render::{Level, Renderer};
 
-/// Frames from the innermost on whose arguments are shown with one level of the structures they point at.
-const FOLLOWED_FRAMES: usize = 3;
+/// Frames from the innermost on whose arguments are shown with one level of the structures they point at. Below an
+/// `abort` lie five or six frames of the C library before the first of the program.
+const FOLLOWED_FRAMES: usize = 8;
 
 /// Variables of one function that are listed; generated code has thousands.
 const MAX_VARIABLES: usize = 256;

@@ -56,7 +56,9 @@ impl Staged {
         command.current_dir(self.folder.path()).env_clear().args(&self.arguments).args(further);
         let output = command.output().unwrap();
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        text(&output.stdout) + &text(&output.stderr)
+        // The folder has another name in every run; the program names files in it by their whole path.
+        let place = format!("{}/", self.folder.path().canonicalize().unwrap().display());
+        (text(&output.stdout) + &text(&output.stderr)).replace(&place, "")
     }
 }
 

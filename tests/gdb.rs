@@ -30,10 +30,6 @@ const LEAST_COMPARED: usize = 100;
 
 /// Differences where necropsy is right, or as right as gdb: case, what, and why.
 const KNOWN: &[(&str, &str, &str)] = &[
-    ("compressed-dwarf", "process_event missing", TAIL_CALL),
-    ("debuglink", "process_event missing", TAIL_CALL),
-    ("dwz", "process_event missing", TAIL_CALL),
-    ("refund-c-o2", "process_event missing", TAIL_CALL),
     ("cpp-uncaught", "ledger::parse_amount file", INLINED_LINE),
     ("cpp-uncaught", "ledger::parse_amount line", INLINED_LINE),
     ("refund-aarch64-o2", "apply_refund line", NO_STATEMENT),
@@ -49,8 +45,6 @@ const KNOWN: &[(&str, &str, &str)] = &[
     ("rust-panic", "core::option::Option<&f64>::expect<&f64> function", GENERIC),
 ];
 
-const TAIL_CALL: &str = "open: the jump is not put back on the stack, as tests/gaps.txt has it";
-const INLINED_LINE: &str = "gdb gives the line of an allocator inlined before the throw to the function around it";
 const NO_STATEMENT: &str = "the instruction has its own row in the line table, which does not begin a statement; gdb \
     takes the row before, necropsy this one, whose line holds the access";
 const SIGNED: &str = "gdb 13 has no pointer mask from a core of qemu-user, takes a signed return address for one, and loses \

@@ -45,6 +45,7 @@ const KNOWN: &[(&str, &str, &str)] = &[
     ("rust-panic", "core::option::Option<&f64>::expect<&f64> function", GENERIC),
 ];
 
+const INLINED_LINE: &str = "gdb gives the line of an allocator inlined before the throw to the function around it";
 const NO_STATEMENT: &str = "the instruction has its own row in the line table, which does not begin a statement; gdb \
     takes the row before, necropsy this one, whose line holds the access";
 const SIGNED: &str = "gdb 13 has no pointer mask from a core of qemu-user, takes a signed return address for one, and loses \

@@ -145,9 +145,16 @@ impl Corpus {
     }
 }
 
+/// Debug file of the C library that most of these cores ran with (Debian's libc6-dbg), which names its inner functions.
+const LIBC: &str = "/usr/lib/debug/.build-id/93/ac61ec5a8eb1396f9fbd350e3169a558528a40.debug";
+
 #[test]
 fn stacks_of_the_corpus_hold_the_functions_of_their_truths() {
     let Some(corpus) = Corpus::open() else { return };
+    if !std::path::Path::new(LIBC).exists() {
+        eprintln!("skipped: the names expected here need {LIBC}");
+        return;
+    }
     let mut wrong = Vec::new();
     let mut ran = 0;
     for &(core, exe, expected) in STACKS {

@@ -1,7 +1,7 @@
 //! Debug information entries: units found by address and parsed once, and the references between entries.
 
 use std::cell::OnceCell;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use elsa::FrozenBTreeMap;
@@ -58,8 +58,10 @@ pub(super) struct DebugFile<'data> {
     units: FrozenBTreeMap<UnitKey, Box<Unit<'data>>>,
     /// Where units begin in `.debug_info`, ascending.
     starts: OnceCell<Vec<usize>>,
-    /// First address, first address behind, start of the unit; ascending.
-    ranges: OnceCell<Vec<(u64, u64, usize)>>,
+    /// First address, first address behind, start of the unit; ascending: what `.debug_aranges` lists.
+    listed: OnceCell<Vec<(u64, u64, usize)>>,
+    /// The same of the units that it does not list, by their root entries.
+    unlisted: OnceCell<Vec<(u64, u64, usize)>>,
     /// Type units by signature, each with the offset of its type.
     signatures: OnceCell<HashMap<u64, (UnitKey, UnitOffset)>>,
     shared: OnceCell<Option<Box<DebugFile<'data>>>>,
@@ -73,7 +75,8 @@ impl<'data> DebugFile<'data> {
             supplementary,
             units: FrozenBTreeMap::new(),
             starts: OnceCell::new(),
-            ranges: OnceCell::new(),
+            listed: OnceCell::new(),
+            unlisted: OnceCell::new(),
             signatures: OnceCell::new(),
             shared: OnceCell::new(),
         }
@@ -84,14 +87,24 @@ impl<'data> DebugFile<'data> {
         &self.dwarf
     }
 
-    /// The units whose code covers an address, in the order of the file.
-    pub fn units_at(&self, address: Svma) -> impl Iterator<Item = &Unit<'data>> {
-        let ranges = self.ranges.get_or_init(|| self.unit_ranges());
+    /// The units whose code covers an address.
+    ///
+    /// Root entries are read only for an address that `.debug_aranges` leaves out: they lie all over the largest section.
+    pub fn units_at(&self, address: Svma) -> Vec<&Unit<'data>> {
+        let listed = self.listed.get_or_init(|| self.listed_ranges());
+        let found = self.covering(listed, address);
+        if !found.is_empty() {
+            return found;
+        }
+        self.covering(self.unlisted.get_or_init(|| self.unlisted_ranges(listed)), address)
+    }
+
+    fn covering(&self, ranges: &[(u64, u64, usize)], address: Svma) -> Vec<&Unit<'data>> {
         // Ranges of different units do not overlap in a sound file; a few candidates before the address suffice.
         let after = ranges.partition_point(|&(start, ..)| start <= address.0);
         let candidates = ranges.get(after.saturating_sub(4)..after).unwrap_or_default().iter().rev();
-        let covering = candidates.filter(move |&&(_, end, _)| address.0 < end);
-        covering.filter_map(|&(.., offset)| self.unit(UnitKey { types: false, offset }))
+        let covering = candidates.filter(|&&(_, end, _)| address.0 < end);
+        covering.filter_map(|&(.., offset)| self.unit(UnitKey { types: false, offset })).collect()
     }
 
     /// An entry by its offset in `.debug_info`.
@@ -119,27 +132,29 @@ impl<'data> DebugFile<'data> {
         Some(self.units.insert(key, Box::new(Unit { parsed, index: OnceCell::new() })))
     }
 
-    /// `.debug_aranges` for the units it lists, the root entry for the others (clang writes no `.debug_aranges`).
-    fn unit_ranges(&self) -> Vec<(u64, u64, usize)> {
+    fn listed_ranges(&self) -> Vec<(u64, u64, usize)> {
         let mut found = Vec::new();
-        let mut listed = Vec::new();
         let mut sets = self.dwarf.debug_aranges.headers();
         while let Ok(Some(set)) = sets.next() {
             let offset = set.debug_info_offset().0;
             let mut entries = set.entries();
             while let Ok(Some(entry)) = entries.next_raw() {
-                if let Some(end) = entry.address().checked_add(entry.length()).filter(|_| entry.length() > 0) {
-                    found.push((entry.address(), end, offset));
-                    listed.push(offset);
-                }
+                let end = entry.address().checked_add(entry.length()).filter(|_| entry.length() > 0);
+                found.extend(end.map(|end| (entry.address(), end, offset)));
             }
         }
-        listed.sort_unstable();
-        listed.dedup();
+        found.sort_unstable();
+        found
+    }
+
+    /// clang writes no `.debug_aranges`, so that a file may have some units in it and others not.
+    fn unlisted_ranges(&self, listed: &[(u64, u64, usize)]) -> Vec<(u64, u64, usize)> {
+        let listed: HashSet<_> = listed.iter().map(|&(.., offset)| offset).collect();
+        let mut found = Vec::new();
         let mut headers = self.dwarf.units();
         while let Ok(Some(header)) = headers.next() {
             let offset = header.offset().0;
-            if listed.binary_search(&offset).is_ok() {
+            if listed.contains(&offset) {
                 continue;
             }
             let Ok(unit) = self.dwarf.unit(header) else { continue };

@@ -47,7 +47,7 @@ impl<'u, 'a, 'data> Frame<'u, 'a, 'data> {
         let lookup = raw.address.lookup();
         let file = context.store.file_at(lookup)?;
         let lookup = file.bias.to_svma(lookup);
-        let function = file.units_at(lookup).find_map(|unit| {
+        let function = file.units_at(lookup).into_iter().find_map(|unit| {
             let root = Die::root(file, unit);
             root.sibling(root.index().function_at(lookup)?).read()
         })?;

@@ -149,7 +149,7 @@ impl<'r, 'u, 'a, 'data> Renderer<'r, 'u, 'a, 'data> {
     fn function_at(&self, address: u64) -> Option<Text<'data>> {
         let file = self.frame.context.store.file_at(Avma(address))?;
         let lookup = svma(file, Avma(address));
-        file.units_at(lookup).find_map(|unit| {
+        file.units_at(lookup).into_iter().find_map(|unit| {
             let root = Die::root(file, unit);
             let function = root.sibling(root.index().function_at(lookup)?).read()?;
             function.ranges().iter().any(|&(start, _)| start == lookup.0).then(|| function.name())?
@@ -198,10 +198,12 @@ impl<'r, 'u, 'a, 'data> Renderer<'r, 'u, 'a, 'data> {
         object: &Object,
         length: u64,
     ) -> Result<Value<'data>, Absence> {
-        let width = types::size_of(element, self.frame).and_then(|width| usize::try_from(width).ok()).unwrap_or(1);
+        let width = types::size_of(element, self.frame).and_then(|width| usize::try_from(width).ok());
+        let width =
+            width.filter(|width| matches!(width, 1 | 2 | 4)).ok_or(Absence::Unsupported("width of a character"))?;
         let shown = length.min(MAX_TEXT as u64) as usize;
-        let bytes = object.read(self.frame.context.space, shown.saturating_mul(width))?;
-        let end = bytes.chunks(width.max(1)).position(|unit| unit.iter().all(|&byte| byte == 0));
+        let bytes = object.read(self.frame.context.space, shown * width)?;
+        let end = bytes.chunks(width).position(|unit| unit.iter().all(|&byte| byte == 0));
         let text = decode(bytes.get(..end.unwrap_or(shown) * width).unwrap_or_default(), width);
         Ok(Value::Text { text: text.into(), cut: end.is_none() && length > shown as u64 })
     }

@@ -20,6 +20,7 @@ mod arena;
 mod frame;
 pub mod go;
 mod group;
+pub mod hs_err;
 mod intern;
 pub mod jvm;
 mod memory;

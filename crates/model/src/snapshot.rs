@@ -2,7 +2,7 @@
 
 use crate::{
     Activity, Frame, FrameId, LabelsId, Memory, Module, ModuleId, Place, Process, Role, StackId, State, StateId, Stop,
-    Text, Thread, Warning, go::GoFacts, jvm::JvmFacts,
+    Text, Thread, Warning, go::GoFacts, hs_err::HsErr, jvm::JvmFacts,
 };
 
 /// One dump of one process at one moment.
@@ -32,6 +32,8 @@ pub struct Snapshot<'data> {
     pub go: Option<Box<GoFacts<'data>>>,
     /// What only a Java virtual machine says.
     pub jvm: Option<Box<JvmFacts<'data>>>,
+    /// What only a fatal error log of HotSpot says.
+    pub hs_err: Option<Box<HsErr<'data>>>,
     /// What could not be read.
     pub warnings: Vec<Warning<'data>>,
 }

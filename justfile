@@ -24,6 +24,10 @@ lab *CASES:
 fuzz SECONDS="60":
     NECROPSY_FUZZ_SECONDS={{SECONDS}} cargo test --release -p necropsy --test hostile -- --nocapture damage
 
+# How often the origin is right: builds the seed programs (gcc, clang, rustc; minutes the first time) and scores every core
+score-origin:
+    cargo test --release -p necropsy --test score_origin -- --ignored --nocapture score_origin
+
 # Triage a dump with a release build
 run *ARGS:
     cargo run --release -q -- {{ARGS}}

@@ -1,0 +1,226 @@
+//! How often the origin is right: every seed program, built by every compiler at every level, through the real binary.
+//!
+//! `just score-origin` runs it; it takes some minutes and compiles hundreds of programs, so that it is no part of `cargo test`.
+//! Three sets are told apart: the corpus's seeds (where `NECROPSY_CORPUS` names it), the project's own in
+//! `fixtures/origin/lab`, and those in `fixtures/origin/frozen`, on which nothing is ever tuned: their failures are counted
+//! and not listed. The corpus's cores of another project make a fourth. `NECROPSY_ORIGIN_CONFIGS` takes other configurations
+//! than the eight usual ones, `NECROPSY_ORIGIN_SEED` one seed only.
+
+#![allow(clippy::print_stdout, reason = "the table is the result")]
+
+#[path = "score/answer.rs"]
+mod answer;
+#[path = "score/seeds.rs"]
+mod seeds;
+#[path = "score/tally.rs"]
+mod tally;
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use answer::Answer;
+use object::{Object, ObjectSymbol};
+use seeds::{Mark, Seed};
+use serde_json::Value;
+use tally::Tally;
+
+const CONFIGS: &str = "gcc-O0 gcc-O1 gcc-O2 gcc-O3 clang-O0 clang-O1 clang-O2 clang-O3";
+/// Most that may be blamed wrongly.
+const FALSE_BLAME: f64 = 0.08;
+
+/// A seed in one configuration, and how its report did.
+struct Run {
+    seed: Seed,
+    config: String,
+    answer: Answer,
+    time: Duration,
+    /// The compiler left no function of that name, so that no report can name it by the symbol table alone.
+    inlined_away: bool,
+}
+
+/// A set of seeds with its runs.
+struct Suite {
+    name: &'static str,
+    runs: Vec<Run>,
+    without_core: Vec<String>,
+    lists_failures: bool,
+}
+
+#[test]
+#[ignore = "compiles several hundred programs: just score-origin"]
+fn score_origin() {
+    let repository = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let corpus = std::env::var_os("NECROPSY_CORPUS").map(PathBuf::from);
+    let mut suites = Vec::new();
+    if let Some(corpus) = &corpus {
+        suites.push(suite("corpus seeds", &repository, &corpus.join("origin-seeds/src"), true));
+    }
+    suites.push(suite("own lab", &repository, &repository.join("fixtures/origin/lab"), true));
+    suites.push(suite("frozen lab", &repository, &repository.join("fixtures/origin/frozen"), false));
+    if let Some(corpus) = &corpus {
+        suites.push(Suite::of_cores(&corpus.join("cores/origin")));
+    }
+    let mut failures = String::new();
+    for suite in &suites {
+        println!("{}", suite.table());
+        failures += &suite.failures();
+    }
+    let path = scratch().join("failures.txt");
+    fs::write(&path, &failures).unwrap();
+    println!("failures, those of the frozen lab left out: {}", path.display());
+    for suite in &suites {
+        assert!(!suite.runs.is_empty(), "{}: no core to look at", suite.name);
+        let blamed = suite.standing().false_blame();
+        assert!(blamed <= FALSE_BLAME, "{}: {:.0}% are blamed wrongly", suite.name, blamed * 100.0);
+    }
+}
+
+/// Where programs and cores go: they stay, so that a second run builds only what changed.
+fn scratch() -> PathBuf {
+    PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("origin")
+}
+
+/// Builds and runs the seeds of a folder.
+fn suite(name: &'static str, repository: &Path, sources: &Path, lists_failures: bool) -> Suite {
+    let out = scratch().join(name.replace(' ', "-"));
+    let configs = std::env::var("NECROPSY_ORIGIN_CONFIGS").unwrap_or_else(|_| CONFIGS.to_owned());
+    let mut build = Command::new("sh");
+    build.arg(repository.join("fixtures/origin/build.sh")).arg(sources).arg(&out).args(configs.split_whitespace());
+    assert!(build.status().unwrap().success(), "{name}: build.sh failed");
+    let only = std::env::var("NECROPSY_ORIGIN_SEED").ok();
+    let mut suite = Suite { name, runs: Vec::new(), without_core: Vec::new(), lists_failures };
+    for seed in seeds::seeds_of(sources) {
+        if only.as_ref().is_some_and(|only| *only != seed.name) {
+            continue;
+        }
+        for config in configs.split_whitespace() {
+            let program = out.join(config).join(&seed.name);
+            let core = program.with_extension("core");
+            if core.exists() {
+                let (answer, time) = ask(&seed, &core, &[]);
+                let inlined_away = is_inlined_away(&seed, &program);
+                suite.runs.push(Run { seed: seed.clone(), config: config.to_owned(), answer, time, inlined_away });
+            } else if let Ok(reason) = fs::read_to_string(program.with_extension("none")) {
+                let reason = reason.lines().next().unwrap_or_default();
+                suite.without_core.push(format!("{} {config}: {reason}", seed.name));
+            }
+        }
+    }
+    suite
+}
+
+/// The program's report of a core, judged, and how long it took.
+fn ask(seed: &Seed, core: &Path, further: &[&Path]) -> (Answer, Duration) {
+    let started = Instant::now();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_necropsy"));
+    let output = command.arg("--json").arg(core).args(further).output().unwrap();
+    let time = started.elapsed();
+    let report = serde_json::from_slice(&output.stdout).unwrap_or(Value::Null);
+    (answer::judge(seed, &report), time)
+}
+
+/// No symbol of the program is called like any function of birth.
+fn is_inlined_away(seed: &Seed, program: &Path) -> bool {
+    let full = program.with_extension("full");
+    let bytes = fs::read(if full.exists() { &full } else { program }).unwrap_or_default();
+    let Ok(file) = object::File::parse(bytes.as_slice()) else { return false };
+    let stands = |function: &str| {
+        let mangled = format!("{}{function}", function.len());
+        function.starts_with('<')
+            || file.symbols().filter_map(|symbol| symbol.name().ok()).any(|name| {
+                name.split('.').next() == Some(function) || (name.starts_with('_') && name.contains(&mangled))
+            })
+    };
+    !seed.birth_functions().any(stands)
+}
+
+impl Suite {
+    /// The cores of another project's tests, with the function that those tests blame.
+    fn of_cores(folder: &Path) -> Self {
+        let mut suite =
+            Self { name: "cores of a peer", runs: Vec::new(), without_core: Vec::new(), lists_failures: true };
+        let table = fs::read_to_string(folder.join("EXPECTED.tsv")).unwrap_or_default();
+        for row in table.lines().skip(1) {
+            let cells: Vec<_> = row.split('\t').collect();
+            let [case, core, program, function, place, ..] = cells[..] else { continue };
+            let mut place = place.split(':');
+            let file = place.next().unwrap_or_default().to_owned();
+            let line = place.next().and_then(|line| line.parse().ok()).unwrap_or_default();
+            let birth = Mark { line, functions: vec![function.to_owned()], symbol: None };
+            let (name, class) = (case.to_owned(), "peer".to_owned());
+            let seed = Seed { name, file, class, births: vec![birth], ..Seed::default() };
+            let folder = folder.join(case);
+            let (program, core) = (folder.join(program), folder.join(format!("{core}.zst")));
+            let (answer, time) = ask(&seed, &core, &[Path::new("--exe"), &program]);
+            suite.runs.push(Run { seed, config: "as found".to_owned(), answer, time, inlined_away: false });
+        }
+        suite
+    }
+
+    /// Over all seeds whose function of birth was not inlined away.
+    fn standing(&self) -> Tally {
+        tally(self.runs.iter().filter(|run| !run.inlined_away))
+    }
+
+    fn table(&self) -> String {
+        let mut out = format!("\n== {} ==\n{}\n", self.name, Tally::HEADER);
+        let standing = self.standing();
+        let _ = writeln!(out, "{}", standing.row("all, not inlined away"));
+        let away = tally(self.runs.iter().filter(|run| run.inlined_away));
+        if away.total() > 0 {
+            let _ = writeln!(out, "{}", away.row("all, inlined away"));
+        }
+        let _ = write!(out, "precision by grade, 95% interval\n{}", standing.precision());
+        for by in [(|run: &Run| run.config.clone()) as fn(&Run) -> String, |run| run.seed.class.clone()] {
+            let mut parts: BTreeMap<String, Vec<&Run>> = BTreeMap::new();
+            for run in self.runs.iter().filter(|run| !run.inlined_away) {
+                parts.entry(by(run)).or_default().push(run);
+            }
+            out.push('\n');
+            for (name, runs) in &parts {
+                let cut: String = name.chars().take(45).collect();
+                let _ = writeln!(out, "{}", tally(runs.iter().copied()).row(&cut));
+            }
+        }
+        let elsewhere = self.runs.iter().filter(|run| !run.answer.crash_site);
+        let elsewhere: Vec<_> = elsewhere.map(|run| format!("{} {}", run.seed.name, run.config)).collect();
+        let _ = writeln!(out, "\ncrash site is not the marked line: {}", listed(&elsewhere));
+        let _ = writeln!(out, "no core: {}", listed(&self.without_core));
+        out
+    }
+
+    /// One line for each run whose origin is not the marked one.
+    fn failures(&self) -> String {
+        let failed = self.runs.iter().filter(|run| self.lists_failures && !run.answer.function);
+        failed.fold(String::new(), |mut out, run| {
+            let (seed, away) = (&run.seed, if run.inlined_away { " (inlined away)" } else { "" });
+            let verdict = if run.answer.is_false_blame() { "WRONG" } else { "unknown" };
+            let _ = writeln!(
+                out,
+                "{verdict}\t{}\t{}{away}\t{}\texpected {}\tgot {}",
+                seed.name,
+                run.config,
+                seed.class,
+                seed.expected(),
+                run.answer.said
+            );
+            out
+        })
+    }
+}
+
+fn tally<'a>(runs: impl Iterator<Item = &'a Run>) -> Tally {
+    let mut tally = Tally::default();
+    for run in runs {
+        tally.add(&run.answer, run.time);
+    }
+    tally
+}
+
+fn listed(names: &[String]) -> String {
+    if names.is_empty() { "none".to_owned() } else { format!("{}: {}", names.len(), names.join(", ")) }
+}

@@ -169,8 +169,7 @@ mod tests {
     fn a_right_answer_in_all_its_parts() {
         let gate = json!({"function": "process", "file": "refund.c", "line": 16});
         let function = "lookup(int) [clone .constprop.0]";
-        let origin =
-            json!({"function": function, "file": "/a/refund.c", "line": 9, "kind": "constant", "grade": "A", "gate": gate});
+        let origin = json!({"function": function, "file": "/a/refund.c", "line": 9, "kind": "constant", "grade": "A", "gate": gate});
         let answer = judge(&seed(), &report(&origin));
         assert!(answer.function && answer.line && answer.crash_site && !answer.is_false_blame());
         assert_eq!((answer.claim, answer.gate), (Claim::Made, Some(true)));
@@ -179,9 +178,7 @@ mod tests {
 
     #[test]
     fn a_wrong_blame_and_words_that_blame_nobody() {
-        let wrong = |grade: &str, kind: &str| {
-            json!({"function": "process", "file": "refund.c", "line": 16, "kind": kind, "grade": grade})
-        };
+        let wrong = |grade: &str, kind: &str| json!({"function": "process", "file": "refund.c", "line": 16, "kind": kind, "grade": grade});
         assert!(judge(&seed(), &report(&wrong("C", "constant"))).is_false_blame());
         let unsure = judge(&seed(), &report(&wrong("D", "constant")));
         assert!(!unsure.is_false_blame() && unsure.claim == Claim::Unknown && unsure.gate == Some(false));

@@ -67,8 +67,7 @@ fn parse(path: &Path, source: &str) -> Seed {
         if let Some(class) = line.strip_prefix("// class: ") {
             class.trim().clone_into(&mut seed.class);
         }
-        for (marker, marks) in
-            [("@BIRTH", &mut seed.births), ("@CRASH", &mut seed.crashes), ("@CALL", &mut seed.calls)]
+        for (marker, marks) in [("@BIRTH", &mut seed.births), ("@CRASH", &mut seed.crashes), ("@CALL", &mut seed.calls)]
         {
             let Some((_, rest)) = line.split_once(marker) else { continue };
             let words: Vec<_> = rest.split_whitespace().take_while(|word| !word.starts_with('@')).collect();

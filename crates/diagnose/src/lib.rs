@@ -11,6 +11,7 @@ mod go;
 mod headline;
 mod jvm;
 mod noise;
+mod origin;
 mod rules;
 mod suitability;
 mod symptom;
@@ -54,9 +55,10 @@ pub fn diagnose<'data>(snapshot: &Snapshot<'data>, groups: &Groups) -> Verdict<'
     let confidence = findings.first().map(|finding| finding.confidence).unwrap_or_default();
     let crash = crash::Crash::of(&case).filter(|crash| crash.kind() != Some(crash::Kind::SignalSent));
     let crash_site = crash.and_then(|crash| crash.victim());
+    let origin = crash.and_then(|crash| origin::of(&crash));
     let suitability = jvm::suitability(&case, symptom).unwrap_or_else(|| suitability::of(&case, symptom));
     let deadlocks = wait_graph::WaitGraph::of(snapshot).deadlocks();
-    Verdict { symptom, headline, confidence, suitability, crash_site, findings, deadlocks, ..Verdict::default() }
+    Verdict { symptom, headline, confidence, suitability, crash_site, origin, findings, deadlocks }
 }
 
 /// The rule called `id`.

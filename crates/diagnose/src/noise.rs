@@ -1,6 +1,6 @@
 //! Frames that are seldom to blame: the list is data, in `noise.txt`.
 
-use necropsy_model::{Frame, FrameKind, Snapshot};
+use necropsy_model::{Frame, FrameKind, Place, Snapshot};
 
 const LIST: &str = include_str!("noise.txt");
 
@@ -16,6 +16,15 @@ pub(crate) fn is_noise(snapshot: &Snapshot<'_>, frame: &Frame<'_>) -> bool {
         || std_source
         || module.is_some_and(|module| listed("module ", module.name(), true))
         || frame.function.as_deref().is_some_and(|function| listed("function ", function, false))
+}
+
+/// The same of a place, which may lie in a function that is no longer on the stack.
+pub(crate) fn is_noise_place(place: &Place<'_>) -> bool {
+    let file = |path: &str| path.rsplit('/').next().unwrap_or_default().to_owned();
+    place.module.is_none() && place.function.is_none()
+        || place.location.as_ref().is_some_and(|location| location.file.starts_with("/rustc/"))
+        || place.module.as_deref().is_some_and(|module| listed("module ", &file(module), true))
+        || place.function.as_deref().is_some_and(|function| listed("function ", function, false))
 }
 
 fn listed(kind: &str, name: &str, prefix: bool) -> bool {

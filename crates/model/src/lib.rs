@@ -31,6 +31,7 @@ mod snapshot;
 mod source;
 mod stop;
 mod thread;
+mod trail;
 mod value;
 mod verdict;
 
@@ -48,6 +49,7 @@ pub use snapshot::{Gap, Snapshot, Stack, StackEnd};
 pub use source::{Source, SourceKind, Warning};
 pub use stop::{Access, Evidenced, Fault, FaultOperand, Message, MessageKind, Sender, Stop};
 pub use thread::{Activity, Lock, State, Thread, ThreadDetail, ThreadFlags, ThreadId, Wait, WaitKind};
+pub use trail::{BirthKind, Chain, Trail};
 pub use value::{Absence, Field, Value, Variable, VariableKind};
 pub use verdict::{
     Command, Confidence, Deadlock, DeadlockThread, Evidence, Finding, Grade, Origin, Place, Role, Severity,

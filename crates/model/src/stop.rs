@@ -1,6 +1,6 @@
 //! Why the process stopped: facts only. What they mean is for `diagnose`.
 
-use crate::{AddressState, Avma, Permissions, Signal, Source, Text};
+use crate::{AddressState, Avma, Permissions, Signal, Source, Text, Trail};
 
 /// Why a dump was taken. A dump without a stop was asked for.
 #[derive(Clone, Debug, Default)]
@@ -17,6 +17,8 @@ pub struct Stop<'data> {
     pub sender: Option<Sender>,
     /// What the faulting instruction did.
     pub fault: Option<Fault<'data>>,
+    /// Where the value that decided the fault came from, as far as it could be followed.
+    pub trail: Option<Box<Trail<'data>>>,
     /// What the process, its libraries or its runtime said as it died.
     pub messages: Vec<Message<'data>>,
     /// The signal that a handler was dealing with when this one came: the one that counts.

@@ -182,6 +182,10 @@ pub struct Origin<'data> {
     pub confidence: Confidence,
     /// Kind of evidence.
     pub grade: Grade,
+    /// What the grade rests on, one phrase.
+    pub why: String,
+    /// What was not looked at, one phrase each.
+    pub not_checked: Vec<String>,
     /// Where it was let in.
     pub gate: Option<Place<'data>>,
     /// Frames that only passed it on.

@@ -91,6 +91,10 @@ pub(crate) struct Args {
     #[arg(long)]
     pub locals: bool,
 
+    /// Show the evidence for the origin of a bad value, step by step
+    #[arg(long)]
+    pub explain: bool,
+
     /// Most GiB of a dump that is piped in or compressed
     #[arg(long, value_name = "GIB")]
     pub max_size: Option<u64>,

@@ -21,6 +21,7 @@ pub(crate) fn style(args: &Args) -> Style {
         threads: args.threads,
         all: args.all,
         locals: args.locals,
+        explain: args.explain,
     }
 }
 

@@ -55,6 +55,8 @@ pub struct Style {
     pub all: bool,
     /// Show locals, of all frames.
     pub locals: bool,
+    /// Show how the bad value was traced, step by step.
+    pub explain: bool,
 }
 
 /// The dump holds the process itself, not only a text about it: its threads are always listed for machines.

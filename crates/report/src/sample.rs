@@ -255,6 +255,8 @@ pub(crate) fn crash_with_origin() -> Sample {
         value: Some("NULL".to_owned()),
         confidence: Confidence::Medium,
         grade: Grade::AMinus,
+        why: "the call's result, and nothing else fits".to_owned(),
+        not_checked: vec!["other threads".to_owned()],
         gate: Some(at(1, Role::Gate)),
         handed_through: vec![at(1, Role::HandedThrough)],
         alternatives: vec![at(2, Role::Related)],

@@ -88,6 +88,8 @@ fn origin<'data>(findings: &[Finding<'data>], crash: Option<&Place<'data>>) -> O
         value: None,
         confidence: finding.confidence,
         grade: Grade::B,
+        why: "the first panic of the chain, as the runtime printed it".to_owned(),
+        not_checked: Vec::new(),
         gate: None,
         handed_through: Vec::new(),
         alternatives: Vec::new(),

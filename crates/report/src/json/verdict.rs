@@ -111,6 +111,10 @@ pub(super) struct Origin<'a> {
     confidence: &'static str,
     /// Kind of evidence, best first: A, A-, B, C or D
     grade: &'static str,
+    /// What the grade rests on
+    why: &'a str,
+    /// What was not looked at
+    not_checked: &'a [String],
     /// Where the value was let in unchecked
     gate: Option<Place<'a>>,
     /// Frames that only passed the value on
@@ -147,6 +151,8 @@ impl<'a> Origin<'a> {
             value: origin.value.as_deref(),
             confidence: origin.confidence.name(),
             grade: origin.grade.name(),
+            why: &origin.why,
+            not_checked: &origin.not_checked,
             gate: origin.gate.as_ref().map(Place::new),
             handed_through: origin.handed_through.iter().map(Place::new).collect(),
             alternatives: origin.alternatives.iter().map(Place::new).collect(),

@@ -276,7 +276,7 @@ mod tests {
 
     fn written(width: usize, color: bool, line: Line, hang: usize) -> String {
         let mut out = Vec::new();
-        Page::new(&mut out, Style { color, width, threads: false, all: false, locals: false })
+        Page::new(&mut out, Style { color, width, threads: false, all: false, locals: false, explain: false })
             .line(line, hang)
             .unwrap();
         String::from_utf8(out).unwrap()

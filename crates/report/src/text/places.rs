@@ -13,9 +13,6 @@ use crate::Report;
 /// Messages of a dying process that are shown; the rest is in the JSON.
 const MESSAGES: usize = 4;
 
-/// Steps of a trail that are shown.
-const STEPS: usize = 8;
-
 /// Crash site, what the process said, and origin.
 pub(super) fn write(page: &mut Page<'_>, report: &Report<'_, '_>) -> io::Result<()> {
     crash_site(page, report)?;
@@ -148,31 +145,40 @@ fn speaker(kind: MessageKind) -> &'static str {
 fn write_origin(page: &mut Page<'_>, report: &Report<'_, '_>, origin: &Origin<'_>) -> io::Result<()> {
     let width = page.width();
     let known = origin.kind != "unknown";
-    let beside = if known { place(&origin.birth, width) } else { Line::new().plain("birth of the value not known") };
-    let beside = beside.plain("  ").join(seat(&origin.birth, report));
+    let beside =
+        if known { place(&origin.birth, width) } else { Line::new().plain("not known: where the value was born") };
+    let beside = if known { beside.plain("  ").join(seat(&origin.birth, report)) } else { beside };
     page.heading("ORIGIN", beside.plain("  ").join(header::confidence(origin.confidence)))?;
-    source_line(page, &origin.birth)?;
     if known {
-        let mut line = Line::indented(2);
-        if let Some(value) = &origin.value {
-            line = line.put(Tone::Strong, value).plain(", ");
-        }
-        line = line.plain(origin.kind.replace('-', " "));
-        page.line(line.put(Tone::Dim, format!("  (evidence of grade {})", origin.grade.name())), 4)?;
+        source_line(page, &origin.birth)?;
     }
+    let mut line = Line::indented(2);
+    if let Some(value) = &origin.value {
+        line = line.put(Tone::Strong, value).plain(", ");
+    }
+    if known {
+        line = line.plain(origin.kind.replace('-', " ")).plain(format!(": {}", origin.why));
+    } else {
+        line = line.plain("nearest evidence: ").join(place(&origin.birth, width)).plain(format!(": {}", origin.why));
+    }
+    page.line(line.put(Tone::Dim, format!("  (evidence of grade {})", origin.grade.name())), 4)?;
     if let Some(gate) = &origin.gate {
         page.line(Line::indented(2).plain("let in unchecked by ").join(place(gate, width)), 4)?;
+        source_line(page, gate)?;
     }
     if !origin.handed_through.is_empty() {
         let names: Vec<_> = origin.handed_through.iter().map(|place| name(place, width)).collect();
         page.line(Line::indented(2).plain(format!("only handed through by {}", names.join(", "))), 4)?;
     }
-    for (index, step) in origin.trail.iter().take(STEPS).enumerate() {
-        let line = Line::indented(4).plain(format!("{}. ", index + 1)).join(place(&step.place, width));
-        page.line(line.plain("  ").plain(&step.text).join(source(step.source)), 7)?;
-    }
-    if let Some(more) = origin.trail.len().checked_sub(STEPS).filter(|&more| more > 0) {
-        page.line(Line::indented(4).put(Tone::Dim, format!("… {more} more steps, all in --json")), 7)?;
+    if page.style.explain {
+        for (index, step) in origin.trail.iter().enumerate() {
+            let line = Line::indented(4).plain(format!("{}. ", index + 1)).join(place(&step.place, width));
+            page.line(line.plain("  ").plain(&step.text).join(source(step.source)), 7)?;
+        }
+        if !origin.not_checked.is_empty() {
+            let words = format!("not checked: {}", origin.not_checked.join("; "));
+            page.line(Line::indented(4).put(Tone::Dim, words), 7)?;
+        }
     }
     for other in &origin.alternatives {
         page.line(Line::indented(2).put(Tone::Caution, "or: ").join(place(other, width)), 4)?;

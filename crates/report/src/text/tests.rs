@@ -11,7 +11,7 @@ use super::{brief, text};
 use crate::Style;
 use crate::sample::{self, Sample};
 
-const PLAIN: Style = Style { color: false, width: 100, threads: false, all: false, locals: false };
+const PLAIN: Style = Style { color: false, width: 100, threads: false, all: false, locals: false, explain: false };
 
 fn written(sample: &Sample, style: Style) -> String {
     let mut out = Vec::new();
@@ -48,7 +48,7 @@ fn a_native_crash() {
 
 #[test]
 fn a_crash_with_its_origin() {
-    holds("origin", &sample::crash_with_origin(), PLAIN);
+    holds("origin", &sample::crash_with_origin(), Style { explain: true, ..PLAIN });
     holds("origin-80", &sample::crash_with_origin(), Style { width: 80, ..PLAIN });
 }
 

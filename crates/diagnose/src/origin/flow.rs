@@ -1,0 +1,89 @@
+//! The origin by the flow of the value: the chain of evidence from the operand at fault back to its birth, graded.
+
+use necropsy_model::{BirthKind, Chain, Grade, Origin, Place, Role, Trail};
+
+use super::confidence;
+use crate::crash::Crash;
+use crate::noise;
+
+/// Other explanations that are worth a line.
+const MOST_ALTERNATIVES: usize = 3;
+
+/// The origin at the end of the best chain of the trail.
+pub(super) fn origin<'data>(crash: &Crash<'_, 'data>) -> Option<Origin<'data>> {
+    let trail = crash.stop.trail.as_deref()?;
+    let (best, others) = trail.chains.split_first()?;
+    let (grade, why) = grade(best, trail);
+    let unknown = grade == Grade::D;
+    let birth = if unknown { best.gate.as_ref().unwrap_or(&best.birth) } else { &best.birth };
+    let alternatives = others.iter().filter(|other| !same(&other.birth, &best.birth)).map(|other| &other.birth);
+    let nearest = [&best.birth].into_iter().filter(|nearest| unknown && !same(nearest, birth));
+    let alternatives = nearest.chain(alternatives).take(MOST_ALTERNATIVES);
+    Some(Origin {
+        birth: Place { role: Role::Origin, ..birth.clone() },
+        kind: if unknown { BirthKind::Unknown.name() } else { best.kind.name() }.to_owned(),
+        value: trail.value.map(value),
+        confidence: confidence(grade),
+        grade,
+        why: if best.what.is_empty() { why.to_owned() } else { format!("{}; {why}", best.what) },
+        not_checked: trail.not_checked.iter().map(|&text| text.to_owned()).collect(),
+        gate: best.gate.clone().map(|gate| Place { role: Role::Gate, ..gate }),
+        handed_through: best.handed_through.clone(),
+        alternatives: alternatives.cloned().map(|other| Place { role: Role::Related, ..other }).collect(),
+        trail: best.steps.clone(),
+    })
+}
+
+fn same(one: &Place<'_>, other: &Place<'_>) -> bool {
+    let line = |place: &Place<'_>| place.location.as_ref().and_then(|location| location.line);
+    one.function == other.function && line(one) == line(other)
+}
+
+fn value(value: u64) -> String {
+    match value {
+        0 => "NULL".to_owned(),
+        value => format!("{value:#x}"),
+    }
+}
+
+/// The grade of a chain, and what it rests on.
+fn grade(chain: &Chain<'_>, trail: &Trail<'_>) -> (Grade, &'static str) {
+    if noise::is_noise_place(&chain.birth) {
+        return (Grade::D, "the trail ends inside a library");
+    }
+    let (mut grade, why) = match (chain.kind, chain.sole) {
+        (BirthKind::ReturnedConstant, true) => (Grade::A, "the only return that fits the value"),
+        (BirthKind::GlobalStore, true) => (Grade::A, "the only store to it that fits"),
+        (BirthKind::LibraryResult, true) => (Grade::AMinus, "the result of a library call, and nothing else fits"),
+        (BirthKind::ReturnedComputed, true) => (Grade::AMinus, "computed by the call, and nothing else fits"),
+        (BirthKind::Stored, true) => (Grade::B, "the last store to the place it was read from"),
+        (BirthKind::Freed, _) => (Grade::B, "the object was freed here before it was used"),
+        (BirthKind::GlobalInitial, true) => (Grade::B, "no store of this value to the global was found"),
+        (BirthKind::ReturnedConstant | BirthKind::LibraryResult, false) => {
+            (Grade::B, "one of several returns that fit the value")
+        }
+        (BirthKind::Constant, true) => (Grade::B, "the only definition that fits the value"),
+        (BirthKind::EndOfList, _) => (Grade::C, "a walk came to the end of its list"),
+        (BirthKind::NeverSet, _) => (Grade::C, "the function that made the object never set it"),
+        (BirthKind::UninitialisedLocal, _) => (Grade::C, "no store to the variable on the way"),
+        (BirthKind::StoredSomewhere, _) => (Grade::C, "a store that may have been to this place"),
+        (BirthKind::Stored | BirthKind::ReturnedComputed | BirthKind::GlobalStore, false) => {
+            (Grade::C, "one of several writers that fit the value")
+        }
+        (BirthKind::Constant | BirthKind::GlobalInitial, false)
+        | (BirthKind::Loaded | BirthKind::Arithmetic | BirthKind::Unknown, _) => (Grade::D, "the trail was lost here"),
+    };
+    if trail.limit_hit || !chain.doubts.is_empty() {
+        grade = next_lower(grade);
+    }
+    (grade, why)
+}
+
+fn next_lower(grade: Grade) -> Grade {
+    match grade {
+        Grade::A => Grade::AMinus,
+        Grade::AMinus => Grade::B,
+        Grade::B => Grade::C,
+        Grade::C | Grade::D => Grade::D,
+    }
+}

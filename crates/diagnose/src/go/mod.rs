@@ -1,5 +1,10 @@
 //! What the rules about Go share: the view of a case, and the words for it.
 
+pub(crate) mod fatal;
+pub(crate) mod locks;
+pub(crate) mod panics;
+#[cfg(test)]
+pub(crate) mod samples;
 pub(crate) mod verdict;
 
 use necropsy_model::go::{GoFacts, GoForm};
@@ -72,6 +77,11 @@ impl<'a, 'data> Go<'a, 'data> {
     pub(crate) fn of(case: &Case<'a, 'data>) -> Option<Self> {
         let facts = case.snapshot.go.as_deref()?;
         Some(Self { snapshot: case.snapshot, facts, groups: case.groups })
+    }
+
+    /// A case that is a Go dump of a process that lives.
+    pub(crate) fn alive(case: &Case<'a, 'data>) -> Option<Self> {
+        Self::of(case).filter(Self::is_alive)
     }
 
     /// The dump shows a process that lives: what waits in it is of interest.
@@ -216,6 +226,38 @@ pub(crate) fn number(value: usize) -> String {
         out.push(digit);
     }
     out
+}
+
+/// Members of groups.
+pub(crate) fn members(groups: &[&Group]) -> usize {
+    groups.iter().map(|group| group.threads.len()).sum()
+}
+
+/// Whether a frame is of the program, not of the runtime or the standard library.
+pub(crate) fn in_program(frame: &Frame<'_>) -> bool {
+    frame.kind != FrameKind::Runtime && frame.function.as_deref().is_some_and(|name| !is_std(name))
+}
+
+/// Names the first groups of a finding as its places and evidence.
+pub(crate) fn show<'data>(go: &Go<'_, 'data>, groups: &[&Group], role: Role, finding: &mut Finding<'data>) {
+    const SHOWN: usize = 4;
+    for group in groups.iter().take(SHOWN) {
+        finding.places.extend(go.place(group, role));
+        finding.evidence.push(of_group(go, group));
+    }
+}
+
+/// What the minutes of a header mean, where they are shown or missing.
+pub(crate) fn minutes<'data>(go: &Go<'_, 'data>, group: &Group, finding: &mut Finding<'data>) {
+    let text = match group.waited {
+        Some(_) => {
+            "the minutes are a lower bound: the garbage collector stamps them, and it starts counting when it first sees the wait"
+        }
+        None => {
+            "no minutes are printed; that does not mean they just arrived: the stamp is set by a garbage collection"
+        }
+    };
+    finding.evidence.push(Evidence::new(text, go.source(group)));
 }
 
 /// A finding without places, evidence and next steps yet.

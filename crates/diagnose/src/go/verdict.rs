@@ -17,6 +17,11 @@ pub(crate) fn verdict<'data>(go: &Go<'_, 'data>, mut findings: Vec<Finding<'data
     let symptom = symptom(go, &findings);
     let best = findings.first().filter(|finding| finding.severity > Severity::Note);
     let headline = match best {
+        // That all are blocked is certain; which wait is the cause is what the next finding tells.
+        Some(finding) if finding.rule == "go-all-asleep" => match findings.get(1).filter(|next| explains(next)) {
+            Some(cause) => format!("all goroutines are blocked, said by the runtime; {}", cause.title),
+            None => finding.title.clone(),
+        },
         Some(finding) => finding.title.clone(),
         None => quiet(go, &findings),
     };
@@ -34,9 +39,15 @@ pub(crate) fn verdict<'data>(go: &Go<'_, 'data>, mut findings: Vec<Finding<'data
     }
 }
 
+/// Findings that say why all goroutines are blocked.
+fn explains(finding: &Finding<'_>) -> bool {
+    finding.severity == Severity::Critical && finding.confidence >= Confidence::Medium
+}
+
 /// Findings that say that nothing moves.
 fn hangs(finding: &Finding<'_>) -> bool {
-    finding.severity > Severity::Note && !matches!(finding.rule, "go-spinning" | "go-gc-pressure" | "go-dump-cut")
+    finding.severity > Severity::Note
+        && !matches!(finding.rule, "go-spinning" | "go-gc-pressure" | "go-thread-exhaustion")
 }
 
 fn symptom(go: &Go<'_, '_>, findings: &[Finding<'_>]) -> Symptom {
@@ -50,6 +61,7 @@ fn symptom(go: &Go<'_, '_>, findings: &[Finding<'_>]) -> Symptom {
         _ if go.snapshot.stop.is_some() => Symptom::NativeCrash,
         _ if findings.iter().any(hangs) => Symptom::HangIdle,
         _ if has("go-spinning") || has("go-gc-pressure") => Symptom::HangBusy,
+        _ if has("go-thread-exhaustion") => Symptom::HangIdle,
         _ => Symptom::Unclear,
     }
 }
@@ -76,7 +88,7 @@ fn pile(go: &Go<'_, '_>, group: &Group) -> bool {
 
 /// The place where a nil or a panic began is the finding's origin place, where a rule named one.
 fn origin<'data>(findings: &[Finding<'data>], crash: Option<&Place<'data>>) -> Option<Origin<'data>> {
-    let finding = findings.iter().find(|finding| finding.rule == "go-panic")?;
+    let finding = findings.iter().find(|finding| matches!(finding.rule, "go-panic" | "go-nil-dereference"))?;
     let birth = finding.places.iter().find(|place| place.role == Role::Origin)?;
     // The frame that died is no origin of itself.
     if crash.is_some_and(|crash| crash.frame == birth.frame && crash.thread == birth.thread) {

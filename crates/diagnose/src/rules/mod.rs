@@ -1,15 +1,7 @@
 //! The rules, one file each.
 
 mod deadlock;
-mod go_busy;
-mod go_channel;
-mod go_data_race;
-mod go_fatal;
-mod go_mutex;
-mod go_panic;
-mod go_signal_in_c;
-mod go_test_timeout;
-mod go_waiting;
+mod go;
 mod lock_convoy;
 pub(crate) mod native;
 
@@ -49,28 +41,36 @@ pub static RULES: &[&Rule] = &[
     &native::crash_in_signal_handler::RULE,
     &native::hang_core::RULE,
     &native::truncated_core::RULE,
-    &go_panic::RULE,
-    &go_fatal::FATAL,
-    &go_fatal::MEMORY,
-    &go_fatal::OVERFLOW,
-    &go_fatal::ASLEEP,
-    &go_signal_in_c::RULE,
-    &go_test_timeout::RULE,
-    &go_data_race::RULE,
-    &go_mutex::SELF,
-    &go_mutex::WAITERS,
-    &go_channel::NEVER,
-    &go_channel::PRODUCERS,
-    &go_channel::CONSUMERS,
-    &go_waiting::POOL,
-    &go_waiting::LEAK,
-    &go_waiting::DOWNSTREAM,
-    &go_waiting::WAITGROUP,
-    &go_waiting::STORM,
-    &go_busy::WORLD,
-    &go_busy::GC,
-    &go_busy::SPINNING,
-    &go_busy::CUT,
+    &go::nil_dereference::RULE,
+    &go::panic::RULE,
+    &go::concurrent_map::RULE,
+    &go::thread_exhaustion::RULE,
+    &go::out_of_memory::RULE,
+    &go::stack_overflow::RULE,
+    &go::fatal_error::RULE,
+    &go::all_asleep::RULE,
+    &go::signal_in_c::RULE,
+    &go::test_timeout::RULE,
+    &go::data_race::RULE,
+    &go::recursive_read_lock::RULE,
+    &go::self_deadlock::RULE,
+    &go::lock_cycle::RULE,
+    &go::mutex_waiters::RULE,
+    &go::proved_leak::RULE,
+    &go::waits_forever::RULE,
+    &go::stuck_producers::RULE,
+    &go::stuck_consumers::RULE,
+    &go::pool_exhausted::RULE,
+    &go::leak::RULE,
+    &go::same_downstream_call::RULE,
+    &go::waitgroup_stuck::RULE,
+    &go::retry_storm::RULE,
+    &go::stopping_the_world::RULE,
+    &go::gc_pressure::RULE,
+    &go::spinning::RULE,
+    &go::dump_cut::RULE,
+    &go::fan_out::RULE,
+    &go::background_only::RULE,
     &deadlock::RULE,
     &lock_convoy::RULE,
 ];

@@ -43,6 +43,18 @@ const PLACES: [Place; 17] = [
     place("runtime.selectgo", WaitKind::Select, 0),
 ];
 
+/// Where the semaphore of a lock lies in it, by the call above which the semaphore is waited for. Until Go 1.19 mutexes and
+/// reader-writer locks called the same function, which the compiler did not inline: its argument was reliable.
+const SEMAPHORES: [(&[u8], WaitKind, u64); 4] = [
+    (b"sync.(*RWMutex).RLock", WaitKind::ReadLock, 12),
+    (b"sync.(*RWMutex).Lock", WaitKind::WriteLock, 8),
+    (b"sync.(*Mutex).lockSlow", WaitKind::Lock, 4),
+    (b"sync.(*Mutex).Lock", WaitKind::Lock, 4),
+];
+
+/// Functions of `sync` that wait for the semaphore of a lock, whatever lock it is.
+const WAITS: [&[u8]; 2] = [b"sync.runtime_SemacquireMutex", b"sync.runtime_Semacquire"];
+
 /// Where the address of a stack may stand: frames with the offset to subtract.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Plan {
@@ -54,7 +66,16 @@ pub(super) struct Plan {
 /// The plan for a stack by the names of its innermost calls.
 pub(super) fn plan<'a>(calls: impl Iterator<Item = Call<'a>>) -> Plan {
     let mut plan = Plan::default();
-    for (frame, call) in calls.take(FRAMES).enumerate() {
+    let mut calls = calls.take(FRAMES).enumerate().peekable();
+    while let Some((frame, call)) = calls.next() {
+        if WAITS.contains(&call.name) {
+            let caller = calls.peek().map(|(_, caller)| caller.name);
+            if let Some((_, kind, offset)) = SEMAPHORES.iter().find(|(name, ..)| Some(*name) == caller) {
+                plan.kind = Some(*kind);
+                plan.places.push((frame, *offset));
+            }
+            continue;
+        }
         // A `select` waits for several channels: its argument is the table of cases on the stack.
         let Some(place) = PLACES.iter().find(|place| place.name == call.name) else {
             if plan.kind.is_some() && !super::frame::is_runtime(&String::from_utf8_lossy(call.name)) {
@@ -121,6 +142,21 @@ mod tests {
         assert_eq!(address(&reader), (Some(WaitKind::ReadLock), Some(0xc0_0001_0000)));
         let writer = ["sync.(*Mutex).lockSlow(0xc000010000)", "sync.(*RWMutex).Lock(0x0?)", "main.f()"];
         assert_eq!(address(&writer), (Some(WaitKind::WriteLock), Some(0xc0_0001_0000)));
+    }
+
+    #[test]
+    fn one_function_waited_for_every_lock_until_1_19() {
+        let reader = ["sync.runtime_SemacquireMutex(0xc00001000c, 0xc00007ad00, 0x0)", "sync.(*RWMutex).RLock(...)"];
+        assert_eq!(address(&reader), (Some(WaitKind::ReadLock), Some(0xc0_0001_0000)));
+        let writer = ["sync.runtime_SemacquireMutex(0xc000010008, 0x0, 0x0)", "sync.(*RWMutex).Lock(...)", "main.f()"];
+        assert_eq!(address(&writer), (Some(WaitKind::WriteLock), Some(0xc0_0001_0000)));
+        let behind_a_writer = [
+            "sync.runtime_SemacquireMutex(0xc000010004, 0x0, 0x1)",
+            "sync.(*Mutex).lockSlow(0xc000010000)",
+            "sync.(*Mutex).Lock(...)",
+            "sync.(*RWMutex).Lock(0xc000010000)",
+        ];
+        assert_eq!(address(&behind_a_writer), (Some(WaitKind::WriteLock), Some(0xc0_0001_0000)));
     }
 
     #[test]

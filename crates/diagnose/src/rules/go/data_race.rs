@@ -5,20 +5,7 @@ use necropsy_model::{Confidence, Evidence, Finding, Role, Severity};
 use crate::go::{Go, finding, words};
 use crate::{Case, Rule};
 
-pub(super) static RULE: Rule = Rule {
-    id: "go-data-race",
-    doc: "\
-# What it means
-Two goroutines used one address, at least one of them to write, and nothing ordered them.
-# Why it matters
-What the program then does is not defined. The access that came before is the origin side.
-# How it can be wrong
-The detector has no false alarms; it sees only what ran.
-# What to do
-Guard the value named by both sides with one lock, or hand it over on a channel.
-",
-    check,
-};
+pub(crate) static RULE: Rule = Rule { id: "go-data-race", doc: include_str!("data_race.md"), check };
 
 /// Races that get a finding of their own.
 const SHOWN: usize = 10;
@@ -48,7 +35,44 @@ fn check<'data>(case: &Case<'_, 'data>) -> Vec<Finding<'data>> {
             let address = access.address.map(|address| format!(" of {address:#x}")).unwrap_or_default();
             finding.evidence.push(Evidence::new(format!("{}{address} by {who}", access.what), access.source));
         }
+        finding.next.push("guard the value with one lock, or hand it over on a channel".to_owned());
         Some(finding)
     });
     races.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use necropsy_model::go::{GoAccess, GoForm, GoRace};
+    use necropsy_model::{Role, Source, ThreadId};
+
+    use super::RULE;
+    use crate::go::samples::Dump;
+
+    fn race(accesses: &[&'static str]) -> Dump {
+        let mut dump = Dump::new(GoForm::Races).add(1, "running", &["main.read"]).add(1, "running", &["main.write"]);
+        let access = |(at, what): (usize, &&'static str)| GoAccess {
+            what: (*what).into(),
+            address: Some(0xc000_0000),
+            goroutine: Some(ThreadId(at as u64 + 1)),
+            thread: Some(at),
+            source: Source::line(2),
+        };
+        let accesses = accesses.iter().enumerate().map(access).collect();
+        dump.facts().races.push(GoRace { accesses, source: None });
+        dump
+    }
+
+    #[test]
+    fn fires() {
+        let found = race(&["Read", "Previous write"]).findings(&RULE);
+        assert_eq!(found[0].places[1].role, Role::Origin);
+        assert!(found[0].title.contains("previous write by main.write"), "{}", found[0].title);
+    }
+
+    #[test]
+    fn keeps_quiet() {
+        assert!(!race(&["Read"]).fires(&RULE), "one side is no race");
+        assert!(!Dump::new(GoForm::Stacks).add(2, "running", &["main.read"]).fires(&RULE));
+    }
 }

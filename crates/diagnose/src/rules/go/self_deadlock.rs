@@ -1,0 +1,105 @@
+//! A goroutine that waits for a lock which a method further down its own stack has.
+
+use necropsy_model::{Confidence, Evidence, Finding, Group, Role, Severity, WaitKind};
+
+use crate::go::locks::{self, Known, Lock, Reason};
+use crate::go::{Go, finding};
+use crate::{Case, Rule};
+
+pub(crate) static RULE: Rule = Rule { id: "go-self-deadlock", doc: include_str!("self_deadlock.md"), check };
+
+fn check<'data>(case: &Case<'_, 'data>) -> Vec<Finding<'data>> {
+    let Some(go) = Go::alive(case) else { return Vec::new() };
+    let locks = locks::locks(&go);
+    locks::waiting(&go).into_iter().filter_map(|group| in_group(&go, &locks, group)).collect()
+}
+
+fn in_group<'data>(go: &Go<'_, 'data>, locks: &[Lock], group: &Group) -> Option<Finding<'data>> {
+    let &first = group.threads.first()?;
+    let address = locks::wanted(go, first)?;
+    let lock = locks.iter().find(|lock| lock.address == address)?;
+    let waiter = Known::at(go, first)?;
+    let (object, outer) = waiter.outer_method(address)?;
+    // A reader behind a writer that waits for readers is the other rule's.
+    if locks::kind(go, first) == Some(WaitKind::ReadLock) && super::recursive_read_lock::writer(go, lock).is_some() {
+        return None;
+    }
+    let others = locks::candidates(go, lock).iter().filter(|candidate| candidate.reason <= Reason::Near).count();
+    let confidence = match (go.is_all_asleep(), others) {
+        (true, 0) => Confidence::High,
+        (true, _) | (false, 0) => Confidence::Medium,
+        (false, _) => Confidence::Low,
+    };
+    let caller = waiter.caller()?;
+    let who = if group.threads.len() == 1 {
+        format!("goroutine {} waits for itself", waiter.thread.id)
+    } else {
+        format!("{} for themselves", go.does(group.threads.len(), "wait"))
+    };
+    let may = if confidence == Confidence::High { "" } else { ", it seems" };
+    let title = format!(
+        "{who}{may}: {} wants a lock of the object whose method {} called it",
+        go.at(group),
+        waiter.name(outer)
+    );
+    let mut finding = finding(RULE.id, Severity::Critical, confidence, title);
+    finding.places.extend(go.place(group, Role::Waiter));
+    finding.places.extend(go.snapshot.place(first as usize, outer, Role::Holder));
+    let text = format!(
+        "the lock at {address:#x} lies in the object {object:#x}, which is the receiver of {} and of {}",
+        waiter.name(caller),
+        waiter.name(outer)
+    );
+    finding.evidence.push(Evidence::new(text, waiter.thread.source));
+    let text = match others {
+        0 => {
+            "no other goroutine of the dump, but for those that wait for the lock, has the lock or the object among its arguments"
+        }
+        _ => "other goroutines have the lock or the object among their arguments too, and may hold it",
+    };
+    finding.evidence.push(Evidence::new(text, waiter.thread.source));
+    finding.next.push(format!(
+        "see whether {} holds the lock when it makes this call, or whether an earlier call returned without unlocking",
+        waiter.name(outer)
+    ));
+    Some(finding)
+}
+
+#[cfg(test)]
+mod tests {
+    use necropsy_model::go::GoForm;
+    use necropsy_model::{Confidence, WaitKind};
+
+    use super::RULE;
+    use crate::go::samples::Dump;
+
+    const CALLS: [&str; 4] = ["sync.(*Mutex).Lock", "main.(*Cart).total", "main.(*Cart).add", "main.main"];
+
+    /// A method of the cart at `0xc000_0100` wants its lock; the receivers are these.
+    fn cart(dump: Dump, inner: u64, outer: u64) -> Dump {
+        let dump = dump.add(1, "sync.Mutex.Lock", &CALLS).waits_for(WaitKind::Lock, 0xc000_0110);
+        dump.arguments(&[(1, 0, inner), (2, 0, outer)])
+    }
+
+    #[test]
+    fn fires() {
+        let alone = cart(Dump::new(GoForm::Stacks), 0xc000_0100, 0xc000_0100);
+        assert_eq!(alone.findings(&RULE)[0].confidence, Confidence::Medium);
+        let asleep = cart(Dump::asleep(), 0xc000_0100, 0xc000_0100);
+        let found = asleep.findings(&RULE);
+        assert_eq!(found[0].confidence, Confidence::High);
+        assert!(found[0].title.contains("main.(*Cart).add called it"), "{}", found[0].title);
+        let other = alone.add(1, "chan send", &["main.(*Cart).send"]).arguments(&[(0, 0, 0xc000_0100)]);
+        assert_eq!(other.findings(&RULE)[0].confidence, Confidence::Low, "another one may hold it");
+    }
+
+    #[test]
+    fn keeps_quiet() {
+        assert!(!cart(Dump::new(GoForm::Stacks), 0xc000_0100, 0xc000_0900).fires(&RULE), "another cart");
+        assert!(!cart(Dump::new(GoForm::Stacks), 0xc000_0900, 0xc000_0900).fires(&RULE), "the lock is elsewhere");
+        let recursion = ["sync.(*Mutex).Lock", "main.(*Cart).add", "main.(*Cart).add"];
+        let dump = Dump::new(GoForm::Stacks).add(1, "sync.Mutex.Lock", &recursion);
+        let dump = dump.waits_for(WaitKind::Lock, 0xc000_0110).arguments(&[(1, 0, 0xc000_0100), (2, 0, 0xc000_0100)]);
+        assert!(!dump.fires(&RULE), "a recursion may lock below its call");
+    }
+}

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use necropsy_model::{
-    Activity, Command, Finding, Severity, Snapshot, Suitability, SuitabilityStatus, Symptom, Thread, ThreadFlags,
+    Activity, Command, Confidence, Finding, Severity, Snapshot, Suitability, SuitabilityStatus, Symptom, Thread, ThreadFlags,
 };
 
 use crate::Case;
@@ -20,23 +20,45 @@ fn snapshot_of<'a, 'data>(case: &Case<'a, 'data>) -> Option<&'a Snapshot<'data>>
     (snapshot.jvm.is_some() && snapshot.stop.is_none()).then_some(snapshot)
 }
 
-/// Threads of the program that are RUNNABLE and computed for much of their life.
-fn busy<'a, 'data>(snapshot: &'a Snapshot<'data>) -> impl Iterator<Item = &'a Thread<'data>> {
-    snapshot.threads.iter().filter(|thread| {
-        let own = !thread.flags.contains(ThreadFlags::SYSTEM) && snapshot.activity(thread) == Activity::Running;
-        let times = thread.detail.as_ref().and_then(|detail| Some((detail.cpu?, detail.elapsed?)));
-        let computes = times
-            .is_some_and(|(cpu, elapsed)| cpu >= BUSY_LEAST && cpu.as_secs_f64() >= BUSY_SHARE * elapsed.as_secs_f64());
-        own && computes
-    })
+/// A thread of the program is RUNNABLE and computed for much of its life.
+pub(crate) fn is_busy(snapshot: &Snapshot<'_>, thread: &Thread<'_>) -> bool {
+    let own = !thread.flags.contains(ThreadFlags::SYSTEM) && snapshot.activity(thread) == Activity::Running;
+    let times = thread.detail.as_ref().and_then(|detail| Some((detail.cpu?, detail.elapsed?)));
+    let computes =
+        times.is_some_and(|(cpu, elapsed)| cpu >= BUSY_LEAST && cpu.as_secs_f64() >= BUSY_SHARE * elapsed.as_secs_f64());
+    own && computes
+}
+
+/// What a thread whose innermost method is this one waits for.
+pub(crate) fn io_of(method: &str) -> &'static str {
+    let (class, name) = method.rsplit_once('.').unwrap_or_default();
+    let file = ["File", "RandomAccess"].iter().any(|part| class.contains(part));
+    match name {
+        "accept" | "accept0" | "socketAccept" => "an accept",
+        "epollWait" | "poll" | "poll0" | "kevent" | "wait" | "wait0" => "a poll",
+        "lookupAllHostAddr" => "a host name lookup",
+        "socketConnect" | "connect0" | "waitForConnect" => "a connect",
+        "waitForProcessExit0" => "another process's end",
+        _ if name.to_ascii_lowercase().contains("write") => if file { "a file write" } else { "a socket write" },
+        _ if file => "a file read",
+        _ if name.contains("ead") || name.starts_with("recv") || name.starts_with("receive") => "a socket read",
+        _ => "input or output",
+    }
+}
+
+/// The method waits for a peer's answer.
+pub(crate) fn is_read(method: &str) -> bool {
+    matches!(io_of(method), "a socket read" | "a connect" | "a host name lookup")
 }
 
 /// A hang when threads wait in a circle or a queue, a busy one when threads compute, else not told.
 pub(crate) fn symptom(case: &Case<'_, '_>, findings: &[Finding<'_>]) -> Option<Symptom> {
     let snapshot = snapshot_of(case)?;
-    Some(if findings.iter().any(|finding| finding.severity > Severity::Note) {
+    let computes = crate::rules::java::busy::RULE.id;
+    let waits = findings.iter().any(|finding| finding.severity > Severity::Note && finding.rule != computes);
+    Some(if waits {
         Symptom::HangIdle
-    } else if busy(snapshot).next().is_some() {
+    } else if snapshot.threads.iter().any(|thread| is_busy(snapshot, thread)) {
         Symptom::HangBusy
     } else {
         Symptom::Unclear
@@ -44,22 +66,15 @@ pub(crate) fn symptom(case: &Case<'_, '_>, findings: &[Finding<'_>]) -> Option<S
 }
 
 /// The headline when no rule fired.
-pub(crate) fn quiet(case: &Case<'_, '_>, symptom: Symptom) -> Option<String> {
+pub(crate) fn quiet(case: &Case<'_, '_>) -> Option<String> {
     let snapshot = snapshot_of(case)?;
     let total = snapshot.threads.len();
     let threads = if total == 1 { "1 thread".to_owned() } else { format!("{total} threads") };
-    if symptom != Symptom::HangBusy {
-        return Some(format!("nothing stands out among {threads}: no deadlock, no queue for a lock"));
-    }
-    let names: Vec<_> = busy(snapshot).map(|thread| format!("\"{}\"", thread.name().unwrap_or("?"))).collect();
-    let shown = names.iter().take(3).cloned().collect::<Vec<_>>().join(", ");
-    let more = names.len().saturating_sub(3);
-    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-    Some(format!("busy: {shown}{more} computed for much of the time since they began; no deadlock"))
+    Some(format!("nothing stands out among {threads}: no deadlock, no queue for a lock"))
 }
 
 /// Whether a thread dump answers the question.
-pub(crate) fn suitability(case: &Case<'_, '_>, symptom: Symptom) -> Option<Suitability> {
+pub(crate) fn suitability(case: &Case<'_, '_>, symptom: Symptom, findings: &[Finding<'_>]) -> Option<Suitability> {
     let snapshot = snapshot_of(case)?;
     let pid = snapshot.process.pid.map_or_else(|| "PID".to_owned(), |pid| pid.to_string());
     let command = |what: &str, command: String| Command { what: what.to_owned(), command };
@@ -69,7 +84,8 @@ pub(crate) fn suitability(case: &Case<'_, '_>, symptom: Symptom) -> Option<Suita
             format!("jcmd {pid} Thread.print -l > threads-1.txt; sleep 10; jcmd {pid} Thread.print -l > threads-2.txt"),
         )
     };
-    let deadlock = !crate::wait_graph::WaitGraph::of(snapshot).cycles.is_empty();
+    let sure = |finding: &Finding<'_>| finding.severity == Severity::Critical && finding.confidence == Confidence::High;
+    let deadlock = findings.iter().any(|finding| finding.rule == "deadlock") || findings.iter().any(sure);
     let (status, why, take_instead) = match symptom {
         Symptom::HangIdle if deadlock => {
             (SuitabilityStatus::Right, "it proves the circle, which can not pass by itself", Vec::new())

@@ -50,13 +50,13 @@ pub fn diagnose<'data>(snapshot: &Snapshot<'data>, groups: &Groups) -> Verdict<'
     // Equal findings keep the order of the registry.
     findings.sort_by_key(|finding| std::cmp::Reverse((finding.severity, finding.confidence)));
     let symptom = jvm::symptom(&case, &findings).unwrap_or_else(|| symptom::of(&case));
-    let quiet = if findings.is_empty() { jvm::quiet(&case, symptom) } else { None };
+    let quiet = if findings.is_empty() { jvm::quiet(&case) } else { None };
     let headline = quiet.unwrap_or_else(|| headline::of(snapshot, &findings, symptom));
     let confidence = findings.first().map(|finding| finding.confidence).unwrap_or_default();
     let crash = crash::Crash::of(&case).filter(|crash| crash.kind() != Some(crash::Kind::SignalSent));
     let crash_site = crash.and_then(|crash| crash.victim());
     let origin = crash.and_then(|crash| origin::of(&crash));
-    let suitability = jvm::suitability(&case, symptom).unwrap_or_else(|| suitability::of(&case, symptom));
+    let suitability = jvm::suitability(&case, symptom, &findings).unwrap_or_else(|| suitability::of(&case, symptom));
     let deadlocks = wait_graph::WaitGraph::of(snapshot).deadlocks();
     Verdict { symptom, headline, confidence, suitability, crash_site, origin, findings, deadlocks }
 }

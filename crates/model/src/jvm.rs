@@ -5,4 +5,6 @@
 pub struct JvmFacts<'data> {
     /// Cycles that the VM itself reported, by thread name.
     pub reported_deadlocks: Vec<Vec<crate::Text<'data>>>,
+    /// The dump lists who owns locks of `java.util.concurrent` (`-l`), so that a lock without an owner has none.
+    pub lists_synchronizers: bool,
 }

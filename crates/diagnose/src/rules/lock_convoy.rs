@@ -70,8 +70,12 @@ fn finding<'data>(snapshot: &Snapshot<'data>, head: usize, waiters: &[usize]) ->
     })
 }
 
-fn does(snapshot: &Snapshot<'_>, thread: &Thread<'_>) -> &'static str {
-    match snapshot.activity(thread) {
+fn does(snapshot: &Snapshot<'_>, thread: &Thread<'_>) -> String {
+    let does = match snapshot.activity(thread) {
+        Activity::Io if snapshot.jvm.is_some() => {
+            let top = snapshot.frames_of(thread).next().and_then(|frame| frame.function.as_deref());
+            return format!("waits in {}", crate::jvm::io_of(top.unwrap_or_default()));
+        }
         Activity::Io => "waits for input or output",
         Activity::Sleep => "sleeps",
         Activity::Running | Activity::Runnable => "runs",
@@ -79,7 +83,8 @@ fn does(snapshot: &Snapshot<'_>, thread: &Thread<'_>) -> &'static str {
         Activity::Signal | Activity::Idle | Activity::Never => "waits for another thread",
         Activity::Syscall => "is in a system call",
         Activity::Unknown => "does what the dump does not say",
-    }
+    };
+    does.to_owned()
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 mod deadlock;
 mod go;
+pub(crate) mod java;
 mod lock_convoy;
 pub(crate) mod native;
 
@@ -72,7 +73,15 @@ pub static RULES: &[&Rule] = &[
     &go::fan_out::RULE,
     &go::background_only::RULE,
     &deadlock::RULE,
+    &java::class_init::RULE,
+    &java::pool_self_wait::RULE,
+    &java::nested_monitor::RULE,
+    &java::rw_upgrade::RULE,
+    &java::finalizer::RULE,
+    &java::pool_exhausted::RULE,
     &lock_convoy::RULE,
+    &java::same_call::RULE,
+    &java::busy::RULE,
 ];
 
 /// A thread by its name, else by its number.

@@ -34,7 +34,7 @@ pub(super) fn build<'d>(dump: &RawDump<'d>, lines: &LineMap) -> Snapshot<'d> {
     owners(&mut snapshot);
     initialisers(&mut snapshot);
     warn(&mut snapshot, dump, lines);
-    snapshot.jvm = Some(Box::new(JvmFacts { reported_deadlocks }));
+    snapshot.jvm = Some(Box::new(JvmFacts { reported_deadlocks, lists_synchronizers: dump.synchronizers }));
     snapshot
 }
 

@@ -21,6 +21,8 @@ pub(super) struct RawDump<'d> {
     pub pid: Option<u64>,
     pub threads: Vec<RawThread<'d>>,
     pub deadlocks: Section<'d>,
+    /// Ownable synchronizers are listed below threads (`-l`).
+    pub synchronizers: bool,
     /// The VM's own end of a dump was seen.
     pub ended: bool,
     /// Lines that look like frames and are none.
@@ -187,7 +189,9 @@ impl<'d> Scanner<'d> {
             let header = Header { number: number_, ..Header::default() };
             dump.threads.push(RawThread { line: number, header, mounted: true, ..RawThread::default() });
         } else {
-            return line.is_empty() || line.starts_with(b"Locked ownable synchronizers:");
+            let listed = line.starts_with(b"Locked ownable synchronizers:");
+            dump.synchronizers |= listed;
+            return line.is_empty() || listed;
         }
         true
     }

@@ -3,13 +3,20 @@
 use std::time::Duration;
 
 use necropsy_model::{
-    Activity, Command, Confidence, Finding, Severity, Snapshot, Suitability, SuitabilityStatus, Symptom, Thread, ThreadFlags,
+    Activity, Command, Confidence, Finding, FrameKind, Severity, Snapshot, Suitability, SuitabilityStatus, Symptom,
+    Thread, ThreadFlags,
 };
 
 use crate::Case;
 
 /// Share of its life that a thread must have computed to be called busy: less than one half, because busy threads share CPUs.
 const BUSY_SHARE: f64 = 0.25;
+
+/// Share of all that the program computed from which a thread is busy, if it also computed [`BUSY_AT_LEAST`] of its life.
+const BUSY_OF_ALL: f64 = 0.2;
+
+/// See [`BUSY_OF_ALL`].
+const BUSY_AT_LEAST: f64 = 0.05;
 
 /// CPU time below which a share says nothing: a thread that has just begun computes all the time.
 const BUSY_LEAST: Duration = Duration::from_millis(500);
@@ -20,13 +27,26 @@ fn snapshot_of<'a, 'data>(case: &Case<'a, 'data>) -> Option<&'a Snapshot<'data>>
     (snapshot.jvm.is_some() && snapshot.stop.is_none()).then_some(snapshot)
 }
 
-/// A thread of the program is RUNNABLE and computed for much of its life.
-pub(crate) fn is_busy(snapshot: &Snapshot<'_>, thread: &Thread<'_>) -> bool {
-    let own = !thread.flags.contains(ThreadFlags::SYSTEM) && snapshot.activity(thread) == Activity::Running;
-    let times = thread.detail.as_ref().and_then(|detail| Some((detail.cpu?, detail.elapsed?)));
-    let computes =
-        times.is_some_and(|(cpu, elapsed)| cpu >= BUSY_LEAST && cpu.as_secs_f64() >= BUSY_SHARE * elapsed.as_secs_f64());
-    own && computes
+/// Threads of the program that are RUNNABLE in Java code and computed for much of their life, or much of what the program
+/// computed in all: on a machine with few CPUs nobody gets much.
+pub(crate) fn busy<'a, 'data>(snapshot: &'a Snapshot<'data>) -> Vec<(usize, &'a Thread<'data>)> {
+    let own = |thread: &Thread<'_>| !thread.flags.contains(ThreadFlags::SYSTEM);
+    let cpu = |thread: &Thread<'_>| thread.detail.as_ref().and_then(|detail| detail.cpu).unwrap_or_default();
+    let all: Duration = snapshot.threads.iter().filter(|thread| own(thread)).map(cpu).sum();
+    let computes = |thread: &Thread<'data>| {
+        let used = cpu(thread);
+        let elapsed = thread.detail.as_ref().and_then(|detail| detail.elapsed).unwrap_or_default().as_secs_f64();
+        let share = used.as_secs_f64() / elapsed.max(f64::MIN_POSITIVE);
+        let of_all = used.as_secs_f64() / all.as_secs_f64().max(f64::MIN_POSITIVE);
+        used >= BUSY_LEAST && elapsed > 0.0 && (share >= BUSY_SHARE || of_all >= BUSY_OF_ALL && share >= BUSY_AT_LEAST)
+    };
+    // Whether a native method computes or waits is not told.
+    let in_java =
+        |thread: &Thread<'data>| snapshot.frames_of(thread).next().is_none_or(|top| top.kind != FrameKind::Native);
+    let busy = |thread: &Thread<'data>| {
+        own(thread) && snapshot.activity(thread) == Activity::Running && computes(thread) && in_java(thread)
+    };
+    snapshot.threads.iter().enumerate().filter(|(_, thread)| busy(thread)).collect()
 }
 
 /// What a thread whose innermost method is this one waits for.
@@ -39,7 +59,13 @@ pub(crate) fn io_of(method: &str) -> &'static str {
         "lookupAllHostAddr" => "a host name lookup",
         "socketConnect" | "connect0" | "waitForConnect" => "a connect",
         "waitForProcessExit0" => "another process's end",
-        _ if name.to_ascii_lowercase().contains("write") => if file { "a file write" } else { "a socket write" },
+        _ if name.to_ascii_lowercase().contains("write") => {
+            if file {
+                "a file write"
+            } else {
+                "a socket write"
+            }
+        }
         _ if file => "a file read",
         _ if name.contains("ead") || name.starts_with("recv") || name.starts_with("receive") => "a socket read",
         _ => "input or output",
@@ -58,7 +84,7 @@ pub(crate) fn symptom(case: &Case<'_, '_>, findings: &[Finding<'_>]) -> Option<S
     let waits = findings.iter().any(|finding| finding.severity > Severity::Note && finding.rule != computes);
     Some(if waits {
         Symptom::HangIdle
-    } else if snapshot.threads.iter().any(|thread| is_busy(snapshot, thread)) {
+    } else if !busy(snapshot).is_empty() {
         Symptom::HangBusy
     } else {
         Symptom::Unclear

@@ -9,7 +9,8 @@ pub(crate) static RULE: Rule = Rule {
     id: "java-busy",
     doc: "\
 # What it means
-Threads are RUNNABLE in code, not in a system call that waits, and have used CPU for much of the time since they began.
+Threads are RUNNABLE in code, not in a system call that waits, and have used CPU for much of the time
+since they began, or much of the CPU that the program used.
 # Why it matters
 In a process that seems to hang and uses CPU, these are the threads that use it.
 # How it can be wrong
@@ -24,7 +25,7 @@ there again.
 
 fn check<'data>(case: &Case<'_, 'data>) -> Vec<Finding<'data>> {
     let Some(java) = Java::of(case) else { return Vec::new() };
-    let mut busy: Vec<_> = java.threads().filter(|(_, thread)| crate::jvm::is_busy(java.snapshot, thread)).collect();
+    let mut busy = crate::jvm::busy(java.snapshot);
     let cpu = |thread: &necropsy_model::Thread<'_>| thread.detail.as_ref().and_then(|detail| detail.cpu);
     busy.sort_by_key(|(index, thread)| (std::cmp::Reverse(cpu(thread)), *index));
     let Some(&first) = busy.first() else { return Vec::new() };
@@ -32,18 +33,20 @@ fn check<'data>(case: &Case<'_, 'data>) -> Vec<Finding<'data>> {
     let (shown, more) = names.split_at(names.len().min(3));
     let more = if more.is_empty() { String::new() } else { format!(" and {} more", more.len()) };
     let title = format!(
-        "busy: {}{more} computed for much of the time since they began, most of all at {}",
+        "busy: {}{more} compute{}, most of all in {}",
         shown.join(", "),
+        if names.len() == 1 { "s" } else { "" },
         java.at(first.1)
     );
     let mut finding = finding(&RULE, Severity::Warning, Confidence::Medium, title);
     finding.places.extend(java.place(first, Role::Related));
     for (_, thread) in busy.iter().take(3) {
-        let Some((cpu, elapsed)) = thread.detail.as_ref().and_then(|detail| Some((detail.cpu?, detail.elapsed?))) else {
+        let Some((cpu, elapsed)) = thread.detail.as_ref().and_then(|detail| Some((detail.cpu?, detail.elapsed?)))
+        else {
             continue;
         };
         let text = format!(
-            "{} used {:.1} s of CPU in the {:.1} s since it began, and is RUNNABLE at {}",
+            "{} used {:.1} s of CPU in the {:.1} s since it began, and is RUNNABLE in {}",
             crate::rules::called(thread),
             cpu.as_secs_f64(),
             elapsed.as_secs_f64(),

@@ -38,7 +38,8 @@ fn check<'data>(case: &Case<'_, 'data>) -> Vec<Finding<'data>> {
     let all: Vec<_> = java.threads().filter_map(|at| Some((at, initialises(at.1)?))).collect();
     let waiting: Vec<At<'_, '_>> = java.threads().filter(|at| waits(&java, at.1)).collect();
     let in_circle: Vec<_> = all.iter().filter(|(at, _)| waits(&java, at.1)).collect();
-    let named = WaitGraph::of(case.snapshot).cycles.iter().flatten().any(|at| in_circle.iter().any(|(own, _)| own.0 == *at));
+    let named =
+        WaitGraph::of(case.snapshot).cycles.iter().flatten().any(|at| in_circle.iter().any(|(own, _)| own.0 == *at));
     if in_circle.len() < 2 || in_circle.len() < all.len() || named {
         return Vec::new();
     }

@@ -36,7 +36,8 @@ fn check<'data>(case: &Case<'_, 'data>) -> Vec<Finding<'data>> {
     for (index, thread) in java.threads() {
         let methods: Vec<_> = java.methods(thread).collect();
         let runs = methods.iter().any(|method| RUNS.contains(method));
-        let own = methods.iter().any(|method| method.contains("FinalizerThread.run") || method.contains("CleanerImpl.run"));
+        let own =
+            methods.iter().any(|method| method.contains("FinalizerThread.run") || method.contains("CleanerImpl.run"));
         let state = java.state(thread);
         let waits = ["BLOCKED", "WAITING", "TIMED_WAITING"].iter().any(|word| state.starts_with(word));
         let reads = java.activity(thread) == Activity::Io;
@@ -53,13 +54,19 @@ fn check<'data>(case: &Case<'_, 'data>) -> Vec<Finding<'data>> {
             (None, false) => format!("and is {state}"),
         };
         let name = crate::rules::called(thread);
-        let title = format!("{name} waits inside a finalizer {does}: nothing is finalized meanwhile, at {}", java.at(thread));
+        let title =
+            format!("{name} waits inside a finalizer {does}: nothing is finalized meanwhile, in {}", java.at(thread));
         let mut finding = finding(&RULE, Severity::Critical, Confidence::Medium, title);
         finding.places.extend(java.place((index, thread), Role::Waiter));
         finding.evidence.push(java.says(thread, &format!("is {state}")));
         if let Some((_, owner)) = owner {
             finding.places.extend(java.place(owner, Role::Holder));
-            let text = format!("{} holds it and is {} at {}", crate::rules::called(owner.1), java.state(owner.1), java.at(owner.1));
+            let text = format!(
+                "{} holds it and is {} in {}",
+                crate::rules::called(owner.1),
+                java.state(owner.1),
+                java.at(owner.1)
+            );
             finding.evidence.push(Evidence::new(text, owner.1.source));
         }
         findings.push(finding);

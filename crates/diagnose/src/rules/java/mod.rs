@@ -7,9 +7,9 @@ pub(crate) mod nested_monitor;
 pub(crate) mod pool_exhausted;
 pub(crate) mod pool_self_wait;
 pub(crate) mod rw_upgrade;
+pub(crate) mod same_call;
 #[cfg(test)]
 pub(crate) mod samples;
-pub(crate) mod same_call;
 
 use std::collections::BTreeMap;
 
@@ -120,7 +120,7 @@ impl<'a, 'data> Java<'a, 'data> {
 
     /// Evidence about a thread: its name, what it does and where.
     pub(crate) fn says(&self, thread: &'a Thread<'data>, what: &str) -> Evidence<'data> {
-        let text = format!("{} {what} at {}", super::called(thread), self.at(thread));
+        let text = format!("{} {what} in {}", super::called(thread), self.at(thread));
         Evidence::new(text, thread.source)
     }
 }

@@ -53,7 +53,8 @@ fn judge<'data>(java: &Java<'_, 'data>, holder: At<'_, 'data>) -> Option<Finding
     let wants = |at: &At<'_, 'data>| wait(at.1).is_some_and(|wait| wait.owner == Some(holder.1.id));
     let blocked: Vec<_> = java.threads().filter(wants).collect();
     let class = outer_class(java.own_method(holder.1)?);
-    let partner = *blocked.iter().find(|at| java.own_method(at.1).is_some_and(|method| outer_class(method) == class))?;
+    let partner =
+        *blocked.iter().find(|at| java.own_method(at.1).is_some_and(|method| outer_class(method) == class))?;
     let wanted = wait(partner.1)?;
     let more = match blocked.len() {
         1 => String::new(),
@@ -62,7 +63,7 @@ fn judge<'data>(java: &Java<'_, 'data>, holder: At<'_, 'data>) -> Option<Finding
     };
     let (name, other) = (crate::rules::called(holder.1), crate::rules::called(partner.1));
     let title = format!(
-        "nested monitor lockout: {name} waits for another thread at {} and holds {}, which {other}{more} need{} to get there",
+        "nested monitor lockout: {name} waits for another thread in {} and holds {}, which {other}{more} need{} to get there",
         java.at(holder.1),
         crate::rules::lock(wanted),
         if blocked.len() == 1 { "s" } else { "" }
@@ -71,7 +72,11 @@ fn judge<'data>(java: &Java<'_, 'data>, holder: At<'_, 'data>) -> Option<Finding
     finding.places.extend(java.place(holder, Role::Holder));
     finding.places.extend(java.place(partner, Role::Waiter));
     finding.evidence.push(java.says(holder.1, "waits without a time limit and keeps the monitor,"));
-    let text = format!("{other} waits for {} at {}, in the same class {class}", crate::rules::lock(wanted), java.at(partner.1));
+    let text = format!(
+        "{other} waits for {} in {}, of the same class {class}",
+        crate::rules::lock(wanted),
+        java.at(partner.1)
+    );
     finding.evidence.push(Evidence::new(text, wanted.source));
     Some(finding)
 }
@@ -84,12 +89,18 @@ mod tests {
 
     fn lockout(partner: &'static str, state: &'static str) -> necropsy_model::Snapshot<'static> {
         let mut snapshot = empty();
-        let take = ["jdk.internal.misc.Unsafe.park", "java.util.concurrent.ArrayBlockingQueue.take", "shop.Mill.process"];
+        let take =
+            ["jdk.internal.misc.Unsafe.park", "java.util.concurrent.ArrayBlockingQueue.take", "shop.Mill.process"];
         let detail = add(&mut snapshot, "worker", state, Activity::Signal, &take).detail_mut();
         detail.holds.push(lock(7, "shop.Mill"));
-        detail.waits_on = waits(WaitKind::Condition, 8, "java.util.concurrent.locks.AbstractQueuedSynchronizer$ConditionObject", None);
+        detail.waits_on = Some(waits(
+            WaitKind::Condition,
+            8,
+            "java.util.concurrent.locks.AbstractQueuedSynchronizer$ConditionObject",
+            None,
+        ));
         let detail = add(&mut snapshot, "main", "BLOCKED (on object monitor)", Activity::Lock, &[partner]).detail_mut();
-        detail.waits_on = waits(WaitKind::Lock, 7, "shop.Mill", Some(1));
+        detail.waits_on = Some(waits(WaitKind::Lock, 7, "shop.Mill", Some(1)));
         snapshot
     }
 
@@ -101,6 +112,9 @@ mod tests {
     #[test]
     fn keeps_quiet() {
         assert!(!fired(&RULE, &lockout("shop.Mill.accept", "TIMED_WAITING (parking)")), "it goes on by itself");
-        assert!(!fired(&RULE, &lockout("shop.Other.read", "WAITING (parking)")), "nothing says that they belong together");
+        assert!(
+            !fired(&RULE, &lockout("shop.Other.read", "WAITING (parking)")),
+            "nothing says that they belong together"
+        );
     }
 }

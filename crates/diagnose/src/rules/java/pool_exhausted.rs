@@ -44,8 +44,17 @@ const BORROWS: [&str; 14] = [
 ];
 
 /// Names of threads that serve requests: they wait for work in the server's own code, never in the program's.
-const SERVERS: [&str; 9] =
-    ["http-", "https-", "ajp-", "qtp", "XNIO-", "default task-", "grpc-default-executor-", "executor-thread-", "catalina-exec-"];
+const SERVERS: [&str; 9] = [
+    "http-",
+    "https-",
+    "ajp-",
+    "qtp",
+    "XNIO-",
+    "default task-",
+    "grpc-default-executor-",
+    "executor-thread-",
+    "catalina-exec-",
+];
 
 fn check<'data>(case: &Case<'_, 'data>) -> Vec<Finding<'data>> {
     let Some(java) = Java::of(case) else { return Vec::new() };
@@ -55,8 +64,7 @@ fn check<'data>(case: &Case<'_, 'data>) -> Vec<Finding<'data>> {
 }
 
 fn judge<'data>(java: &Java<'_, 'data>, waiting: &[At<'_, 'data>]) -> Option<Finding<'data>> {
-    let waiting: Vec<_> =
-        waiting.iter().filter(|at| java.activity(at.1) == Activity::Signal).copied().collect();
+    let waiting: Vec<_> = waiting.iter().filter(|at| java.activity(at.1) == Activity::Signal).copied().collect();
     let &first = waiting.first().filter(|_| waiting.len() >= MANY)?;
     let lends = java.methods(first.1).find(|method| BORROWS.contains(method));
     let serves = |at: &At<'_, '_>| SERVERS.iter().any(|start| at.1.name().is_some_and(|name| name.starts_with(start)));
@@ -69,7 +77,9 @@ fn judge<'data>(java: &Java<'_, 'data>, waiting: &[At<'_, 'data>]) -> Option<Fin
         !waiting.iter().any(|other| other.0 == at.0)
             && java.activity(at.1) != Activity::Idle
             && java.own_method(at.1) != Some(method)
-            && java.methods(at.1).any(|other| caller(java, first).is_some_and(|caller| caller == other) || other == method)
+            && java
+                .methods(at.1)
+                .any(|other| caller(java, first).is_some_and(|caller| caller == other) || other == method)
     };
     let users: Vec<At<'_, 'data>> = java.threads().filter(passed).collect();
     if lends.is_none() && users.is_empty() {
@@ -83,32 +93,39 @@ fn judge<'data>(java: &Java<'_, 'data>, waiting: &[At<'_, 'data>]) -> Option<Fin
         Activity::Signal => "wait for others".to_owned(),
         _ => "work".to_owned(),
     });
-    let of_them = users.iter().filter(|user| users.first().is_some_and(|first| java.activity(first.1) == java.activity(user.1)));
+    let of_them =
+        users.iter().filter(|user| users.first().is_some_and(|first| java.activity(first.1) == java.activity(user.1)));
     let borrowers = match (&does, users.first()) {
         (Some(does), Some(user)) => {
-            format!("; {} that passed there {does} at {}", threads(of_them.count()), java.at(user.1))
+            format!("; {} that passed there {does} in {}", threads(of_them.count()), java.at(user.1))
         }
         _ => String::new(),
     };
-    let title = format!("{} wait for {what} at {}{borrowers}", threads(waiting.len()), java.at(first.1));
-    let confidence = if users.is_empty() || lends.is_none() && waiting.len() < 2 * MANY { Confidence::Low } else { Confidence::Medium };
+    let title = format!("{} wait for {what} in {}{borrowers}", threads(waiting.len()), java.at(first.1));
+    let confidence = if users.is_empty() || lends.is_none() && waiting.len() < 2 * MANY {
+        Confidence::Low
+    } else {
+        Confidence::Medium
+    };
     let mut finding = finding(&RULE, Severity::Critical, confidence, title);
     for &user in users.iter().take(2) {
         finding.places.extend(java.place(user, Role::Holder));
         finding.evidence.push(java.says(user.1, &format!("passed there and is {}", java.state(user.1))));
     }
     finding.places.extend(java.place(first, Role::Waiter));
-    let lends = lends.unwrap_or(method);
-    finding.evidence.push(java.says(first.1, &format!("is {} in {lends}", java.state(first.1))));
+    let what = lends.map(|method| format!(", wants to borrow from {method},")).unwrap_or_default();
+    finding.evidence.push(java.says(first.1, &format!("is {}{what}", java.state(first.1))));
     Some(finding)
 }
 
 /// The program's method that called the lending one, when that is not the program's own.
 fn caller<'a>(java: &Java<'a, '_>, at: At<'a, '_>) -> Option<&'a str> {
     let mut methods = java.methods(at.1).skip_while(|method| !BORROWS.contains(method)).skip(1);
-    let library = BORROWS.iter().filter_map(|method| method.rsplit_once(".pool").map(|(package, _)| package)).collect::<Vec<_>>();
+    let library =
+        BORROWS.iter().filter_map(|method| method.rsplit_once(".pool").map(|(package, _)| package)).collect::<Vec<_>>();
     methods.find(|method| {
-        !library.iter().any(|package| method.starts_with(package)) && !["java.", "javax.", "jdk."].iter().any(|jdk| method.starts_with(jdk))
+        !library.iter().any(|package| method.starts_with(package))
+            && !["java.", "javax.", "jdk."].iter().any(|jdk| method.starts_with(jdk))
     })
 }
 
@@ -125,9 +142,10 @@ mod tests {
         let reads = ["java.net.SocketInputStream.socketRead0", "shop.Db.query", "shop.Page.get"];
         add(&mut snapshot, name, "RUNNABLE", Activity::Io, &reads);
         for _ in 0..MANY {
-            let polls = ["jdk.internal.misc.Unsafe.park", "java.util.concurrent.ArrayBlockingQueue.poll", "shop.Page.get"];
+            let polls =
+                ["jdk.internal.misc.Unsafe.park", "java.util.concurrent.ArrayBlockingQueue.poll", "shop.Page.get"];
             let thread = add(&mut snapshot, name, "TIMED_WAITING (parking)", Activity::Signal, &polls);
-            thread.detail_mut().waits_on = waits(WaitKind::Condition, 5, QUEUE, None);
+            thread.detail_mut().waits_on = Some(waits(WaitKind::Condition, 5, QUEUE, None));
         }
         snapshot
     }

@@ -68,7 +68,8 @@ fn judge<'data>(java: &Java<'_, 'data>, name: &str, workers: &[At<'_, 'data>]) -
         all => format!("all {} workers of the pool \"{name}*\"", all.len()),
     };
     let verb = if workers.len() == 1 { "waits" } else { "wait" };
-    let title = format!("{who} {verb} for the result of another task: no worker is left to run it, at {}", java.at(first.1));
+    let title =
+        format!("{who} {verb} for the result of another task: no worker is left to run it, in {}", java.at(first.1));
     let severity = if confidence == Confidence::Low { Severity::Warning } else { Severity::Critical };
     let mut finding = finding(&RULE, severity, confidence, title);
     let short = method.rsplit('.').take(2).collect::<Vec<_>>();
@@ -80,7 +81,9 @@ fn judge<'data>(java: &Java<'_, 'data>, name: &str, workers: &[At<'_, 'data>]) -
         }
     }
     finding.evidence.push(match others {
-        Some((thread, why)) => Evidence::new(format!("{} {why}: it may finish them", crate::rules::called(thread)), thread.source),
+        Some((thread, why)) => {
+            Evidence::new(format!("{} {why}: it may finish them", crate::rules::called(thread)), thread.source)
+        }
         None => Evidence::new(
             format!("no other of {} runs a task or has one to run", threads(java.snapshot.threads.len())),
             Source::DUMP,
@@ -135,7 +138,13 @@ mod tests {
         let mut snapshot = pool();
         assert!(fired(&RULE, &snapshot));
         assert_eq!(sure(&snapshot), Confidence::High);
-        add(&mut snapshot, "other-1", "RUNNABLE", Activity::Running, &["shop.Tax.of", "java.util.concurrent.FutureTask.run"]);
+        add(
+            &mut snapshot,
+            "other-1",
+            "RUNNABLE",
+            Activity::Running,
+            &["shop.Tax.of", "java.util.concurrent.FutureTask.run"],
+        );
         assert_eq!(sure(&snapshot), Confidence::Low, "another thread runs a task");
     }
 

@@ -26,7 +26,8 @@ holding the read lock.
 
 fn check<'data>(case: &Case<'_, 'data>) -> Vec<Finding<'data>> {
     let Some(java) = Java::of(case) else { return Vec::new() };
-    let waits = java.waits(|wait| matches!(wait.kind, WaitKind::WriteLock | WaitKind::ReadLock) && wait.owner.is_none());
+    let waits =
+        java.waits(|wait| matches!(wait.kind, WaitKind::WriteLock | WaitKind::ReadLock) && wait.owner.is_none());
     waits.values().filter_map(|(wait, threads)| judge(&java, &crate::rules::lock(wait), threads)).collect()
 }
 
@@ -72,7 +73,8 @@ fn judge<'data>(java: &Java<'_, 'data>, lock: &str, waiting: &[At<'_, 'data>]) -
         "{} {verb} to write under {lock}, which nobody holds for writing: {who}{behind}",
         crate::rules::few(&names)
     );
-    let severity = if stuck || candidates.is_empty() && writers.len() > 1 { Severity::Critical } else { Severity::Warning };
+    let severity =
+        if stuck || candidates.is_empty() && writers.len() > 1 { Severity::Critical } else { Severity::Warning };
     let mut finding = finding(&RULE, severity, confidence, title);
     finding.places.extend(java.place(first, Role::Waiter));
     for at in writers.iter().take(3) {
@@ -80,14 +82,19 @@ fn judge<'data>(java: &Java<'_, 'data>, lock: &str, waiting: &[At<'_, 'data>]) -
     }
     for &at in candidates.iter().take(3) {
         finding.places.extend(java.place(at, Role::Holder));
-        let text = format!("candidate reader, because it is in {}: it stands", classes.first().copied().unwrap_or("?"));
+        let text = format!(
+            "candidate reader, because it has called through {}: it stands",
+            classes.first().copied().unwrap_or("?")
+        );
         finding.evidence.push(java.says(at.1, &text));
     }
     if listed {
         let text = "the dump lists ownable synchronizers, and nobody owns this one";
         finding.evidence.push(Evidence::new(text, first.1.source));
     } else {
-        finding.next.push("take the dump with -l (jcmd PID Thread.print -l): it lists who holds locks for writing".to_owned());
+        finding
+            .next
+            .push("take the dump with -l (jcmd PID Thread.print -l): it lists who holds locks for writing".to_owned());
     }
     Some(finding)
 }
@@ -116,7 +123,7 @@ mod tests {
         let mut snapshot = empty();
         for name in ["a", "b"] {
             let thread = add(&mut snapshot, name, "WAITING (parking)", Activity::Lock, &WRITES);
-            thread.detail_mut().waits_on = waits(WaitKind::WriteLock, 9, CLASS, owner);
+            thread.detail_mut().waits_on = Some(waits(WaitKind::WriteLock, 9, CLASS, owner));
         }
         snapshot
     }

@@ -67,14 +67,15 @@ fn check<'data>(case: &Case<'_, 'data>) -> Vec<Finding<'data>> {
 
 fn judge<'data>(java: &Java<'_, 'data>, at: &[At<'_, 'data>]) -> Option<Finding<'data>> {
     let &first = at.first()?;
-    let title = format!("{} wait in {} at {}", threads(at.len()), io(java, first.1), java.at(first.1));
+    let title = format!("{} wait in {}, in {}", threads(at.len()), io(java, first.1), java.at(first.1));
     let severity = if at.len() >= CRITICAL { Severity::Critical } else { Severity::Warning };
     let mut finding = finding(&RULE, severity, Confidence::Medium, title);
     finding.places.extend(java.place(first, Role::Waiter));
     for at in at.iter().take(2) {
         let detail = at.1.detail.as_ref();
         let used = detail.and_then(|detail| Some((detail.cpu?, detail.elapsed?)));
-        let used = used.map(|(cpu, elapsed)| format!(", {:.1} s of CPU in {:.0} s", cpu.as_secs_f64(), elapsed.as_secs_f64()));
+        let used =
+            used.map(|(cpu, elapsed)| format!(", {:.1} s of CPU in {:.0} s", cpu.as_secs_f64(), elapsed.as_secs_f64()));
         finding.evidence.push(java.says(at.1, &format!("is {}{},", java.state(at.1), used.unwrap_or_default())));
     }
     Some(finding)
@@ -101,7 +102,10 @@ mod tests {
 
     #[test]
     fn keeps_quiet() {
-        assert!(!fired(&RULE, &reading("org.apache.coyote.http11.Reader.read", "java.net.SocketInputStream.socketRead0")));
+        assert!(!fired(
+            &RULE,
+            &reading("org.apache.coyote.http11.Reader.read", "java.net.SocketInputStream.socketRead0")
+        ));
         assert!(!fired(&RULE, &reading("shop.Server.loop", "sun.nio.ch.EPoll.wait")));
     }
 }

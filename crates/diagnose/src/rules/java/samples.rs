@@ -9,7 +9,10 @@ use necropsy_model::{
 
 /// A dump without threads.
 pub(crate) fn empty() -> Snapshot<'static> {
-    Snapshot { jvm: Some(Box::new(JvmFacts { lists_synchronizers: true, ..JvmFacts::default() })), ..Snapshot::default() }
+    Snapshot {
+        jvm: Some(Box::new(JvmFacts { lists_synchronizers: true, ..JvmFacts::default() })),
+        ..Snapshot::default()
+    }
 }
 
 /// Adds a thread with these methods, innermost first.
@@ -46,6 +49,6 @@ pub(crate) fn lock(id: u64, class: &'static str) -> Lock<'static> {
 }
 
 /// What a thread waits for.
-pub(crate) fn waits(kind: WaitKind, id: u64, class: &'static str, owner: Option<u64>) -> Option<Wait<'static>> {
-    Some(Wait { kind, lock: Some(lock(id, class)), owner: owner.map(ThreadId), source: Source::line(id) })
+pub(crate) fn waits(kind: WaitKind, id: u64, class: &'static str, owner: Option<u64>) -> Wait<'static> {
+    Wait { kind, lock: Some(lock(id, class)), owner: owner.map(ThreadId), source: Source::line(id) }
 }

@@ -53,7 +53,23 @@ pub(crate) fn compare(truth: &Value, report: &Value) -> Vec<(&'static str, Strin
     }
     fact("deadlock", cycles(truth) == reported_cycles(report), &truth["deadlock"], &report["deadlocks"]);
     stacks(truth, report, &mut fact);
+    if truth["symbols"].is_null() && truth["stacks"].is_null() && kind != "hang" {
+        origin(truth, report, &mut fact);
+    }
     wrong
+}
+
+/// Birth and gate. `origin`, `gate`: not found, which may be a gap. `blame`: somebody else is blamed, which never is one.
+fn origin(truth: &Value, report: &Value, fact: &mut impl FnMut(&'static str, bool, &Value, &Value)) {
+    let (wanted, origin) = (&truth["origin"], &report["origin"]);
+    let grade = origin["grade"].as_str();
+    let claims = grade.is_some_and(|grade| grade != "D") && origin["kind"] != "unknown";
+    let right = if wanted.is_null() { !claims } else { claims && is_called(&origin["function"], &wanted["function"]) };
+    let sure = claims && matches!(grade, Some("A" | "A-" | "B"));
+    fact("blame", right || !sure, wanted, origin);
+    fact("origin", right, wanted, &origin["function"]);
+    let gate = &truth["gate"];
+    fact("gate", gate.is_null() || is_called(&origin["gate"]["function"], &gate["function"]), gate, &origin["gate"]);
 }
 
 /// The signal that counts: one that came while a handler ran hides it.

@@ -2,6 +2,7 @@
 //! were right on programs with a known truth; `docs/ORIGIN.md` has the figures.
 
 mod flow;
+mod site;
 
 use necropsy_model::{Confidence, Grade, Origin};
 
@@ -11,7 +12,7 @@ use crate::crash::Crash;
 type Way = for<'a, 'data> fn(&Crash<'a, 'data>) -> Option<Origin<'data>>;
 
 /// All ways. The best grade wins; of equal grades the first.
-const WAYS: &[Way] = &[flow::origin];
+const WAYS: &[Way] = &[flow::origin, site::thrown, site::smashed, site::nearest];
 
 /// The origin of a crash, by the way with the best evidence.
 pub(crate) fn of<'data>(crash: &Crash<'_, 'data>) -> Option<Origin<'data>> {

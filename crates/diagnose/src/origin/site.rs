@@ -1,0 +1,273 @@
+//! Origins that the stack itself shows, without following a value: where an exception was thrown, whose frame was
+//! overwritten; and, where only the failed check is known, that check as the nearest evidence.
+
+use necropsy_model::{Frame, Grade, MessageKind, Origin, Place, Role, Source, TrailStep, Value, VariableKind};
+
+use super::confidence;
+use crate::crash::{Crash, Kind};
+use crate::noise;
+
+/// Arrays of a smashed frame that are named.
+const MOST_ARRAYS: usize = 4;
+
+/// The place where an exception that nobody caught was thrown.
+///
+/// The search for a handler is the first of two phases (Itanium C++ ABI, "Exception Handling", 1.3): when it finds none,
+/// nothing has been unwound yet, and the thrower is still on the stack, above `__cxa_throw`.
+pub(super) fn thrown<'data>(crash: &Crash<'_, 'data>) -> Option<Origin<'data>> {
+    let throws = |frame: &Frame<'_>| frame.function.as_deref().is_some_and(|name| name.starts_with("__cxa_throw"));
+    let mut frames = crash.frames().skip_while(|(_, frame)| !throws(frame));
+    let (throw, _) = frames.next().filter(|_| crash.kind() == Some(Kind::UncaughtCppException))?;
+    let (index, _) = frames.find(|(_, frame)| !noise::is_noise(crash.snapshot, frame))?;
+    let (kind, grade, why) = if index == throw + 1 {
+        ("thrown", Grade::B, "it called __cxa_throw, and nothing was unwound since")
+    } else {
+        ("thrown-by-library", Grade::C, "what it called in a library threw; nothing was unwound since")
+    };
+    Site { crash, index, kind, grade, why, step: "throw" }.origin(said(crash, MessageKind::Terminate))
+}
+
+/// The function whose own frame was written over: its canary is dead, or its return address is.
+pub(super) fn smashed<'data>(crash: &Crash<'_, 'data>) -> Option<Origin<'data>> {
+    let checks = |frame: &Frame<'_>| {
+        frame.function.as_deref().is_some_and(|name| name.trim_start_matches("__GI_").starts_with("__stack_chk_fail"))
+    };
+    let (index, why) = match crash.kind()? {
+        Kind::StackSmashing => {
+            let (check, _) = crash.frames().find(|(_, frame)| checks(frame))?;
+            (check + 1, "its stack canary was overwritten; only a write past the end of one of its variables does that")
+        }
+        Kind::ReturnToBadAddress if crash.fault().is_some_and(|fault| fault.is_return) => {
+            (crash.stop.frame, "its own return address was overwritten when it came to return")
+        }
+        _ => return None,
+    };
+    let frame = crash.frames().find(|(at, _)| *at == index).map(|(_, frame)| frame)?;
+    if noise::is_noise(crash.snapshot, frame) {
+        return None;
+    }
+    Site { crash, index, kind: "overrun-of-local", grade: Grade::B, why, step: "overrun" }.origin(arrays(frame))
+}
+
+/// The check that failed, where the value that made it fail was not found: it blames nobody.
+pub(super) fn nearest<'data>(crash: &Crash<'_, 'data>) -> Option<Origin<'data>> {
+    let (why, said_by) = match crash.kind()? {
+        Kind::AssertionFailed => {
+            ("the check that failed is known; the value that made it fail was not followed", Some(MessageKind::Assert))
+        }
+        Kind::Abort => ("it called abort; what made it do so was not followed", Some(MessageKind::Other)),
+        Kind::RustPanic => {
+            ("the panic is known; the value that led to it was not followed", Some(MessageKind::RustPanic))
+        }
+        Kind::DoubleFree => ("the second release is known; the first left no trace of its place", Some(MessageKind::Heap)),
+        Kind::HeapCorruption => {
+            ("the allocator noticed it here; what did the damage came before", Some(MessageKind::Heap))
+        }
+        Kind::StackOverflow => ("the recursion is known; what it goes through without end was not followed", None),
+        _ => return None,
+    };
+    let place = crash.victim()?;
+    let index = place.frame?;
+    let words = said_by.and_then(|kind| said(crash, kind)).or_else(|| recursion(crash));
+    Site { crash, index, kind: "unknown", grade: Grade::D, why, step: "check" }.origin(words)
+}
+
+/// A frame that is shown as origin.
+struct Site<'a, 'b, 'data> {
+    crash: &'a Crash<'b, 'data>,
+    index: usize,
+    kind: &'static str,
+    grade: Grade,
+    why: &'static str,
+    step: &'static str,
+}
+
+impl<'data> Site<'_, '_, 'data> {
+    /// An origin with one step: what the frame shows, and what the process said.
+    fn origin(self, words: Option<(String, Source)>) -> Option<Origin<'data>> {
+        let Self { crash, index, kind, grade, why, step } = self;
+        let birth = crash.snapshot.place(crash.thread, index, Role::Origin)?;
+        let (_, frame) = crash.frames().find(|(at, _)| *at == index)?;
+        let seen = frame.pc().map_or(Source::DUMP, |pc| crash.snapshot.memory.source(pc));
+        let (text, source) = words.unwrap_or_else(|| (why.to_owned(), seen));
+        let place = Place { role: Role::Related, ..birth.clone() };
+        Some(Origin {
+            birth,
+            kind: kind.to_owned(),
+            value: None,
+            confidence: confidence(grade),
+            grade,
+            why: why.to_owned(),
+            not_checked: Vec::new(),
+            gate: None,
+            handed_through: Vec::new(),
+            alternatives: Vec::new(),
+            trail: vec![TrailStep { place, step, text, source }],
+        })
+    }
+}
+
+/// What the process said of it.
+fn said(crash: &Crash<'_, '_>, kind: MessageKind) -> Option<(String, Source)> {
+    let mut messages = crash.last.messages.iter();
+    messages.find(|message| message.kind == kind).map(|message| (message.text.replace('\n', " "), message.source))
+}
+
+/// The arrays of a frame: what was written past its end is one of them.
+fn arrays(frame: &Frame<'_>) -> Option<(String, Source)> {
+    let is_array = |value: &Value<'_>| matches!(value, Value::Array { .. } | Value::Text { .. });
+    let locals = frame.variables.iter().filter(|variable| variable.kind == VariableKind::Local);
+    let named = locals.filter(|variable| is_array(&variable.value)).filter_map(|variable| {
+        let type_name = variable.type_name.as_deref().map(|name| format!(" ({name})")).unwrap_or_default();
+        Some(format!("{}{type_name}", variable.name.as_deref()?))
+    });
+    let names: Vec<_> = named.take(MOST_ARRAYS).collect();
+    (!names.is_empty()).then(|| (format!("arrays in its frame: {}", names.join(", ")), Source::DUMP))
+}
+
+/// The functions of one turn of a recursion.
+fn recursion(crash: &Crash<'_, '_>) -> Option<(String, Source)> {
+    let stack = crash.thread()?.stack.and_then(|id| crash.snapshot.stack(id))?;
+    let gap = stack.gap?;
+    let period = gap.period?;
+    let first = gap.after.checked_sub(period)?;
+    let turn = crash.frames().filter(|(index, _)| (first..gap.after).contains(index));
+    let names: Vec<_> = turn.filter_map(|(_, frame)| frame.function.as_deref()).collect();
+    let turns = gap.omitted.checked_div(period as u64).unwrap_or_default();
+    (!names.is_empty()).then(|| (format!("{turns} turns of {}", names.join(" < ")), Source::DUMP))
+}
+
+#[cfg(test)]
+mod tests {
+    use necropsy_model::{
+        Access, Avma, Confidence, Fault, Gap, Groups, Location, Message, Signal, Snapshot, Stack, Stop, Thread,
+        ThreadId, Variable,
+    };
+
+    use super::*;
+    use crate::Case;
+
+    /// A thread with these frames, innermost first, that got a signal.
+    fn stopped(number: i32, code: i32, functions: &[&'static str]) -> Snapshot<'static> {
+        let mut snapshot = Snapshot::default();
+        let mut frames = Vec::new();
+        for (line, function) in (1..).zip(functions) {
+            let frame = Frame::printed(*function, Some(Location::new("pay.cc", Some(line))));
+            frames.extend(snapshot.add_frame(frame));
+        }
+        let mut thread = Thread::new(ThreadId(1), Source::DUMP);
+        thread.stack = snapshot.add_stack(Stack { frames, ..Stack::default() });
+        snapshot.threads.push(thread);
+        let signal = Some(Signal { number, code: Some(code) });
+        snapshot.stop = Some(Stop { signal, thread: Some(0), ..Stop::default() });
+        snapshot
+    }
+
+    fn way<'data>(
+        way: fn(&Crash<'_, 'data>) -> Option<Origin<'data>>,
+        snapshot: &Snapshot<'data>,
+    ) -> Option<Origin<'data>> {
+        let groups = Groups::default();
+        Crash::of(&Case { snapshot, groups: &groups }).and_then(|crash| way(&crash))
+    }
+
+    #[test]
+    fn the_function_above_the_throw_is_the_origin() {
+        let frames = ["raise", "abort", "std::terminate()", "__cxa_throw", "ledger::parse(int)", "main"];
+        let origin = way(thrown, &stopped(Signal::ABRT, -6, &frames)).unwrap();
+        assert_eq!(origin.birth.function.as_deref(), Some("ledger::parse(int)"));
+        assert_eq!((origin.grade, origin.kind.as_str()), (Grade::B, "thrown"));
+        assert_eq!(origin.confidence, Confidence::Medium);
+    }
+
+    #[test]
+    fn a_throw_of_the_library_is_only_the_callers_doing() {
+        let frames =
+            ["raise", "abort", "std::terminate()", "__cxa_throw", "std::__throw_out_of_range(char const*)", "parse"];
+        let origin = way(thrown, &stopped(Signal::ABRT, -6, &frames)).unwrap();
+        assert_eq!(origin.birth.function.as_deref(), Some("parse"));
+        assert_eq!((origin.grade, origin.kind.as_str()), (Grade::C, "thrown-by-library"));
+    }
+
+    #[test]
+    fn terminate_without_a_throw_has_no_thrower() {
+        let frames = ["raise", "abort", "std::terminate()", "std::thread::~thread()", "serve"];
+        assert!(way(thrown, &stopped(Signal::ABRT, -6, &frames)).is_none());
+        // What throws while another signal ends the process threw nothing that matters.
+        assert!(way(thrown, &stopped(Signal::SEGV, 1, &["fill", "__cxa_throw", "parse"])).is_none());
+    }
+
+    #[test]
+    fn the_function_whose_canary_died() {
+        let frames = ["raise", "abort", "__fortify_fail", "__stack_chk_fail", "format", "main"];
+        let mut snapshot = stopped(Signal::ABRT, -6, &frames);
+        snapshot.frames[4].variables.push(Variable {
+            name: Some("text".into()),
+            type_name: Some("char [18]".into()),
+            kind: VariableKind::Local,
+            value: Value::Array { elements: Vec::new(), length: Some(18) },
+        });
+        let origin = way(smashed, &snapshot).unwrap();
+        assert_eq!(origin.birth.function.as_deref(), Some("format"));
+        assert_eq!(origin.grade, Grade::B);
+        assert_eq!(origin.trail[0].text, "arrays in its frame: text (char [18])");
+    }
+
+    #[test]
+    fn a_library_whose_canary_died_is_not_blamed() {
+        let frames = ["raise", "abort", "__stack_chk_fail", "memcpy", "main"];
+        assert!(way(smashed, &stopped(Signal::ABRT, -6, &frames)).is_none());
+        assert!(way(smashed, &stopped(Signal::ABRT, -6, &["raise", "abort", "format"])).is_none());
+    }
+
+    #[test]
+    fn the_function_that_returned_to_nowhere() {
+        let mut snapshot = stopped(Signal::SEGV, 128, &["decode", "serve"]);
+        let fault = Fault {
+            pc: Avma(0x40_1000),
+            access: Some(Access::Execute),
+            is_return: true,
+            is_branch: true,
+            ..Fault::default()
+        };
+        if let Some(stop) = &mut snapshot.stop {
+            stop.fault = Some(fault);
+        }
+        let origin = way(smashed, &snapshot).unwrap();
+        assert_eq!((origin.birth.function.as_deref(), origin.grade), (Some("decode"), Grade::B));
+    }
+
+    #[test]
+    fn a_failed_check_is_evidence_and_blames_nobody() {
+        let mut snapshot = stopped(Signal::ABRT, -6, &["raise", "abort", "__assert_fail", "drop", "consume"]);
+        if let Some(stop) = &mut snapshot.stop {
+            let text = "ring.c:22: drop: Assertion `n <= used' failed.".into();
+            stop.messages.push(Message { text, kind: MessageKind::Assert, source: Source::offset(64) });
+        }
+        let origin = way(nearest, &snapshot).unwrap();
+        assert_eq!((origin.grade, origin.kind.as_str()), (Grade::D, "unknown"));
+        assert_eq!(origin.birth.function.as_deref(), Some("drop"));
+        assert!(origin.trail[0].text.contains("n <= used") && origin.trail[0].source == Source::offset(64));
+        // A fault with an address has a value to follow, and no check.
+        assert!(way(nearest, &stopped(Signal::SEGV, 1, &["pay"])).is_none());
+    }
+
+    #[test]
+    fn a_recursion_names_its_turn() {
+        let mut snapshot = stopped(Signal::SEGV, 1, &["expand", "expand_all", "main"]);
+        snapshot.stacks[0].gap = Some(Gap { after: 2, omitted: 40, period: Some(2) });
+        let fault = Fault {
+            pc: Avma(0x40_1000),
+            address: Some(Avma(0x7ffc_0000_0ff8)),
+            state: Some(necropsy_model::AddressState::NotMapped),
+            below_stack_pointer: Some(8),
+            stack: Some((Avma(0x7ffc_0000_1000), Avma(0x7ffc_0080_0000))),
+            ..Fault::default()
+        };
+        if let Some(stop) = &mut snapshot.stop {
+            stop.fault = Some(fault);
+        }
+        let origin = way(nearest, &snapshot).unwrap();
+        assert_eq!(origin.trail[0].text, "20 turns of expand < expand_all");
+    }
+}

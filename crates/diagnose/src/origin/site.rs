@@ -59,7 +59,9 @@ pub(super) fn nearest<'data>(crash: &Crash<'_, 'data>) -> Option<Origin<'data>> 
         Kind::RustPanic => {
             ("the panic is known; the value that led to it was not followed", Some(MessageKind::RustPanic))
         }
-        Kind::DoubleFree => ("the second release is known; the first left no trace of its place", Some(MessageKind::Heap)),
+        Kind::DoubleFree => {
+            ("the second release is known; the first left no trace of its place", Some(MessageKind::Heap))
+        }
         Kind::HeapCorruption => {
             ("the allocator noticed it here; what did the damage came before", Some(MessageKind::Heap))
         }

@@ -36,6 +36,10 @@ run *ARGS:
 bench *ARGS:
     bash benches/cores.sh {{ARGS}}
 
+# Measure goroutine dumps against the pipeline of the shell, wc -l and panicparse; needs the corpus, and Go once
+bench-goroutines *ARGS:
+    bash benches/goroutines.sh {{ARGS}}
+
 # API documentation of all crates
 doc:
     cargo doc --workspace --no-deps

@@ -43,23 +43,22 @@ pub fn group(snapshot: &Snapshot<'_>, similarity: Similarity) -> Groups {
 /// Groups the threads of a snapshot as `options` says.
 pub fn group_with(snapshot: &Snapshot<'_>, options: &Options) -> Groups {
     let keep = options.filter.prepare(snapshot);
-    let by_triple = collect(&snapshot.threads, |thread| keep.keeps(thread).then(|| Triple::of(thread, options.by)));
-    let kept: usize = by_triple.iter().map(|(_, threads)| threads.len()).sum();
+    let rows = collect(snapshot, |thread| keep.keeps(thread).then(|| Triple::of(thread, options.by)));
+    let kept: usize = rows.iter().map(|row| row.threads.len()).sum();
     let mut keys = Keys::new(snapshot, options.similarity, options.by);
     let mut index: FxHashMap<u64, usize> = FxHashMap::default();
     let mut groups: Vec<Group> = Vec::new();
-    for (triple, threads) in by_triple {
+    for Row { triple, threads, background } in rows {
         let key = keys.key(triple);
         if let Some(group) = index.get(&key).and_then(|&at| groups.get_mut(at)) {
             group.threads.extend(threads);
+            group.background &= background;
         } else {
             index.insert(key, groups.len());
-            groups.push(keys.group(triple, threads));
+            groups.push(Group { background, ..keys.group(triple, threads) });
         }
     }
-    for group in &mut groups {
-        finish(group, snapshot);
-    }
+    groups.par_iter_mut().for_each(|group| finish(group, snapshot, options.by));
     sort(&mut groups);
     Groups {
         similarity: options.similarity,
@@ -69,24 +68,38 @@ pub fn group_with(snapshot: &Snapshot<'_>, options: &Options) -> Groups {
     }
 }
 
-/// Thread indexes by triple, triples in order of first sight.
-fn collect(threads: &[Thread<'_>], triple: impl Fn(&Thread<'_>) -> Option<Triple> + Sync) -> Vec<(Triple, Vec<u32>)> {
-    let parts: Vec<Vec<(Triple, Vec<u32>)>> = threads
+/// Threads of one triple.
+struct Row {
+    triple: Triple,
+    /// Indexes, ascending.
+    threads: Vec<u32>,
+    /// All of them are.
+    background: bool,
+}
+
+/// Threads by triple, triples in order of first sight.
+fn collect(snapshot: &Snapshot<'_>, triple: impl Fn(&Thread<'_>) -> Option<Triple> + Sync) -> Vec<Row> {
+    let parts: Vec<Vec<Row>> = snapshot
+        .threads
         .par_chunks(CHUNK)
         .enumerate()
         .map(|(number, chunk)| {
             let mut table = Table::default();
             for (thread, at) in chunk.iter().zip(number * CHUNK..) {
                 if let Some(triple) = triple(thread) {
-                    table.members(triple).push(at as u32);
+                    let row = table.row(triple);
+                    row.threads.push(at as u32);
+                    row.background = row.background && key::is_background(snapshot, thread);
                 }
             }
             table.rows
         })
         .collect();
     let mut all = Table::default();
-    for (triple, threads) in parts.into_iter().flatten() {
-        all.members(triple).extend(threads);
+    for part in parts.into_iter().flatten() {
+        let row = all.row(part.triple);
+        row.threads.extend(part.threads);
+        row.background &= part.background;
     }
     all.rows
 }
@@ -94,35 +107,41 @@ fn collect(threads: &[Thread<'_>], triple: impl Fn(&Thread<'_>) -> Option<Triple
 #[derive(Default)]
 struct Table {
     index: FxHashMap<Triple, usize>,
-    rows: Vec<(Triple, Vec<u32>)>,
+    rows: Vec<Row>,
 }
 
 impl Table {
-    fn members(&mut self, triple: Triple) -> &mut Vec<u32> {
-        let row = *self.index.entry(triple).or_insert_with(|| {
-            self.rows.push((triple, Vec::new()));
+    fn row(&mut self, triple: Triple) -> &mut Row {
+        let at = *self.index.entry(triple).or_insert_with(|| {
+            self.rows.push(Row { triple, threads: Vec::new(), background: true });
             self.rows.len() - 1
         });
-        &mut self.rows[row].1
+        &mut self.rows[at]
     }
 }
 
 /// What can be said only when all members are there.
-fn finish(group: &mut Group, snapshot: &Snapshot<'_>) {
+fn finish(group: &mut Group, snapshot: &Snapshot<'_>, by: GroupBy) {
     group.threads.sort_unstable();
     let members = || group.threads.iter().filter_map(|&at| snapshot.threads.get(at as usize));
     group.waited = spread::of(members());
-    group.background = members().all(|thread| key::is_background(snapshot, thread));
     let first = members().next();
     group.stack = first.and_then(|thread| thread.stack);
-    let state = first.and_then(|thread| thread.state);
+    group.state = first.and_then(|thread| thread.state);
+    group.created_by = first.and_then(|thread| thread.created_by);
+    if by == GroupBy::Stack {
+        // State and creator are part of the key.
+        return;
+    }
     let text = |state| snapshot.state(state).map(|state| state.text.as_ref());
-    let shared = |thread: &Thread<'_>| thread.state == state || thread.state.map(text) == state.map(text);
-    group.state = state.filter(|_| members().all(shared));
-    let creator = first.and_then(|thread| thread.created_by);
+    let shared = |thread: &Thread<'_>| thread.state == group.state || thread.state.map(text) == group.state.map(text);
     let name = |frame| snapshot.frame(frame).and_then(|frame| frame.function.as_deref());
-    let same = |thread: &Thread<'_>| thread.created_by == creator || thread.created_by.map(name) == creator.map(name);
-    group.created_by = creator.filter(|_| members().all(same));
+    let same = |thread: &Thread<'_>| {
+        thread.created_by == group.created_by || thread.created_by.map(name) == group.created_by.map(name)
+    };
+    let (state, creator) = (members().all(shared), members().all(same));
+    group.state = group.state.filter(|_| state);
+    group.created_by = group.created_by.filter(|_| creator);
 }
 
 /// Biggest first, idle background last; equal ones in the order of the dump.

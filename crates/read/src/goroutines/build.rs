@@ -5,14 +5,15 @@ use std::ops::Range;
 use memchr::memmem;
 use necropsy_model::go::{GoArgument, GoFacts, GoSample, GoWait};
 use necropsy_model::{
-    Activity, Arena, LabelsId, Process, Runtime, Snapshot, StackId, State, StateId, Text, Thread, ThreadFlags, Warning,
+    Activity, Arena, LabelsId, Process, Runtime, Snapshot, StackId, State, StateId, Text, Thread, ThreadFlags,
+    ThreadId, Warning,
 };
 use rayon::prelude::*;
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::frame::{call, words};
 use super::labels;
-use super::scan::{self, Foreign, RawStack, Scan, Torn};
+use super::scan::{self, Foreign, Head, RawStack, RawThread, Scan, Torn};
 use super::stack::{Interner, Resolved};
 use super::state;
 use super::waits::Plan;
@@ -80,13 +81,13 @@ impl<'d> Parts<'d> {
         let mut line = 0;
         let mut foreign_seen = 0_u32;
         for scan in self.scans {
-            let mut part = Part::new(&scan.stacks, &scan.states, &scan.extras, line);
-            let mut foreign = scan.foreign.into_iter().peekable();
+            let mut part = Part::new(&scan, line);
+            let mut foreign = scan.foreign.iter().cloned().peekable();
             let mut waits = scan.waits.iter().peekable();
             let mut samples = scan.samples.iter().peekable();
             let mut torn = scan.torn.iter().peekable();
             let first = number;
-            for thread in scan.threads {
+            for &thread in &scan.threads {
                 let local = number - first;
                 if next_start.next_if_eq(&number).is_some() {
                     // The text right before the first goroutine belongs to it.
@@ -122,6 +123,7 @@ struct Part<'s, 'd> {
     stacks: &'s [RawStack],
     states: &'s [&'d [u8]],
     extras: &'s [super::header::Extra<'d>],
+    heads: &'s [Head],
     known_stacks: Vec<Option<Known>>,
     known_labels: Vec<Option<LabelsId>>,
     line: u64,
@@ -136,13 +138,14 @@ struct Known {
 }
 
 impl<'s, 'd> Part<'s, 'd> {
-    fn new(stacks: &'s [RawStack], states: &'s [&'d [u8]], extras: &'s [super::header::Extra<'d>], line: u64) -> Self {
+    fn new(scan: &'s Scan<'d>, line: u64) -> Self {
         Self {
-            stacks,
-            states,
-            extras,
-            known_stacks: vec![None; stacks.len()],
-            known_labels: vec![None; extras.len()],
+            stacks: &scan.stacks,
+            states: &scan.states,
+            extras: &scan.extras,
+            heads: &scan.heads,
+            known_stacks: vec![None; scan.stacks.len()],
+            known_labels: vec![None; scan.extras.len()],
             line,
         }
     }
@@ -190,7 +193,7 @@ impl<'d> Builder<'d> {
 
     fn thread(
         &mut self,
-        mut thread: Thread<'d>,
+        raw: RawThread,
         part: &mut Part<'_, 'd>,
         map: &LineMap,
         wait: Option<u64>,
@@ -198,12 +201,10 @@ impl<'d> Builder<'d> {
         torn: Option<Torn>,
     ) {
         let number = self.dump.snapshot.threads.len() as u32;
-        if let necropsy_model::SourceKind::Line(line) = thread.source.kind() {
-            thread.source = map.source(part.line + line);
-        } else {
-            // Line 0 of the part.
-            thread.source = map.source(part.line);
-        }
+        let Some(&head) = part.heads.get(raw.head as usize) else { return };
+        let mut thread = Thread::new(ThreadId(raw.id), map.source(part.line + u64::from(raw.line)));
+        (thread.stack, thread.state, thread.labels) = (raw.stack, head.state, head.labels);
+        (thread.waited_s, thread.flags) = (head.waited_s, head.flags);
         self.place(&mut thread, part);
         if let Some(labels) = thread.labels {
             thread.labels = self.labels(part, labels);
@@ -374,7 +375,8 @@ pub(super) fn starts(parts: &Parts<'_>) -> Vec<u32> {
         if scan.stacks.iter().any(|stack| stack.writer) {
             for (thread, number) in scan.threads.iter().zip(first..) {
                 let stack = thread.stack.and_then(|id| scan.stacks.get(id.index()));
-                let running = thread.state.and_then(|id| scan.states.get(id.index())) == Some(&&b"running"[..]);
+                let state = scan.heads.get(thread.head as usize).and_then(|head| head.state);
+                let running = state.and_then(|id| scan.states.get(id.index())) == Some(&&b"running"[..]);
                 if running && stack.is_some_and(|stack| stack.writer) {
                     writers.push(number);
                 }
@@ -422,7 +424,7 @@ fn begins_dump(text: &[u8]) -> bool {
 
 /// Whether the goroutine behind a text was there before it. Goroutine 0 is every machine thread's.
 fn repeats(parts: &Parts<'_>, at: u32, known: &mut FxHashSet<u64>) -> bool {
-    let ids = || parts.scans.iter().flat_map(|scan| &scan.threads).map(|thread| thread.id.0);
+    let ids = || parts.scans.iter().flat_map(|scan| &scan.threads).map(|thread| thread.id);
     if known.len() < at as usize {
         known.extend(ids().take(at as usize));
     }

@@ -49,9 +49,20 @@ pub(super) fn parse(line: &[u8]) -> Option<Header<'_>> {
 
 /// The header at the start of `line` and what follows it.
 pub(super) fn parse_prefix(line: &[u8]) -> Option<(Header<'_>, &[u8])> {
+    let (id, rest) = begin(line)?;
+    from_bracket(id, rest)
+}
+
+/// The number of the goroutine, and the header from its bracket on: what few goroutines have for themselves.
+#[inline]
+pub(super) fn begin(line: &[u8]) -> Option<(u64, &[u8])> {
     let rest = line.strip_prefix(START)?;
     let (id, rest) = number(rest)?;
-    let rest = pointers(rest);
+    Some((id, pointers(rest)))
+}
+
+/// The rest of a header, from its bracket on.
+pub(super) fn from_bracket(id: u64, rest: &[u8]) -> Option<(Header<'_>, &[u8])> {
     let bracket = rest.strip_prefix(b" [").or_else(|| rest.strip_prefix(b"\t["))?;
     let end = bracket_end(bracket)?;
     let mut header = Header { id, status: b"", minutes: None, locked: false, leaked: false, extra: Extra::default() };
@@ -62,6 +73,9 @@ pub(super) fn parse_prefix(line: &[u8]) -> Option<(Header<'_>, &[u8])> {
 
 /// `gp=0x… m=… mp=0x…`, printed from Go 1.22 on when the runtime throws.
 fn pointers(mut rest: &[u8]) -> &[u8] {
+    if rest.starts_with(b" [") {
+        return rest;
+    }
     for key in [&b" gp="[..], b" m=", b" mp="] {
         if let Some(value) = rest.strip_prefix(key) {
             let length = memchr::memchr(b' ', value).unwrap_or(value.len());

@@ -13,6 +13,7 @@ mod preamble;
 mod profile;
 mod race;
 mod scan;
+mod seen;
 mod stack;
 mod state;
 mod waits;
@@ -31,8 +32,10 @@ use build::{Dump, Parts};
 /// Name of the reader.
 const NAME: &str = "go-goroutines";
 
-/// Bytes one task scans. Small enough to share the work, large enough that tables of a part cost nothing.
-const CHUNK: usize = 4 * 1024 * 1024;
+/// Parts of a text, and the bytes of one: enough parts to share the work, large enough that their tables cost nothing. They
+/// do not depend on the number of processors, because samples are kept by part.
+const CHUNKS: usize = 32;
+const CHUNK: std::ops::RangeInclusive<usize> = 1 << 20..=16 << 20;
 
 /// `runtime/pprof.writeGoroutineStacks` gives up at this buffer size and cuts the dump without a word.
 const PPROF_LIMIT: u64 = 64 << 20;
@@ -143,10 +146,11 @@ fn dumps<'d>(parts: Parts<'d>, arena: &'d Arena) -> Vec<Snapshot<'d>> {
 /// Parts of the text, cut between goroutines.
 fn chunks(text: &[u8]) -> Vec<Range<usize>> {
     let border = memmem::Finder::new(b"\n\ngoroutine ");
+    let size = (text.len() / CHUNKS).clamp(*CHUNK.start(), *CHUNK.end());
     let mut chunks = Vec::new();
     let mut start = 0;
     while start < text.len() {
-        let wanted = start.saturating_add(CHUNK);
+        let wanted = start.saturating_add(size);
         let found = text.get(wanted..).and_then(|rest| border.find(rest));
         let end = found.map_or(text.len(), |at| wanted + at + 2);
         chunks.push(start..end);

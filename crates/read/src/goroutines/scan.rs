@@ -1,27 +1,34 @@
-//! The fast path: one walk over a part of the text that turns each goroutine into a 48-byte thread.
+//! The fast path: one walk over a part of the text that turns each goroutine into 24 bytes.
 //!
-//! Nothing is parsed twice and nothing is kept for a stack that was seen before: a record's raw bytes, without what
-//! changes from goroutine to goroutine (arguments, frame addresses, the creator's number), are hashed line by line, and
-//! only the first record of each hash is taken apart later by [`super::stack`].
+//! Nothing is parsed twice and nothing is kept for a stack that was seen before. A record that reads byte for byte like one
+//! before it ([`super::seen`]) is skipped as a whole. Of any other the raw bytes, without what changes from goroutine to
+//! goroutine (arguments, frame addresses, the creator's number), are hashed line by line, and only the first record of each
+//! hash is taken apart later by [`super::stack`].
 
 use std::ops::Range;
 
 use memchr::{memchr, memmem, memrchr};
-use necropsy_model::{LabelsId, Source, StackId, StateId, Thread, ThreadFlags, ThreadId};
+use necropsy_model::{LabelsId, StackId, StateId, ThreadFlags};
 use rustc_hash::FxHashMap;
 
 use super::frame::{Call, call};
-use super::header::{self, Extra, Header};
+use super::header::{self, Extra};
+use super::seen::{Hash, Known, Seen};
 use super::waits::{self, Plan};
 
 /// Goroutines of each stack whose arguments are kept, per part of the text.
 const SAMPLES: u32 = 2;
 
+/// Bytes in which the end of a record is looked for; a hundred frames, the most that the runtime prints, need less.
+const WINDOW: usize = 16 * 1024;
+
 /// What a part of the text holds. Ids and lines are those of the part; [`super::build`] makes them those of the dump.
 #[derive(Default)]
 pub(super) struct Scan<'d> {
     /// Goroutines; their `stack` is an index of [`Scan::stacks`], and so on.
-    pub threads: Vec<Thread<'d>>,
+    pub threads: Vec<RawThread>,
+    /// Distinct headers, but for the number.
+    pub heads: Vec<Head>,
     /// Distinct records.
     pub stacks: Vec<RawStack>,
     /// Distinct statuses.
@@ -36,8 +43,36 @@ pub(super) struct Scan<'d> {
     pub foreign: Vec<Foreign>,
     /// Goroutines that are torn.
     pub torn: Vec<(u32, Torn)>,
+    /// Goroutine and text of the stacks of those that made it.
+    pub ancestors: Vec<(u32, Range<usize>)>,
     /// Lines of the part.
     pub lines: u64,
+}
+
+/// A goroutine in its part of the text.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct RawThread {
+    /// Its number.
+    pub id: u64,
+    /// Line of its header, from 0.
+    pub line: u32,
+    /// Index of [`Scan::heads`].
+    pub head: u32,
+    /// Index of [`Scan::stacks`].
+    pub stack: Option<StackId>,
+}
+
+/// A distinct header, but for the number.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Head {
+    /// Index of [`Scan::states`].
+    pub state: Option<StateId>,
+    /// Index of [`Scan::extras`].
+    pub labels: Option<LabelsId>,
+    /// As in [`necropsy_model::Thread`].
+    pub waited_s: u32,
+    /// Marks.
+    pub flags: ThreadFlags,
 }
 
 /// A distinct record.
@@ -86,7 +121,10 @@ pub(super) fn scan(text: &[u8], range: Range<usize>) -> Scan<'_> {
         stacks: FxHashMap::default(),
         states: FxHashMap::default(),
         extras: FxHashMap::default(),
-        last_state: None,
+        heads: FxHashMap::default(),
+        last_head: None,
+        seen: Seen::new(),
+        empty_line: memmem::Finder::new(b"\n\n"),
         calls: [0; waits::FRAMES],
     };
     while scanner.at < end {
@@ -103,7 +141,11 @@ struct Scanner<'d> {
     stacks: FxHashMap<u64, u32>,
     states: FxHashMap<&'d [u8], u32>,
     extras: FxHashMap<Extra<'d>, u32>,
-    last_state: Option<(&'d [u8], u32)>,
+    /// Headers from their bracket on.
+    heads: FxHashMap<&'d [u8], u32>,
+    last_head: Option<(&'d [u8], u32)>,
+    seen: Seen<'d>,
+    empty_line: memmem::Finder<'static>,
     /// Starts of the calls of the record at hand.
     calls: [usize; waits::FRAMES],
 }
@@ -132,13 +174,13 @@ impl<'d> Scanner<'d> {
     fn next(&mut self) {
         let (line, next) = self.line(self.at);
         if line.first() == Some(&b'g')
-            && let Some(header) = header::parse(line)
+            && let Some((id, rest)) = header::begin(line)
+            && let Some(head) = self.head(id, rest)
         {
-            let source = Source::line(self.scan.lines);
+            let thread = RawThread { id, line: self.scan.lines as u32, head, stack: None };
             self.at = next;
             self.scan.lines += 1;
-            let record = self.record();
-            return self.thread(header, source, &record);
+            return self.goroutine(thread);
         }
         let line = self.scan.lines;
         match self.scan.foreign.last_mut() {
@@ -152,6 +194,44 @@ impl<'d> Scanner<'d> {
         }
         self.at = next;
         self.scan.lines += 1;
+    }
+
+    /// Takes the lines behind a header: at one step, when they came before.
+    fn goroutine(&mut self, mut thread: RawThread) {
+        let start = self.at;
+        let text = self.whole(start);
+        let mut hash = 0;
+        if let Some(text) = text {
+            let known;
+            (hash, known) = self.seen.find(text);
+            if let Some(Known { stack, lines, wait }) = known {
+                let end = start + text.len();
+                thread.stack = StackId::new(stack as usize);
+                self.sample(stack, start..end);
+                self.wait(wait);
+                self.scan.threads.push(thread);
+                return self.advance(end + 1, u64::from(lines));
+            }
+        }
+        let (lines, ancestors) = (self.scan.lines, self.scan.ancestors.len());
+        let record = self.record();
+        let Some((stack, wait)) = self.thread(thread, &record) else { return };
+        if let Some(text) = text
+            && self.at == start + text.len() + 1
+            && record.torn.is_none()
+            && self.scan.ancestors.len() == ancestors
+        {
+            let lines = (self.scan.lines - lines) as u32;
+            self.seen.keep(hash, text, Known { stack, lines, wait });
+        }
+    }
+
+    /// The text from here to the next empty line, when that is near.
+    #[inline]
+    fn whole(&self, start: usize) -> Option<&'d [u8]> {
+        let rest = self.text.get(start..)?;
+        let rest = rest.get(..WINDOW).unwrap_or(rest);
+        rest.get(..self.empty_line.find(rest)? + 1)
     }
 
     /// Walks over the lines behind a header.
@@ -255,68 +335,74 @@ impl<'d> Scanner<'d> {
         matches!(last.first(), Some(b'\t' | b' ')) && position.line > 0
     }
 
-    /// Skips the stacks of those that made this goroutine (`GODEBUG=tracebackancestors`).
+    /// Steps over the stacks of those that made this goroutine (`GODEBUG=tracebackancestors`).
     fn ancestors(&mut self) {
+        let start = self.at;
+        let mut end = start;
         while self.at < self.text.len() {
             let (line, next) = self.line(self.at);
             if header::parse(line).is_some() {
-                return;
+                break;
             }
             self.advance(next, 1);
             if line.is_empty() {
-                return;
+                break;
             }
+            end = self.at;
         }
+        self.scan.ancestors.push((self.scan.threads.len() as u32, start..end));
     }
 
-    fn thread(&mut self, header: Header<'d>, source: Source, record: &Record) {
-        let number = self.scan.threads.len() as u32;
-        let mut thread = Thread::new(ThreadId(header.id), source);
-        thread.state = StateId::new(self.state(header.status) as usize);
-        if header.extra != Extra::default() {
-            thread.labels = LabelsId::new(self.extra(header.extra) as usize);
-        }
-        if let Some(minutes) = header.minutes {
-            thread.waited_s = minutes.saturating_mul(60).min(u32::MAX - 1);
-        }
-        if header.locked {
-            thread.flags = thread.flags | ThreadFlags::LOCKED;
-        }
-        if header.leaked {
-            thread.flags = thread.flags | ThreadFlags::LEAKED;
-        }
+    /// Keeps a goroutine; its stack and the address of what it waits for, 0 for none.
+    fn thread(&mut self, mut thread: RawThread, record: &Record) -> Option<(u32, u64)> {
         if let Some(torn) = record.torn {
-            self.scan.torn.push((number, torn));
+            self.scan.torn.push((self.scan.threads.len() as u32, torn));
         }
+        let mut known = None;
         if record.calls > 0 || record.creator {
-            thread.stack = StackId::new(self.stack(number, record) as usize);
+            let (stack, wait) = self.stack(record);
+            thread.stack = StackId::new(stack as usize);
+            self.sample(stack, record.body.clone());
+            self.wait(wait);
+            known = Some((stack, wait));
         }
         self.scan.threads.push(thread);
+        known
     }
 
-    /// Index of the record's stack, new or known; keeps what differs from goroutine to goroutine.
-    fn stack(&mut self, number: u32, record: &Record) -> u32 {
+    /// Keeps where the arguments of this goroutine stand, while few of its stack were kept.
+    #[inline]
+    fn sample(&mut self, stack: u32, body: Range<usize>) {
+        if let Some(stack) = self.scan.stacks.get_mut(stack as usize)
+            && stack.seen < SAMPLES
+        {
+            stack.seen += 1;
+            self.scan.samples.push((self.scan.threads.len() as u32, body));
+        }
+    }
+
+    #[inline]
+    fn wait(&mut self, address: u64) {
+        if address != 0 {
+            self.scan.waits.push((self.scan.threads.len() as u32, address));
+        }
+    }
+
+    /// Index of the record's stack, new or known, and the address of what it waits for, 0 for none.
+    fn stack(&mut self, record: &Record) -> (u32, u64) {
         let index = match self.stacks.get(&record.hash) {
             Some(&index) => index,
             None => self.new_stack(record),
         };
-        let Some(stack) = self.scan.stacks.get_mut(index as usize) else { return index };
-        if stack.seen < SAMPLES {
-            stack.seen += 1;
-            self.scan.samples.push((number, record.body.clone()));
-        }
-        if stack.plan.has_places() {
-            let calls = self.calls.get(..record.calls).unwrap_or(&self.calls);
-            let text = self.text;
-            let line = |frame: usize| {
-                let rest = text.get(*calls.get(frame)?..)?;
-                rest.get(..memchr(b'\n', rest)?).map(call)
-            };
-            if let Some(address) = stack.plan.address(line) {
-                self.scan.waits.push((number, address));
-            }
-        }
-        index
+        let Some(stack) = self.scan.stacks.get(index as usize).filter(|stack| stack.plan.has_places()) else {
+            return (index, 0);
+        };
+        let calls = self.calls.get(..record.calls).unwrap_or(&self.calls);
+        let line = |frame: usize| {
+            let rest = self.text.get(*calls.get(frame)?..)?;
+            rest.get(..memchr(b'\n', rest)?).map(call)
+        };
+        (index, stack.plan.address(line).unwrap_or_default())
     }
 
     fn new_stack(&mut self, record: &Record) -> u32 {
@@ -333,19 +419,54 @@ impl<'d> Scanner<'d> {
         index
     }
 
-    fn state(&mut self, status: &'d [u8]) -> u32 {
-        if let Some((last, index)) = self.last_state
-            && last == status
+    /// Index of the header whose text from the bracket on this is, new or known; none when it is no header.
+    #[inline]
+    fn head(&mut self, id: u64, text: &'d [u8]) -> Option<u32> {
+        if let Some((last, index)) = self.last_head
+            && last == text
         {
-            return index;
+            return Some(index);
         }
+        let index = match self.heads.get(text) {
+            Some(&index) => index,
+            None => self.new_head(id, text)?,
+        };
+        self.last_head = Some((text, index));
+        Some(index)
+    }
+
+    fn new_head(&mut self, id: u64, text: &'d [u8]) -> Option<u32> {
+        let (header, rest) = header::from_bracket(id, text)?;
+        if !rest.trim_ascii().is_empty() {
+            return None;
+        }
+        let mut flags = ThreadFlags::default();
+        if header.locked {
+            flags = flags | ThreadFlags::LOCKED;
+        }
+        if header.leaked {
+            flags = flags | ThreadFlags::LEAKED;
+        }
+        let labels =
+            if header.extra == Extra::default() { None } else { LabelsId::new(self.extra(header.extra) as usize) };
+        let head = Head {
+            state: StateId::new(self.state(header.status) as usize),
+            labels,
+            waited_s: header.minutes.map_or(u32::MAX, |minutes| minutes.saturating_mul(60).min(u32::MAX - 1)),
+            flags,
+        };
+        let index = self.scan.heads.len() as u32;
+        self.scan.heads.push(head);
+        self.heads.insert(text, index);
+        Some(index)
+    }
+
+    fn state(&mut self, status: &'d [u8]) -> u32 {
         let next = self.scan.states.len() as u32;
-        let index = *self.states.entry(status).or_insert_with(|| {
+        *self.states.entry(status).or_insert_with(|| {
             self.scan.states.push(status);
             next
-        });
-        self.last_state = Some((status, index));
-        index
+        })
     }
 
     fn extra(&mut self, extra: Extra<'d>) -> u32 {
@@ -360,44 +481,10 @@ impl<'d> Scanner<'d> {
 /// A position without what differs from goroutine to goroutine: the addresses of the frame.
 #[inline]
 fn without_pointers(position: &[u8]) -> &[u8] {
-    // ` fp=0x… sp=0x… pc=0x…` ends the line; `pc=` can only stand in its last bytes.
-    let tail = position.len().saturating_sub(24);
-    match position.get(tail..).and_then(|tail| memmem::find(tail, b" pc=0x")) {
+    // ` fp=0x… sp=0x… pc=0x…` ends the line; its last `=` can only stand in its last bytes.
+    let tail = position.get(position.len().saturating_sub(24)..).unwrap_or_default();
+    match memrchr(b'=', tail).and_then(|_| memmem::find(tail, b" pc=0x")) {
         Some(_) => memmem::rfind(position, b" fp=0x").and_then(|at| position.get(..at)).unwrap_or(position),
         None => position,
-    }
-}
-
-/// A fast hash for one run of the program: eight bytes at a time, folded multiplication as in wyhash.
-struct Hash(u64);
-
-impl Hash {
-    const KEY: u64 = 0x9e37_79b9_7f4a_7c15;
-
-    fn new() -> Self {
-        Self(0x2d35_8dcc_aa6c_78a5)
-    }
-
-    #[inline]
-    fn add_word(&mut self, word: u64) {
-        let product = u128::from(self.0 ^ word).wrapping_mul(u128::from(Self::KEY));
-        self.0 = (product as u64) ^ ((product >> 64) as u64).rotate_left(1);
-    }
-
-    #[inline]
-    fn add(&mut self, bytes: &[u8]) {
-        let (words, tail) = bytes.as_chunks::<8>();
-        for word in words {
-            self.add_word(u64::from_le_bytes(*word));
-        }
-        let mut last = [0; 8];
-        for (to, from) in last.iter_mut().zip(tail) {
-            *to = *from;
-        }
-        self.add_word(u64::from_le_bytes(last) ^ (bytes.len() as u64) << 56);
-    }
-
-    fn finish(self) -> u64 {
-        self.0
     }
 }

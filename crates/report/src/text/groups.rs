@@ -1,24 +1,34 @@
 //! Threads by group: the interesting ones with their way, the healthy background folded into one line.
 
+use std::cmp::Reverse;
+use std::collections::BTreeSet;
 use std::io;
 
-use necropsy_model::{Activity, Frame, FrameKind, Group, Snapshot, SourceKind, Symptom, Thread, WaitSpread};
+use necropsy_model::{
+    Activity, Frame, Group, GroupBy, Severity, Snapshot, SourceKind, Symptom, Thread, ThreadId, WaitSpread,
+};
 
 use super::clean::{clean, middle};
+use super::families::{Family, families, way};
 use super::page::{Line, Page, Tone};
 use super::places::position;
-use super::{hangs, noun, stack, words};
+use super::{MANY, hangs, noun, stack, words};
 use crate::Report;
 
 /// Groups that are listed; a dump of ten thousand goroutines is to fit on a screen.
 const GROUPS: usize = 5;
 
-/// Rows for the ways of all groups together: in a dump of many threads it is the counts that tell, in one of few the stacks.
-const ROWS_OF_MANY: usize = 12;
+/// Groups that are listed of many threads, however few rows are left.
+const LEAST: usize = 2;
+
+/// Rows for the ways of all groups together, where the threads are few; of many it is the counts that tell.
 const ROWS_OF_FEW: usize = 24;
 
-/// Threads that are many.
-const MANY: usize = 100;
+/// Branches of a group whose callers part that are shown.
+const BRANCHES: usize = 4;
+
+/// Members of a group among which one that a finding names is looked for.
+const NAMED: usize = 16;
 
 /// Names of members that are listed.
 const NAMES: usize = 3;
@@ -26,45 +36,63 @@ const NAMES: usize = 3;
 pub(super) fn write(page: &mut Page<'_>, report: &Report<'_, '_>) -> io::Result<()> {
     let snapshot = report.snapshot;
     let stopped = snapshot.stop.as_ref().and_then(|stop| stop.thread).filter(|_| !hangs(report));
-    let all: Vec<_> = report.groups.groups.iter().map(|group| Members::of(group, stopped)).collect();
-    let total: usize = all.iter().map(|members| members.count).sum();
+    let stopped = stopped.and_then(|index| u32::try_from(index).ok());
+    let (background, front): (Vec<_>, Vec<_>) = report.groups.groups.iter().partition(|group| group.background);
+    let short = page.left().is_some() && report.groups.by == GroupBy::Stack;
+    let told = if short { families(&front, snapshot) } else { front.iter().copied().map(Family::single).collect() };
+    let mut front = members(told, stopped);
+    let background = members(background.into_iter().map(Family::single).collect(), stopped);
+    let total: usize = front.iter().chain(&background).map(|members| members.count).sum();
     if total == 0 {
         return Ok(());
     }
-    let (background, mut front): (Vec<_>, Vec<_>) =
-        all.into_iter().filter(|members| members.count > 0).partition(|members| members.group.background);
+    if short {
+        let named = named(report);
+        front.sort_by_key(|members| (!members.is_named(&named, snapshot), Reverse(members.count)));
+    }
     if report.verdict.symptom == Symptom::HangBusy {
         // One thread that runs says more than a hundred that wait.
-        front.sort_by_key(|members| activity(members.group, snapshot) != Activity::Running);
+        front.sort_by_key(|members| activity(members.first(), snapshot) != Activity::Running);
     }
-    let heading = match (stopped, noun(snapshot)) {
-        (Some(_), "goroutine") => "OTHER GOROUTINES",
-        (Some(_), _) => "OTHER THREADS",
-        (None, "goroutine") => "GOROUTINES",
-        (None, _) => "THREADS",
-    };
-    let groups = words::count(front.len() + background.len(), "group");
-    let mut beside = Line::new().plain(format!("{} in {groups}", words::number(total as u64)));
-    if report.groups.filtered_out > 0 {
-        beside = beside.plain(format!(", {} left out by the filter", words::number(report.groups.filtered_out as u64)));
-    }
-    page.heading(heading, beside)?;
-    let most = if page.style.all { usize::MAX } else { GROUPS };
-    let shown = front.len().min(most);
-    let rows = if total < MANY { ROWS_OF_FEW } else { ROWS_OF_MANY } / shown.max(1);
+    heading(page, report, total, front.iter().chain(&background).map(|members| members.family.groups.len()).sum())?;
     let digits = front.iter().map(|members| words::number(members.count as u64).len()).max().unwrap_or(1);
-    for members in front.iter().take(most) {
-        write_one(page, snapshot, members, total, digits, rows)?;
+    let told = if page.style.all { usize::MAX } else { GROUPS };
+    let titles: Vec<_> = front.iter().take(told).map(|members| title(members, snapshot, total, digits)).collect();
+    let most = match page.left() {
+        // Each takes its title and a row for its way; one row is for those that are left out, one for the background.
+        Some(left) => {
+            let rows = titles.iter().map(|(line, start)| page.height(line, *start) + 1);
+            let room = left.saturating_sub(2);
+            let used = rows.scan(0, |used, rows| {
+                *used += rows;
+                Some(*used)
+            });
+            used.take_while(|&used| used <= room).count().clamp(LEAST, GROUPS)
+        }
+        None => told,
+    };
+    let shown = front.len().min(most);
+    let rows = if total < MANY { ROWS_OF_FEW / shown.max(1) } else { 2 };
+    let mut ahead: usize = titles.iter().take(shown).map(|(line, start)| page.height(line, *start) + 1).sum();
+    for (members, (title, start)) in front.iter().zip(titles).take(shown) {
+        ahead = ahead.saturating_sub(page.height(&title, start) + 1);
+        page.line(title, start)?;
+        describe(page, snapshot, members, start, rows)?;
+        let room = page.left().map_or(0, |left| left.saturating_sub(ahead + 2));
+        branches(page, snapshot, members, start, room.min(BRANCHES))?;
     }
-    if front.len() > most {
-        let rest: usize = front.iter().skip(GROUPS).map(|members| members.count).sum();
-        let groups = words::count(front.len() - GROUPS, "more group");
+    if front.len() > shown {
+        let rest: usize = front.iter().skip(shown).map(|members| members.count).sum();
+        let groups: usize = front.iter().skip(shown).map(|members| members.family.groups.len()).sum();
+        let groups = words::count(groups, "more group");
         let words = format!("… {groups} with {}; --all lists them", words::count(rest, noun(snapshot)));
         page.line(Line::indented(2).put(Tone::Dim, words), 4)?;
     }
     if page.style.all {
         for members in &background {
-            write_one(page, snapshot, members, total, digits, 2)?;
+            let (title, start) = title(members, snapshot, total, digits);
+            page.line(title, start)?;
+            describe(page, snapshot, members, start, 2)?;
         }
     } else if !background.is_empty() {
         let rest: usize = background.iter().map(|members| members.count).sum();
@@ -75,69 +103,127 @@ pub(super) fn write(page: &mut Page<'_>, report: &Report<'_, '_>) -> io::Result<
     Ok(())
 }
 
-fn activity(group: &Group, snapshot: &Snapshot<'_>) -> Activity {
-    group.state.and_then(|id| snapshot.state(id)).map(|state| state.activity).unwrap_or_default()
+fn members(told: Vec<Family<'_>>, stopped: Option<u32>) -> Vec<Members<'_>> {
+    told.into_iter().map(|family| Members::of(family, stopped)).filter(|members| members.count > 0).collect()
 }
 
-/// A group without the thread that has a section of its own.
+fn heading(page: &mut Page<'_>, report: &Report<'_, '_>, total: usize, groups: usize) -> io::Result<()> {
+    let stopped = report.snapshot.stop.as_ref().and_then(|stop| stop.thread).filter(|_| !hangs(report));
+    let heading = match (stopped, noun(report.snapshot)) {
+        (Some(_), "goroutine") => "OTHER GOROUTINES",
+        (Some(_), _) => "OTHER THREADS",
+        (None, "goroutine") => "GOROUTINES",
+        (None, _) => "THREADS",
+    };
+    let groups = words::count(groups, "group");
+    let mut beside = Line::new().plain(format!("{} in {groups}", words::number(total as u64)));
+    if report.groups.filtered_out > 0 {
+        beside = beside.plain(format!(", {} left out by the filter", words::number(report.groups.filtered_out as u64)));
+    }
+    page.heading(heading, beside)
+}
+
+/// Threads that findings name, notes left aside.
+fn named(report: &Report<'_, '_>) -> BTreeSet<ThreadId> {
+    let serious = report.verdict.findings.iter().filter(|finding| finding.severity > Severity::Note);
+    serious.flat_map(|finding| &finding.places).filter_map(|place| place.thread).collect()
+}
+
+fn activity(group: Option<&Group>, snapshot: &Snapshot<'_>) -> Activity {
+    group
+        .and_then(|group| group.state)
+        .and_then(|id| snapshot.state(id))
+        .map(|state| state.activity)
+        .unwrap_or_default()
+}
+
+/// Groups that are told together, without the thread that has a section of its own.
 struct Members<'a> {
-    group: &'a Group,
+    family: Family<'a>,
     count: usize,
     left_out: Option<u32>,
 }
 
 impl<'a> Members<'a> {
-    fn of(group: &'a Group, stopped: Option<usize>) -> Self {
-        let stopped = stopped.and_then(|index| u32::try_from(index).ok());
+    fn of(family: Family<'a>, stopped: Option<u32>) -> Self {
         // Members are in ascending order.
-        let left_out = stopped.filter(|index| group.threads.binary_search(index).is_ok());
-        Self { group, count: group.threads.len() - usize::from(left_out.is_some()), left_out }
+        let holds = |index: &u32| family.groups.iter().any(|group| group.threads.binary_search(index).is_ok());
+        let left_out = stopped.filter(holds);
+        let count: usize = family.groups.iter().map(|group| group.threads.len()).sum();
+        Self { count: count - usize::from(left_out.is_some()), left_out, family }
+    }
+
+    /// The group that stands for all.
+    fn first(&self) -> Option<&'a Group> {
+        self.family.groups.first().copied()
     }
 
     fn threads<'s, 'data>(&self, snapshot: &'s Snapshot<'data>) -> impl Iterator<Item = &'s Thread<'data>> {
-        let indexes = self.group.threads.iter().filter(|&&index| Some(index) != self.left_out);
+        let indexes = self.family.groups.iter().flat_map(|group| &group.threads);
+        let indexes = indexes.filter(|&&index| Some(index) != self.left_out);
         indexes.filter_map(|&index| snapshot.threads.get(index as usize))
+    }
+
+    fn is_named(&self, named: &BTreeSet<ThreadId>, snapshot: &Snapshot<'_>) -> bool {
+        let first = self.family.groups.iter().flat_map(|group| group.threads.iter().take(NAMED));
+        first.filter_map(|&index| snapshot.threads.get(index as usize)).any(|thread| named.contains(&thread.id))
+    }
+
+    /// The spread of the waits of all groups together.
+    fn waited(&self, snapshot: &Snapshot<'_>) -> Option<WaitSpread> {
+        let spreads = || self.family.groups.iter().filter_map(|group| group.waited);
+        let min_s = spreads().map(|spread| spread.min_s).min()?;
+        let max_s = spreads().map(|spread| spread.max_s).max()?;
+        let known = spreads().map(|spread| spread.known).sum();
+        let median_s = match spreads().next() {
+            Some(only) if self.family.groups.len() == 1 => only.median_s,
+            _ if min_s == max_s => min_s,
+            _ => {
+                let mut waits: Vec<_> = self.threads(snapshot).filter_map(Thread::waited).collect();
+                let middle = waits.len() / 2;
+                waits.sort_unstable();
+                waits.get(middle).map_or(min_s, std::time::Duration::as_secs)
+            }
+        };
+        Some(WaitSpread { min_s, median_s, max_s, known })
     }
 }
 
-fn write_one(
-    page: &mut Page<'_>,
-    snapshot: &Snapshot<'_>,
-    members: &Members<'_>,
-    total: usize,
-    digits: usize,
-    rows: usize,
-) -> io::Result<()> {
-    let group = members.group;
+/// Count, share, state, waits, a member to look at; and the column at which the way goes on.
+fn title(members: &Members<'_>, snapshot: &Snapshot<'_>, total: usize, digits: usize) -> (Line, usize) {
     let count = words::number(members.count as u64);
     let mut line = Line::new().put(Tone::Strong, format!("  {count:>digits$} ×  "));
     let start = line.columns();
+    let Some(group) = members.first() else { return (line, start) };
     let state = group.state.and_then(|id| snapshot.state(id));
     let mut facts: Vec<_> = group.title.iter().map(|title| clean(title).into_owned()).collect();
     if total >= MANY && members.count * 100 >= total {
         facts.push(words::percent(members.count, total));
     }
     facts.extend(state.filter(|_| group.title.is_none()).map(|state| clean(&state.text).into_owned()));
-    facts.extend(group.waited.map(|spread| waited(spread, group.threads.len())));
+    facts.extend(members.waited(snapshot).map(|spread| waited(spread, members.count)));
     facts.extend(cpu(members, snapshot));
-    let tone = match activity(group, snapshot) {
+    let tone = match activity(Some(group), snapshot) {
         Activity::Never | Activity::Lock => Tone::Bad,
         Activity::Running => Tone::Strong,
         _ => Tone::Plain,
     };
     line = line.put(tone, facts.join(", "));
     let gap = if line.columns() > start { "  " } else { "" };
-    page.line(line.plain(gap).join(sample(members, snapshot)), start)?;
-    way(page, snapshot, group, start, rows)
+    (line.plain(gap).join(sample(members, snapshot)), start)
 }
 
-/// Waiting times of a group. The dump's minutes are rounded down: "or more" is what they mean.
+/// Waiting times of a group. They are lower bounds: a dump rounds them down, and Go's collector stamps a wait only when it
+/// comes by. So no time is not "just arrived" either: the dump does not say.
 fn waited(spread: WaitSpread, of: usize) -> String {
     let WaitSpread { min_s, median_s, max_s, known } = spread;
     let [min, median, max] = [min_s, median_s, max_s].map(words::seconds);
-    let time = if min_s == max_s { format!("{min} or more") } else { format!("{min} to {max}, median {median}") };
-    let some = if known < of { format!(", said of {}", words::number(known as u64)) } else { String::new() };
-    format!("waiting {time}{some}")
+    let time = if min_s == max_s { min } else { format!("{min} to {max}, median {median}") };
+    let some = match of.checked_sub(known) {
+        Some(rest @ 1..) => format!(" ({} not said)", words::number(rest as u64)),
+        _ => String::new(),
+    };
+    format!("waiting at least {time}{some}")
 }
 
 /// CPU time of the members together, and of the busiest.
@@ -178,17 +264,22 @@ fn sample(members: &Members<'_>, snapshot: &Snapshot<'_>) -> Line {
 }
 
 /// The way into the wait: one frame a row where there is room, else all on one row. The creator is its last step.
-fn way(page: &mut Page<'_>, snapshot: &Snapshot<'_>, group: &Group, start: usize, rows: usize) -> io::Result<()> {
-    let frames: Vec<_> = group.stack.and_then(|id| snapshot.stack(id)).iter().flat_map(|stack| &stack.frames).collect();
-    let frames: Vec<_> = frames.into_iter().filter_map(|&id| snapshot.frame(id)).collect();
-    // Frames of the runtime itself at the top say how it waits, which the state says better.
-    let own = frames.iter().position(|frame| frame.kind != FrameKind::Runtime).unwrap_or(0);
-    let frames = frames.get(own..).unwrap_or_default();
+fn describe(
+    page: &mut Page<'_>,
+    snapshot: &Snapshot<'_>,
+    members: &Members<'_>,
+    start: usize,
+    rows: usize,
+) -> io::Result<()> {
+    let Some(group) = members.first() else { return Ok(()) };
+    let frames = way(group, snapshot);
+    let shared = members.family.shared.min(frames.len());
+    let frames = frames.get(..shared.max(1)).unwrap_or(&frames);
     let creator = group.created_by.and_then(|id| snapshot.frame(id));
     let creator =
         creator.map(|frame| Line::new().put(Tone::Dim, "created by ").join(step(frame, snapshot, page.width())));
     if rows < 5 {
-        return one_row(page, snapshot, frames, creator, start);
+        return one_row(page, snapshot, frames, tail(&members.family), creator, start);
     }
     let room = rows.min(8) - usize::from(creator.is_some());
     for (number, frame) in frames.iter().enumerate() {
@@ -203,6 +294,41 @@ fn way(page: &mut Page<'_>, snapshot: &Snapshot<'_>, group: &Group, start: usize
         Some(creator) => page.line(Line::indented(start).join(creator), start + 2),
         None => Ok(()),
     }
+}
+
+/// What the groups of a family do not share.
+fn tail(family: &Family<'_>) -> Option<Line> {
+    let groups = family.groups.len();
+    let words = match groups {
+        ..2 => return None,
+        _ if family.recursion => format!(" ({groups} depths of recursion)"),
+        _ => format!(" ({groups} ways to here)"),
+    };
+    Some(Line::new().put(Tone::Dim, words))
+}
+
+/// Where the callers of a family part, one row each.
+fn branches(
+    page: &mut Page<'_>,
+    snapshot: &Snapshot<'_>,
+    members: &Members<'_>,
+    start: usize,
+    room: usize,
+) -> io::Result<()> {
+    let Family { groups, shared, recursion } = &members.family;
+    if *recursion || groups.len() < 2 || groups.len() > room {
+        return Ok(());
+    }
+    for group in groups {
+        let frames = way(group, snapshot);
+        let words = format!("from {} ×  ", words::number(group.threads.len() as u64));
+        let line = Line::indented(start + 2).put(Tone::Dim, words);
+        match frames.get(*shared..) {
+            Some(rest @ [_, ..]) => flow(page, snapshot, line, rest, None, start + 4)?,
+            _ => page.line(line.put(Tone::Dim, "no further caller"), start + 4)?,
+        }
+    }
+    Ok(())
 }
 
 fn step(frame: &Frame<'_>, snapshot: &Snapshot<'_>, width: usize) -> Line {
@@ -223,12 +349,32 @@ fn one_row(
     page: &mut Page<'_>,
     snapshot: &Snapshot<'_>,
     frames: &[&Frame<'_>],
+    tail: Option<Line>,
     creator: Option<Line>,
     start: usize,
 ) -> io::Result<()> {
+    let line = Line::indented(start.min(page.width() / 2));
+    let end = match (tail, creator) {
+        (Some(tail), Some(creator)) => Some(tail.plain("  ").join(creator)),
+        (None, Some(creator)) if frames.is_empty() => Some(creator),
+        (None, Some(creator)) => Some(Line::new().plain("  ").join(creator)),
+        (None, None) if frames.is_empty() => return Ok(()),
+        (tail, None) => tail,
+    };
+    flow(page, snapshot, line, frames, end, start + 2)
+}
+
+/// Frames behind what the line begins with, as many as fit before its end.
+fn flow(
+    page: &mut Page<'_>,
+    snapshot: &Snapshot<'_>,
+    mut line: Line,
+    frames: &[&Frame<'_>],
+    end: Option<Line>,
+    hang: usize,
+) -> io::Result<()> {
     let width = page.width();
-    let mut line = Line::indented(start.min(width / 2));
-    let reserved = creator.as_ref().map_or(0, |creator| creator.columns() + 2);
+    let reserved = end.as_ref().map_or(0, Line::columns);
     for (number, frame) in frames.iter().enumerate() {
         let next = step(frame, snapshot, width / 2);
         let more = if number + 1 < frames.len() { 4 } else { 0 };
@@ -239,11 +385,5 @@ fn one_row(
         line = if number > 0 { line.plain(" < ") } else { line };
         line = line.join(next);
     }
-    let line = match creator {
-        Some(creator) if frames.is_empty() => line.join(creator),
-        Some(creator) => line.plain("  ").join(creator),
-        None if frames.is_empty() => return Ok(()),
-        None => line,
-    };
-    page.line(line, start + 2)
+    page.line(end.into_iter().fold(line, Line::join), hang)
 }

@@ -2,6 +2,7 @@
 
 mod clean;
 mod deadlocks;
+mod families;
 mod findings;
 mod groups;
 mod header;
@@ -24,9 +25,18 @@ use page::Page;
 
 use crate::{Report, Style};
 
+/// Threads that are many: their report is to fit on a screen, and counts tell more than stacks.
+const MANY: usize = 100;
+
+/// Rows of a screen, less the one for the prompt.
+const SCREEN: usize = 24;
+
 /// Writes the report for people.
 pub fn text(report: &Report<'_, '_>, style: Style, out: &mut dyn Write) -> io::Result<()> {
     let mut page = Page::new(out, style);
+    if report.snapshot.threads.len() >= MANY && !style.all && !style.threads {
+        page = page.limited(SCREEN);
+    }
     header::write(&mut page, report)?;
     header::verdict(&mut page, report)?;
     places::write(&mut page, report)?;

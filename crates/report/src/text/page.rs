@@ -108,6 +108,10 @@ pub(super) struct Page<'w> {
     pub(super) style: Style,
     begun: bool,
     told: Vec<Note>,
+    /// Rows written.
+    rows: usize,
+    /// Rows that the report should take at most.
+    limit: Option<usize>,
 }
 
 /// What is said once a report, however often it holds.
@@ -119,7 +123,27 @@ pub(super) enum Note {
 
 impl<'w> Page<'w> {
     pub(super) fn new(out: &'w mut dyn Write, style: Style) -> Self {
-        Self { out, style: Style { width: style.width.max(NARROWEST), ..style }, begun: false, told: Vec::new() }
+        let style = Style { width: style.width.max(NARROWEST), ..style };
+        Self { out, style, begun: false, told: Vec::new(), rows: 0, limit: None }
+    }
+
+    /// A page that should take so many rows at most; those who write on it ask how many are [left](Self::left).
+    pub(super) fn limited(self, rows: usize) -> Self {
+        Self { limit: Some(rows), ..self }
+    }
+
+    /// Rows that are left; `None` on a page without a limit.
+    pub(super) fn left(&self) -> Option<usize> {
+        self.limit.map(|limit| limit.saturating_sub(self.rows))
+    }
+
+    /// Rows that a line would take.
+    pub(super) fn height(&self, line: &Line, hang: usize) -> usize {
+        let mut nowhere = io::sink();
+        let mut page = Page::new(&mut nowhere, self.style);
+        // Writing to nowhere can not fail.
+        let _ = page.line(line.clone(), hang);
+        page.rows
     }
 
     pub(super) fn width(&self) -> usize {
@@ -137,6 +161,7 @@ impl<'w> Page<'w> {
     pub(super) fn heading(&mut self, name: &str, beside: Line) -> io::Result<()> {
         if self.begun {
             writeln!(self.out)?;
+            self.rows += 1;
         }
         let line = Line::new().put(Tone::Strong, name);
         let line = if beside.columns() > 0 { line.plain("  ").join(beside) } else { line };
@@ -241,6 +266,7 @@ impl Row<'_, '_> {
     fn next_row(&mut self) -> io::Result<()> {
         self.tone(Tone::Plain)?;
         writeln!(self.page.out)?;
+        self.page.rows += 1;
         (self.used, self.pending, self.words) = (0, self.hang, 0);
         Ok(())
     }
@@ -266,6 +292,7 @@ impl Row<'_, '_> {
     fn end(mut self) -> io::Result<()> {
         self.tone(Tone::Plain)?;
         self.page.begun = true;
+        self.page.rows += 1;
         writeln!(self.page.out)
     }
 }

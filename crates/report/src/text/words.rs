@@ -32,6 +32,7 @@ pub(super) fn size(bytes: u64) -> String {
 pub(super) fn seconds(seconds: u64) -> String {
     let (minutes, hours, days) = (seconds / 60, seconds / 3600, seconds / 86_400);
     match seconds {
+        60 => "1 min".to_owned(),
         0..120 => format!("{seconds} s"),
         120..7200 => format!("{minutes} min"),
         7200..172_800 if minutes.is_multiple_of(60) => format!("{hours} h"),
@@ -73,8 +74,8 @@ mod tests {
         assert_eq!([count(1, "thread"), count(2000, "thread")], ["1 thread", "2,000 threads"]);
         assert_eq!([0, 999, 700_000, 162_000_000].map(size), ["0 B", "999 B", "700.0 kB", "162.0 MB"]);
         assert_eq!(
-            [0, 90, 2820, 7200, 11_520, 172_800, 180_000].map(seconds),
-            ["0 s", "90 s", "47 min", "2 h", "3 h 12 min", "2 d", "2 d 2 h"]
+            [0, 60, 90, 2820, 7200, 11_520, 172_800, 180_000].map(seconds),
+            ["0 s", "1 min", "90 s", "47 min", "2 h", "3 h 12 min", "2 d", "2 d 2 h"]
         );
         assert_eq!([20, 12_340, 600_000].map(|ms| cpu(Duration::from_millis(ms))), ["0.02 s", "12.3 s", "10 min"]);
         assert_eq!(percent(9982, 10_113), "99 %");

@@ -28,6 +28,10 @@ fuzz SECONDS="60":
 score-origin:
     cargo test --release -p necropsy --test score_origin -- --ignored --nocapture score_origin
 
+# How often the verdict about a JVM's fatal error log is right; needs the corpus
+score-hserr:
+    cargo test -p necropsy --test score_hserr -- --nocapture
+
 # Triage a dump with a release build
 run *ARGS:
     cargo run --release -q -- {{ARGS}}

@@ -1,5 +1,10 @@
 //! The share of Java thread dumps in the verdict: symptom, headline and whether it was the right dump.
 
+pub(crate) mod hs_err;
+pub(crate) mod hs_verdict;
+pub(crate) mod libraries;
+pub mod series;
+
 use std::time::Duration;
 
 use necropsy_model::{

@@ -19,6 +19,7 @@ mod wait_graph;
 
 use necropsy_model::{Finding, Groups, Snapshot, Verdict};
 
+pub use jvm::series;
 pub use rules::RULES;
 
 /// What a rule may look at.
@@ -46,6 +47,9 @@ pub fn diagnose<'data>(snapshot: &Snapshot<'data>, groups: &Groups) -> Verdict<'
     let mut findings: Vec<_> = RULES.iter().flat_map(|rule| (rule.check)(&case)).collect();
     if let Some(go) = go::Go::of(&case) {
         return go::verdict::verdict(&go, findings);
+    }
+    if let Some(hs) = jvm::hs_err::Hs::of(&case) {
+        return jvm::hs_verdict::verdict(&hs, findings);
     }
     // Equal findings keep the order of the registry.
     findings.sort_by_key(|finding| std::cmp::Reverse((finding.severity, finding.confidence)));

@@ -4,8 +4,9 @@ use std::io::{self, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
+use necropsy_diagnose::series::{self, LogSite};
 use necropsy_model::{Arena, Source, Warning};
-use necropsy_report::Report;
+use necropsy_report::{Report, Several};
 use necropsy_symbolicate::Options;
 
 use crate::args::Args;
@@ -20,8 +21,9 @@ pub(crate) fn main(args: &Args) -> ExitCode {
         return ExitCode::from(2);
     }
     let mut failed = false;
+    let mut logs = Vec::new();
     for path in &args.files {
-        match triage(path, args, &mut out) {
+        match triage(path, args, &mut logs, &mut out) {
             Ok(()) => {}
             Err(Failure::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => return ExitCode::SUCCESS,
             Err(error) => {
@@ -30,6 +32,9 @@ pub(crate) fn main(args: &Args) -> ExitCode {
                 failed = true;
             }
         }
+    }
+    if together(&logs, args, &mut out).is_err() {
+        return ExitCode::SUCCESS;
     }
     match out.flush() {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => ExitCode::from(2),
@@ -54,7 +59,7 @@ fn absent(args: &Args) -> Option<String> {
 }
 
 /// Read, symbolicate, group, diagnose, report: one input.
-fn triage(path: &str, args: &Args, out: &mut dyn Write) -> Result<(), Failure> {
+fn triage(path: &str, args: &Args, logs: &mut Vec<LogSite>, out: &mut dyn Write) -> Result<(), Failure> {
     let arena = Arena::new();
     let Opened { data, mut input, warnings } = input::open(path, args.limit(), &arena)?;
     for (index, mut snapshot) in necropsy_read::read(data, &arena, args.format.as_deref())?.into_iter().enumerate() {
@@ -63,6 +68,7 @@ fn triage(path: &str, args: &Args, out: &mut dyn Write) -> Result<(), Failure> {
         necropsy_symbolicate::symbolicate(&mut snapshot, &arena, &symbols(path, args));
         let groups = necropsy_group::group(&snapshot, args.similarity());
         let verdict = necropsy_diagnose::diagnose(&snapshot, &groups);
+        logs.extend(LogSite::of(&snapshot, &verdict));
         let view = args.view().map(|view| necropsy_group::group_with(&snapshot, &view));
         let groups = view.unwrap_or(groups);
         let report = Report { input: &input, snapshot: &snapshot, groups: &groups, verdict: &verdict };
@@ -74,6 +80,13 @@ fn triage(path: &str, args: &Args, out: &mut dyn Write) -> Result<(), Failure> {
         }
     }
     Ok(())
+}
+
+/// What several fatal error logs of a virtual machine say together. For people only: each line of the JSON is one dump.
+fn together(logs: &[LogSite], args: &Args, out: &mut dyn Write) -> io::Result<()> {
+    let Some(found) = series::verdict(logs).filter(|_| !args.json && !args.folded) else { return Ok(()) };
+    let several = Several { headline: &found.headline, confidence: found.confidence, because: &found.because };
+    necropsy_report::several(&several, (!args.brief).then(|| terminal::style(args)), out)
 }
 
 fn symbols(dump: &str, args: &Args) -> Options {

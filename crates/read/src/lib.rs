@@ -17,7 +17,14 @@ use thiserror::Error;
 pub const HEAD: usize = 64 * 1024;
 
 /// All readers. To add a format, add its file and its line.
-pub static READERS: &[&dyn Reader] = &[&elf_core::ElfCore, &goroutines::Goroutines, &java_threads::JavaThreads];
+pub static READERS: &[&dyn Reader] = &[
+    &elf_core::ElfCore,
+    &goroutines::Goroutines,
+    &java_threads::JavaThreads,
+    &java_threads::DumpFile,
+    &java_threads::ThreadInfo,
+    &java_threads::Actuator,
+];
 
 /// A reader of one format.
 pub trait Reader: Sync {
@@ -114,10 +121,24 @@ fn guess(head: &[u8]) -> String {
         }
         (_, Some(_)) => "this is an ELF file, but not a core",
         _ if head.iter().all(|&byte| byte == 0) => "it holds nothing but zeros",
+        _ if is_java_exception(head) => {
+            "this is the stack trace of a Java exception, not a dump: the program threw it and the virtual machine did not crash"
+        }
         _ if std::str::from_utf8(head).is_ok() || head.is_ascii() => "this is text without a dump in it",
         _ => "the first bytes match no format",
     };
     what.to_owned()
+}
+
+/// `java.lang.IllegalStateException: …` with frames below: `\tat shop.Cart.add(Cart.java:7)`.
+fn is_java_exception(head: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(head);
+    let thrown = |line: &str| {
+        let class = line.trim_start_matches("Exception in thread ").split(':').next().unwrap_or(line);
+        class.ends_with("Exception") || class.ends_with("Error") || line.contains("Exception: ")
+    };
+    let frame = |line: &str| line.trim_start().starts_with("at ") && line.contains(".java:") && line.ends_with(')');
+    text.lines().zip(text.lines().skip(1)).any(|(line, next)| thrown(line.trim()) && frame(next))
 }
 
 #[cfg(test)]
@@ -144,6 +165,8 @@ mod tests {
         let reason = |data: &'static [u8]| read(data, &arena, None).unwrap_err().to_string();
         assert!(reason(b"").contains("empty"));
         assert!(reason(b"hello, world\n").contains("text without a dump"));
+        let thrown = b"java.lang.IllegalStateException: closed\n\tat shop.Cart.add(Cart.java:7)\n";
+        assert!(reason(thrown).contains("Java exception"));
         assert!(reason(b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0\x03\0\x3e\0").contains("--exe"));
         assert!(matches!(read(b"", &arena, Some("tarot")), Err(Error::UnknownFormat { .. })));
     }

@@ -14,7 +14,7 @@ use necropsy_model::{Groups, Snapshot, Verdict};
 
 pub use folded::folded;
 pub use json::json;
-pub use text::{brief, text};
+pub use text::{Several, brief, several, text};
 
 /// What a report is made of.
 #[derive(Clone, Copy)]

@@ -176,7 +176,7 @@ fn held_by_section<'d>(snapshot: &mut Snapshot<'d>, dump: &RawDump<'d>) {
 }
 
 /// Waits for locks that exactly one thread holds get their owner.
-fn owners(snapshot: &mut Snapshot<'_>) {
+pub(super) fn owners(snapshot: &mut Snapshot<'_>) {
     let mut holders: FxHashMap<u64, Option<ThreadId>> = FxHashMap::default();
     for thread in &snapshot.threads {
         for held in thread.detail.iter().flat_map(|detail| &detail.holds) {

@@ -3,19 +3,27 @@
 //! [`crate::text::prepare`] undoes what logs did to the text, [`scan`] sorts its lines, [`build`] makes one snapshot of each
 //! dump.
 
+mod actuator;
 mod build;
 mod deadlock;
+mod dump_file;
 mod frame;
 mod header;
+mod listed;
 mod note;
 mod scan;
 mod state;
+mod thread_info;
 
 use memchr::memmem;
 use necropsy_model::{Arena, Snapshot};
 
 use crate::text::{self, Marker};
 use crate::{Error, Probe, Reader};
+
+pub(crate) use actuator::Actuator;
+pub(crate) use dump_file::DumpFile;
+pub(crate) use thread_info::ThreadInfo;
 
 /// Name of the reader.
 const NAME: &str = "java-threads";

@@ -9,6 +9,7 @@ mod header;
 mod modules;
 mod page;
 mod places;
+mod several;
 mod stack;
 mod threads;
 mod words;
@@ -22,6 +23,7 @@ use necropsy_model::{Runtime, Snapshot, Stop, Symptom};
 
 pub(crate) use clean::clean;
 use page::Page;
+pub use several::{Several, several};
 
 use crate::{Report, Style};
 

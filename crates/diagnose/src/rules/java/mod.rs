@@ -4,6 +4,7 @@ pub(crate) mod busy;
 pub(crate) mod class_init;
 pub(crate) mod finalizer;
 pub(crate) mod nested_monitor;
+pub(crate) mod pinned;
 pub(crate) mod pool_exhausted;
 pub(crate) mod pool_self_wait;
 pub(crate) mod rw_upgrade;

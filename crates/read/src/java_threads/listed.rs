@@ -1,0 +1,214 @@
+//! Listings of threads by the classes of Java itself, as JSON or text, with objects as `class@hash`: what they say, and the
+//! snapshot of it. Unlike HotSpot's own dumps they name an object by its identity hash.
+
+use necropsy_model::jvm::JvmFacts;
+use necropsy_model::{
+    Activity, Arena, FrameId, Lock, Runtime, Snapshot, Source, Stack, StackId, State, Thread, ThreadFlags, ThreadId,
+    Wait, WaitKind,
+};
+use rustc_hash::{FxHashMap, FxHashSet};
+
+use super::{build, frame, state};
+use crate::Error;
+
+/// What a listing says.
+#[derive(Debug, Default)]
+pub(super) struct RawDump {
+    pub pid: Option<u64>,
+    pub time: String,
+    pub version: String,
+    pub threads: Vec<RawThread>,
+    /// The text ends where a dump does not end.
+    pub cut: bool,
+}
+
+/// A thread as printed.
+#[derive(Debug, Default)]
+pub(super) struct RawThread {
+    pub number: u64,
+    pub name: String,
+    pub is_virtual: bool,
+    pub state: String,
+    pub frames: Vec<String>,
+    pub holds: Vec<String>,
+    pub wants: Option<Want>,
+    pub carrier: Option<u64>,
+    pub line: Option<u64>,
+}
+
+/// What a thread waits for: `java.lang.Object@4a5c3914`.
+#[derive(Debug)]
+pub(super) struct Want {
+    pub kind: WantKind,
+    pub object: String,
+    /// Number of the thread that has it, where the listing names one.
+    pub owner: Option<u64>,
+}
+
+/// How it waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum WantKind {
+    /// To enter a monitor.
+    Lock,
+    /// In `Object.wait`.
+    On,
+    /// Parked.
+    Park,
+}
+
+/// The snapshot of a listing.
+pub(super) fn snapshot<'d>(dump: RawDump, format: &'static str, arena: &'d Arena) -> Result<Snapshot<'d>, Error> {
+    if dump.threads.is_empty() {
+        return Err(Error::Unreadable { reason: "there is no Java thread in it".to_owned() });
+    }
+    Ok(Builder::new(format, arena).build(dump))
+}
+
+struct Builder<'d> {
+    arena: &'d Arena,
+    snapshot: Snapshot<'d>,
+    frames: FxHashMap<String, Option<FrameId>>,
+    stacks: FxHashMap<Vec<FrameId>, StackId>,
+    /// Numbers of objects by their text: two objects of different classes may have one hash.
+    objects: FxHashMap<String, u64>,
+    ids: FxHashSet<u64>,
+    /// Owners of synchronizers that waiting threads name.
+    owned: Vec<(ThreadId, Lock<'d>)>,
+}
+
+impl<'d> Builder<'d> {
+    fn new(format: &'static str, arena: &'d Arena) -> Self {
+        Self {
+            arena,
+            snapshot: Snapshot { format, ..Snapshot::default() },
+            frames: FxHashMap::default(),
+            stacks: FxHashMap::default(),
+            objects: FxHashMap::default(),
+            ids: FxHashSet::default(),
+            owned: Vec::new(),
+        }
+    }
+
+    fn build(mut self, dump: RawDump) -> Snapshot<'d> {
+        let process = &mut self.snapshot.process;
+        process.pid = dump.pid;
+        process.runtime = Some(Runtime::Jvm);
+        process.runtime_version = Some(dump.version).filter(|version| !version.is_empty()).map(Into::into);
+        process.taken_at = Some(dump.time).filter(|time| !time.is_empty()).map(Into::into);
+        for thread in dump.threads {
+            self.thread(thread);
+        }
+        let mut snapshot = self.snapshot;
+        // A dump that names the owner of a synchronizer says by that what the owner holds.
+        for (owner, lock) in std::mem::take(&mut self.owned) {
+            let Some(thread) = snapshot.threads.iter_mut().find(|thread| thread.id == owner) else { continue };
+            let detail = thread.detail_mut();
+            if !detail.holds.contains(&lock) {
+                detail.holds.push(lock);
+            }
+        }
+        build::owners(&mut snapshot);
+        let (mut carriers, mut last) = (Vec::new(), Source::DUMP);
+        for thread in &snapshot.threads {
+            last = thread.source;
+            carriers
+                .extend(thread.detail.as_ref().and_then(|detail| detail.carries).map(|carrier| (carrier, thread.id)));
+        }
+        for (carrier, carried) in carriers {
+            if let Some(thread) = snapshot.threads.iter_mut().find(|thread| thread.id == carrier) {
+                thread.detail_mut().carries = Some(carried);
+            }
+        }
+        if dump.cut {
+            let text = "the dump has no end behind this thread: others may be missing";
+            snapshot.warnings.push(necropsy_model::Warning::new(text, last));
+        }
+        snapshot.jvm = Some(Box::new(JvmFacts::default()));
+        snapshot
+    }
+
+    fn thread(&mut self, raw: RawThread) {
+        let ids: Vec<_> = raw.frames.iter().filter_map(|text| self.frame(text)).collect();
+        let names: Vec<String> =
+            ids.iter().filter_map(|&id| Some(self.snapshot.frame(id)?.function.as_deref()?.to_owned())).collect();
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        let source = raw.line.map_or(Source::DUMP, Source::line);
+        let mut holds: Vec<Lock<'d>> = Vec::new();
+        for text in &raw.holds {
+            let lock = self.lock(text);
+            if !holds.contains(&lock) {
+                holds.push(lock);
+            }
+        }
+        let wait = raw.wants.as_ref().map(|want| self.wait(want, &names, source));
+        if let Some(lock) = wait.as_ref().and_then(|wait| wait.lock.as_ref()) {
+            // Object.wait gives the monitor back, though a frame below has locked it.
+            holds.retain(|held| held != lock);
+        }
+        let kind = wait.as_ref().map(|wait| wait.kind);
+        let sleeps = raw.state.contains("WAITING") && names.contains(&"java.lang.Thread.sleep");
+        let activity = if sleeps { Activity::Sleep } else { state::activity(&raw.state, "", kind, &names) };
+        let mut thread = Thread::new(ThreadId(raw.number), source);
+        thread.state = self.snapshot.intern_state(State { text: raw.state.into(), activity });
+        thread.stack = self.stack(ids);
+        if raw.is_virtual {
+            thread.flags = ThreadFlags::VIRTUAL;
+        }
+        let detail = thread.detail_mut();
+        detail.name = Some(raw.name).filter(|name| !name.is_empty()).map(Into::into);
+        detail.holds = holds;
+        detail.waits_on = wait;
+        detail.carries = raw.carrier.map(ThreadId);
+        self.snapshot.threads.push(thread);
+    }
+
+    fn wait(&mut self, want: &Want, frames: &[&str], source: Source) -> Wait<'d> {
+        let kind = match want.kind {
+            WantKind::Lock => WaitKind::Lock,
+            WantKind::On if frames.contains(&"java.lang.Thread.join") => WaitKind::Join,
+            WantKind::On => WaitKind::Condition,
+            WantKind::Park => state::parked(want.object.split('@').next().unwrap_or_default(), frames),
+        };
+        let lock = self.lock(&want.object);
+        self.owned.extend(want.owner.map(|owner| (ThreadId(owner), lock.clone())));
+        Wait { kind, lock: Some(lock), owner: None, source }
+    }
+
+    /// `java.lang.Object@4a5c3914`: class and identity hash.
+    fn lock(&mut self, text: &str) -> Lock<'d> {
+        let (class, hash) = text.rsplit_once('@').unwrap_or((text, ""));
+        let hash = u64::from_str_radix(hash, 16).unwrap_or_default();
+        let id = match self.objects.get(text) {
+            Some(&id) => id,
+            None => {
+                let mut free = (0..).map(|more: u64| hash | more << 32);
+                let id = free.find(|&id| id != 0 && self.ids.insert(id)).unwrap_or(hash);
+                self.objects.insert(text.to_owned(), id);
+                id
+            }
+        };
+        Lock { id, name: Some(class.to_owned().into()) }
+    }
+
+    fn frame(&mut self, text: &str) -> Option<FrameId> {
+        if let Some(&known) = self.frames.get(text) {
+            return known;
+        }
+        let kept = self.arena.keep_str(text.to_owned());
+        let id = frame::parse(kept.as_bytes()).and_then(|frame| self.snapshot.add_frame(frame));
+        self.frames.insert(text.to_owned(), id);
+        id
+    }
+
+    fn stack(&mut self, frames: Vec<FrameId>) -> Option<StackId> {
+        if frames.is_empty() {
+            return None;
+        }
+        if let Some(&known) = self.stacks.get(&frames) {
+            return Some(known);
+        }
+        let id = self.snapshot.add_stack(Stack { frames: frames.clone(), ..Stack::default() })?;
+        self.stacks.insert(frames, id);
+        Some(id)
+    }
+}

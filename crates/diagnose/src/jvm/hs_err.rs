@@ -165,6 +165,7 @@ impl<'a, 'data> Hs<'a, 'data> {
     /// What was tried, in words: `read NULL + 0x8`.
     pub(crate) fn tried(&self) -> String {
         let verb = match self.access() {
+            _ if self.is_execute() => "jumped to",
             Some(Access::Read) => "read",
             Some(Access::Write) => "wrote",
             Some(Access::Execute) => "jumped to",
@@ -207,6 +208,15 @@ impl<'a, 'data> Hs<'a, 'data> {
             frame.kind.is_java() && class.is_some_and(|class| !JDK.iter().any(|package| class.starts_with(package)))
         };
         self.frames().iter().enumerate().find(|(_, frame)| own(frame))
+    }
+
+    /// The Java frame that passed the value: the caller of the native method, for that one only declares it.
+    pub(crate) fn passer(&self) -> Option<(usize, &'a HsFrame<'data>)> {
+        let (at, first) = self.java_from(0)?;
+        // A native method has no bytecode: the interpreter prints its wrapper at 0, right above the native frames.
+        let below_native = at > 0 && self.frames().get(at - 1).is_some_and(|frame| frame.kind == HsFrameKind::Native);
+        let wrapper = below_native && first.bci == Some(0);
+        if wrapper { self.java_from(at + 1).or(Some((at, first))) } else { Some((at, first)) }
     }
 
     /// The thread works for the collector, or is the one that runs operations of the virtual machine.

@@ -151,7 +151,8 @@ impl<'d> Builder<'d> {
         let mut thread = Thread::new(ThreadId(raw.number), source);
         thread.state = self.snapshot.intern_state(State { text: raw.state.into(), activity });
         thread.stack = self.stack(ids);
-        if raw.is_virtual {
+        // JDK 21 marks them in the text alone.
+        if raw.is_virtual || names.last() == Some(&"java.lang.VirtualThread.run") {
             thread.flags = ThreadFlags::VIRTUAL;
         }
         let detail = thread.detail_mut();

@@ -4,6 +4,7 @@ use necropsy_model::hs_err::MapEntry;
 use necropsy_model::{Confidence, Evidence, Finding, Role};
 
 use crate::jvm::hs_err::{Ended, Hs};
+use crate::jvm::libraries::Library;
 use crate::{Case, Rule};
 
 pub(crate) static IN_PAGE: Rule = Rule {
@@ -160,7 +161,9 @@ fn storage<'data>(case: &Case<'_, 'data>) -> Vec<Finding<'data>> {
     let said = messages.find(|message| {
         message.value.contains("Mapped file inaccessible") || message.value.contains("disk or network")
     });
-    if program.is_none() && archive.is_none() && said.is_none() && steps < ONE_CAUSE {
+    let lower = hs.top().is_some_and(|top| matches!(hs.library(top), Some(Library::Base | Library::Vm)));
+    let again = steps >= ONE_CAUSE || steps > 1 && lower && file(&hs).is_none();
+    if program.is_none() && archive.is_none() && said.is_none() && !again {
         return Vec::new();
     }
     let what = program.map_or("the program's own files", |(_, path)| path);

@@ -85,6 +85,10 @@ fn handle<'data>(case: &Case<'_, 'data>) -> Vec<Finding<'data>> {
 
 fn returned<'data>(case: &Case<'_, 'data>) -> Vec<Finding<'data>> {
     let Some(hs) = Hs::of(case).filter(|hs| hs.ended() == Ended::Segv && hs.is_fault()) else { return Vec::new() };
+    // A call through a bad pointer has lost its native frames.
+    if hs.is_execute() {
+        return Vec::new();
+    }
     let Some(top) = hs.top().filter(|top| top.kind == HsFrameKind::Interpreted) else { return Vec::new() };
     let native = top.bci == Some(0);
     let confidence = if native { Confidence::Medium } else { Confidence::Low };

@@ -1,5 +1,7 @@
 //! Native code of the program or of a library it uses.
 
+use std::fmt::Write;
+
 use necropsy_model::hs_err::{HsFrame, HsFrameKind, VmThreadKind};
 use necropsy_model::{Confidence, Evidence, Finding, Role};
 
@@ -145,7 +147,7 @@ fn by_signal<'data>(case: &Case<'_, 'data>, ended: Ended, rule: &Rule, what: &st
     let Some(top) = hs.top().filter(|top| top.kind == HsFrameKind::Native && top.library.is_some()) else {
         return Vec::new();
     };
-    let from = hs.java_from(0);
+    let from = hs.passer();
     let by = from.map(|(_, frame)| format!(", called by {}", hs.words(frame))).unwrap_or_default();
     let mut finding = hs.finding(rule, Confidence::High, format!("{what} in {}{by}", hs.words(top)));
     finding.places.extend(hs.place(0, Role::Victim));
@@ -185,8 +187,6 @@ fn crash<'data>(case: &Case<'_, 'data>) -> Vec<Finding<'data>> {
         .enumerate()
         .take_while(|(_, frame)| frame.kind == HsFrameKind::Native)
         .find(|(_, frame)| !lower(hs.library(frame)));
-    let java = hs.java_from(0);
-    let own = hs.own_java();
     let mut title = match blamed {
         Some((0, frame)) => format!("{} {}", hs.words(frame), hs.tried()),
         Some((_, frame)) => format!("{} handed {} a bad value: it {}", hs.words(frame), hs.words(top), hs.tried()),
@@ -195,9 +195,9 @@ fn crash<'data>(case: &Case<'_, 'data>) -> Vec<Finding<'data>> {
     if blamed.is_none_or(|(at, _)| at > 0) && hs.library(top) == Some(Library::Base) && blamed.is_none() {
         title = format!("{}: the caller handed it a bad value, and the native stack does not name it", title);
     }
-    let passed = own.or(java);
+    let passed = hs.passer();
     if let Some((_, frame)) = passed {
-        title.push_str(&format!("; Java called it from {}", hs.words(frame)));
+        let _ = write!(title, "; called from {}", hs.words(frame));
     }
     let symbol = blamed.is_some_and(|(_, frame)| frame.function.is_some());
     let foreign = blamed.is_some_and(|(at, frame)| at == 0 && hs.is_foreign(frame));

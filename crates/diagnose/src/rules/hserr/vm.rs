@@ -156,12 +156,17 @@ fn compiled<'data>(case: &Case<'_, 'data>) -> Vec<Finding<'data>> {
     vec![finding]
 }
 
-/// A value made of one byte, as somebody's data would be: `0x41414141`.
+/// A value made of one byte, as somebody's data would be: `0x41414141`; of a letter three of them are enough, because a
+/// compressed class pointer of such bytes has its base added.
 fn pattern(value: u64) -> Option<u8> {
-    let low = value as u32;
-    let byte = (low & 0xff) as u8;
-    let repeated = low == u32::from(byte) * 0x0101_0101;
-    (repeated && (0x20..0xf0).contains(&byte) && byte.count_ones() > 1).then_some(byte)
+    let byte = (value & 0xff) as u8;
+    let repeated = |count: u32| {
+        let mask = (1_u64 << (8 * count)) - 1;
+        value & mask == (u64::from(byte) * 0x0101_0101) & mask
+    };
+    let letter = byte.is_ascii_alphanumeric() && repeated(3);
+    let data = (0x20..0xf0).contains(&byte) && byte.count_ones() > 1 && repeated(4);
+    (letter || data).then_some(byte)
 }
 
 fn collector<'data>(case: &Case<'_, 'data>) -> Vec<Finding<'data>> {

@@ -8,6 +8,8 @@ pub struct Memory<'data> {
     regions: Vec<Region<'data>>,
     /// The dump that the bytes of the regions are slices of; empty when nobody said.
     dump: &'data [u8],
+    /// The dump lists only some mappings.
+    in_part: bool,
 }
 
 /// One mapping, or the part of one that shares a fate in the dump.
@@ -67,6 +69,8 @@ pub enum AddressState {
     CutOff,
     /// It was mapped with no access rights at all, such as a guard page.
     NoAccess,
+    /// The dump lists only some mappings, and this address lies in none of them.
+    NotListed,
 }
 
 impl AddressState {
@@ -78,6 +82,7 @@ impl AddressState {
             Self::NotDumped => "mapped, but left out of the dump",
             Self::CutOff => "cut off: the dump is truncated before it",
             Self::NoAccess => "mapped without any access",
+            Self::NotListed => "in no mapping that the dump lists, and it does not list all",
         }
     }
 }
@@ -95,13 +100,19 @@ impl<'data> Memory<'data> {
             }
             keep
         });
-        Self { regions, dump: &[] }
+        Self { regions, dump: &[], in_part: false }
     }
 
     /// Says which dump the bytes of the regions were sliced from, so that [`Memory::source`] can tell their offsets.
     #[must_use]
     pub fn in_dump(self, dump: &'data [u8]) -> Self {
         Self { dump, ..self }
+    }
+
+    /// Says that the dump lists only some mappings, so that an address outside of them all may still have been mapped.
+    #[must_use]
+    pub fn listed_in_part(self) -> Self {
+        Self { in_part: true, ..self }
     }
 
     /// Where in the dump the byte at an address stands; the dump as a whole when it does not hold it.
@@ -129,7 +140,7 @@ impl<'data> Memory<'data> {
 
     /// What is known of an address.
     pub fn state(&self, address: Avma) -> AddressState {
-        let Some(region) = self.region(address) else { return AddressState::NotMapped };
+        let Some(region) = self.region(address) else { return self.outside() };
         let offset = address.0 - region.start.0;
         if offset < region.bytes.len() as u64 {
             AddressState::Present
@@ -142,9 +153,14 @@ impl<'data> Memory<'data> {
         }
     }
 
+    /// What is known of an address outside of all regions.
+    fn outside(&self) -> AddressState {
+        if self.in_part { AddressState::NotListed } else { AddressState::NotMapped }
+    }
+
     /// `length` bytes at `address`, all of one region, or the state of the first byte that is missing.
     pub fn read(&self, address: Avma, length: usize) -> Result<&'data [u8], AddressState> {
-        let Some(region) = self.region(address) else { return Err(AddressState::NotMapped) };
+        let Some(region) = self.region(address) else { return Err(self.outside()) };
         let from = address.0 - region.start.0;
         let bytes = usize::try_from(from).ok().and_then(|from| region.bytes.get(from..from.checked_add(length)?));
         bytes.ok_or_else(|| match self.state(address) {
@@ -183,6 +199,9 @@ mod tests {
         assert_eq!(memory.read(Avma(0x1002), 2), Ok(&[3, 4][..]));
         assert_eq!(memory.read(Avma(0x1002), 4), Err(AddressState::CutOff));
         assert_eq!(memory.read(Avma(0x1002), usize::MAX), Err(AddressState::CutOff));
+        let memory = memory.listed_in_part();
+        assert_eq!(memory.state(Avma(0x2000)), AddressState::NotListed);
+        assert_eq!(memory.read(Avma(0x2000), 1), Err(AddressState::NotListed));
     }
 
     #[test]

@@ -7,6 +7,7 @@
 
 mod elf_core;
 mod goroutines;
+mod hs_err;
 mod java_threads;
 mod text;
 
@@ -20,6 +21,7 @@ pub const HEAD: usize = 64 * 1024;
 pub static READERS: &[&dyn Reader] = &[
     &elf_core::ElfCore,
     &goroutines::Goroutines,
+    &hs_err::HsErrLog,
     &java_threads::JavaThreads,
     &java_threads::DumpFile,
     &java_threads::ThreadInfo,

@@ -41,9 +41,17 @@ pub struct Options {
     pub locals: bool,
 }
 
-/// Unwinds and names a snapshot in place. A text dump, whose runtime printed frames and names, passes through untouched.
+/// Unwinds and names a snapshot in place. A text dump, whose runtime printed frames and names, passes through untouched, but
+/// for the faulting instruction where the text shows its bytes.
 pub fn symbolicate<'data>(snapshot: &mut Snapshot<'data>, arena: &'data Arena, options: &Options) {
     if snapshot.memory.is_empty() {
+        return;
+    }
+    if snapshot.threads.iter().any(|thread| thread.stack.is_some()) {
+        // Somebody else walked the stacks, and files of this machine are not those that ran.
+        let memory = std::mem::take(&mut snapshot.memory);
+        stop::printed::explain(snapshot, &memory);
+        snapshot.memory = memory;
         return;
     }
     let images = modules::find(snapshot, arena, options);

@@ -48,7 +48,13 @@ impl<'a, 'data> AddressSpace<'a, 'data> {
 
     /// The address lies in code: an executable mapping, or an executable segment of an image.
     pub fn is_code(&self, address: Avma) -> bool {
-        let by_map = self.memory.region(address).and_then(|region| region.permissions).map(|rights| rights.execute);
+        let region = self.memory.region(address);
+        // A list of modules without rights tells code from data as little as it tells that there is none.
+        let module = |region: &necropsy_model::Region<'_>| region.permissions.is_none() && region.file.is_some();
+        if self.images.all().is_empty() && region.is_some_and(module) {
+            return true;
+        }
+        let by_map = region.and_then(|region| region.permissions).map(|rights| rights.execute);
         by_map.unwrap_or_else(|| {
             self.images.at(address).is_some_and(|(_, image)| {
                 let svma = image.bias.to_svma(address).0;

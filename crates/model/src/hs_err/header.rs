@@ -130,8 +130,10 @@ pub struct Build<'data> {
     pub vm_info: Option<SaidText<'data>>,
     /// Feature release: 6, 8, 17, 25.
     pub feature: Option<u32>,
-    /// Version with its build: `17.0.15+6`, `8.0_201-b09`, `1.8.0_504-8u504-ga-1-b01`.
+    /// Version as the first brackets of `JRE version:` say it: `17.0.15+6`, `8.0_201-b09`.
     pub version: Option<Text<'data>>,
+    /// What stands behind `build` in `JRE version:`: `17.0.15+6-Debian-1deb12u1`.
+    pub full_version: Option<Text<'data>>,
     /// `OpenJDK Runtime Environment Temurin-25.0.3+9`, `Java(TM) SE Runtime Environment`.
     pub runtime_name: Option<Text<'data>>,
     /// What the text names as vendor: `Temurin`, `Corretto`, `Zulu`, `Oracle`, `Debian`, …

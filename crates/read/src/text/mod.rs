@@ -57,6 +57,12 @@ pub(crate) fn find(data: &[u8], marker: &Marker) -> Option<usize> {
     hits(data, marker).next()
 }
 
+/// Whether a record begins in the head of text in UTF-16.
+pub(crate) fn find_wide(data: &[u8], marker: &Marker) -> bool {
+    let head = data.get(..HEAD).unwrap_or(data);
+    utf16::decode(head).is_some_and(|text| find(&text, marker).is_some())
+}
+
 /// Places of the marker.
 fn hits<'a>(data: &'a [u8], marker: &'a Marker) -> impl Iterator<Item = usize> + 'a {
     memmem::find_iter(data, marker.needle)

@@ -4,6 +4,7 @@ mod fault;
 mod handler;
 mod heap;
 mod messages;
+pub(crate) mod printed;
 mod values_facts;
 
 use necropsy_model::{Avma, FrameKind, Signal, Snapshot, Stop, Trust};

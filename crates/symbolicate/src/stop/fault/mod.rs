@@ -33,7 +33,9 @@ pub(super) struct Scene<'a, 'b, 'data> {
 pub(super) fn explain<'data>(scene: &Scene<'_, '_, 'data>) -> Option<Fault<'data>> {
     let pc = scene.registers.pc()?;
     let mut fault = Fault { pc: Avma(pc), ..Fault::default() };
-    let runs = scene.space.is_code(Avma(pc));
+    // A dump that does not list all memory says nothing of a program counter outside of it, unless that is what faulted.
+    let unlisted = scene.space.memory.state(Avma(pc)) == AddressState::NotListed;
+    let runs = scene.space.is_code(Avma(pc)) || unlisted && scene.address != Some(Avma(pc));
     if !runs && matches!(scene.signal.number, Signal::SEGV | Signal::BUS | Signal::ILL) {
         executed_no_code(scene, pc, &mut fault);
     } else if let Some(decoded) = decode(scene, pc) {
@@ -174,7 +176,9 @@ fn culprit<'a>(scene: &Scene<'_, '_, '_>, operands: &'a [MemoryOperand]) -> Opti
 fn refuses(space: &AddressSpace<'_, '_>, operand: &MemoryOperand) -> bool {
     let Some(address) = operand.address else { return false };
     match space.memory.region(Avma(address)) {
-        None => space.images.at(Avma(address)).is_none(),
+        None => {
+            space.images.at(Avma(address)).is_none() && space.memory.state(Avma(address)) == AddressState::NotMapped
+        }
         Some(region) => region.permissions.is_some_and(|rights| !allows(rights, operand.access)),
     }
 }

@@ -6,6 +6,7 @@
 //! names     raw frames -> functions, inlined functions, lines
 //! values    raw frames -> arguments and locals
 //! stop      faulting instruction, last words, the signal below a handler
+//! trail     from the operand at fault back to where its value came into being
 //! ```
 //!
 //! Nothing here is an error: what failed is a reason in the frame, in the module, or a warning.
@@ -16,6 +17,7 @@ mod modules;
 mod names;
 mod space;
 mod stop;
+mod trail;
 mod unwind;
 mod values;
 

@@ -5,10 +5,13 @@ mod dwarf;
 mod source;
 mod symbols;
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
+use std::rc::Rc;
 
-use necropsy_model::{Location, Missing, Svma, Symbol, SymbolSource, Text};
+use necropsy_model::{Avma, Location, Missing, Svma, Symbol, SymbolSource, Text};
 use rayon::prelude::*;
+use rustc_hash::FxHashMap;
 
 use crate::image::{Image, Images};
 use crate::unwind::Walk;
@@ -57,6 +60,45 @@ pub(crate) fn look_up<'data>(walks: &[Walk], images: &Images<'data>) -> Names<'d
         addresses.into_iter().zip(names).map(move |(address, names)| ((index, address), names))
     });
     named.collect()
+}
+
+/// Names single addresses as they come, with each module prepared once.
+pub(crate) struct Namer<'a, 'data> {
+    images: &'a Images<'data>,
+    lines: RefCell<FxHashMap<usize, Option<Rc<Lines<'a, 'data>>>>>,
+    known: RefCell<FxHashMap<u64, Rc<Vec<Named<'data>>>>>,
+}
+
+impl<'a, 'data> Namer<'a, 'data> {
+    /// Names addresses of these images.
+    pub fn new(images: &'a Images<'data>) -> Self {
+        Self { images, lines: RefCell::default(), known: RefCell::default() }
+    }
+
+    /// The names of an address, innermost inlined function first; none outside the images.
+    pub fn at(&self, address: Avma) -> Rc<Vec<Named<'data>>> {
+        if let Some(known) = self.known.borrow().get(&address.0) {
+            return Rc::clone(known);
+        }
+        let found = Rc::new(self.find(address).unwrap_or_default());
+        self.known.borrow_mut().insert(address.0, Rc::clone(&found));
+        found
+    }
+
+    fn find(&self, address: Avma) -> Option<Vec<Named<'data>>> {
+        let (index, image) = self.images.at(address)?;
+        let lines = {
+            let mut all = self.lines.borrow_mut();
+            let prepare = || image.debug.get().and_then(Lines::new).map(Rc::new);
+            all.entry(index).or_insert_with(prepare).clone()
+        };
+        let address = image.bias.to_svma(address);
+        let found = vec![lines.as_ref().and_then(|lines| lines.look_up(address))];
+        let symbols = from_tables(image, &[address], &found);
+        let has_symbols = lines.is_some() || symbols.any_table;
+        let (functions, symbol) = found.into_iter().zip(symbols.chosen).next()?;
+        Some(combine(functions, symbol, has_symbols))
+    }
 }
 
 /// Names the addresses of one image, which are sorted.

@@ -10,6 +10,7 @@ mod values_facts;
 use necropsy_model::{Avma, FrameKind, Signal, Snapshot, Stop, Trust};
 
 use crate::space::AddressSpace;
+use crate::trail;
 use crate::unwind::Walk;
 use crate::values::{FieldPath, Operand, Values};
 
@@ -23,6 +24,7 @@ pub(crate) fn explain<'data>(snapshot: &mut Snapshot<'data>, walks: &[Walk], spa
             stop.fault = at.fault(0, stop.signal, stop.address);
         }
         let told = handler::find(&at, stop.thread).or_else(|| handler::pending(&at, &stop, snapshot.process.pid));
+        let raw = told.as_ref().map_or(0, |original| original.frame);
         stop.original = told.map(|mut original| {
             let frames =
                 stop.thread.and_then(|index| snapshot.threads.get(index)).map(|thread| snapshot.frames_of(thread));
@@ -30,6 +32,14 @@ pub(crate) fn explain<'data>(snapshot: &mut Snapshot<'data>, walks: &[Walk], spa
             Box::new(original)
         });
         stop.messages.extend(messages::find(&stop, snapshot, &at));
+        let first = stop.original.as_deref().unwrap_or(&stop);
+        let index = stop.thread.unwrap_or_default();
+        let scene = trail::Scene { snapshot, stop: first, thread: index, frame: raw, walk, space };
+        let found = trail::follow(&scene).map(Box::new);
+        match &mut stop.original {
+            Some(original) => original.trail = found,
+            None => stop.trail = found,
+        }
     }
     snapshot.stop = Some(stop);
 }

@@ -11,13 +11,14 @@ mod signal;
 mod tail_calls;
 mod walk;
 
-use necropsy_model::{CodeAddress, FrameKind, Gap, Registers, StackEnd, Thread, Trust, Warning};
+use necropsy_model::{Arch, Avma, CodeAddress, FrameKind, Gap, Registers, StackEnd, Thread, Trust, Warning};
 
 pub(crate) use cfi::Tables;
 pub(crate) use machine::Machine;
 pub(crate) use walk::Limits;
 
 use crate::space::AddressSpace;
+use object::read::elf::FileHeader;
 
 /// A frame before it has a name. Inlined functions are not yet frames of their own.
 #[derive(Clone, Debug)]
@@ -52,6 +53,29 @@ pub(crate) struct Walk {
 /// Unwinds the stack of a thread.
 pub(crate) fn walk(thread: &Thread<'_>, space: &AddressSpace<'_, '_>, limits: Limits) -> Walk {
     walk::walk(thread, space, limits)
+}
+
+/// The code that the unwind information describes as one with an address: a function, or a part of one.
+pub(crate) fn function_range(space: &AddressSpace<'_, '_>, address: Avma) -> Option<(Avma, Avma)> {
+    let (index, image) = space.images.at(address)?;
+    let arch = if image
+        .elf
+        .as_ref()
+        .is_some_and(|elf| elf.elf_header().e_machine(object::LittleEndian) == object::elf::EM_AARCH64)
+    {
+        Arch::Aarch64
+    } else {
+        Arch::X86_64
+    };
+    let tables = space.images.tables(index, Machine::of(arch)?)?;
+    let row = tables.row(image, image.bias.to_svma(address), &mut cfi::Context::new()).ok()?;
+    let (start, end) = row.range;
+    Some((image.bias.to_avma(start), image.bias.to_avma(end)))
+}
+
+/// The function behind an entry of the x86-64 procedure linkage table.
+pub(crate) fn behind_plt(address: Avma, space: &AddressSpace<'_, '_>) -> Option<Avma> {
+    calls::behind_plt(address.0, Arch::X86_64, space).map(Avma)
 }
 
 #[cfg(test)]

@@ -27,11 +27,11 @@ mod steps;
 mod type_name;
 mod types;
 
-use necropsy_model::{Absence, Text, Value, Variable, VariableKind};
+use necropsy_model::{Absence, Avma, Svma, Text, Value, Variable, VariableKind};
 
 use crate::space::AddressSpace;
 use crate::unwind::RawFrame;
-use entries::{Entry, Store};
+use entries::{Die, Entry, Store};
 pub(crate) use field::{FieldPath, Operand};
 use location::{Context, Frame};
 use object::Object;
@@ -90,10 +90,66 @@ impl<'a, 'data> Values<'a, 'data> {
         lists.collect()
     }
 
+    /// Where the code of the function at an address lies, the part with its entry first; empty where debug information does
+    /// not tell.
+    pub fn function_ranges(&self, address: Avma) -> Vec<(u64, u64)> {
+        let Some(file) = self.store.file_at(address) else { return Vec::new() };
+        let lookup = file.bias.to_svma(address);
+        let function = file.units_at(lookup).into_iter().find_map(|unit| {
+            let root = Die::root(file, unit);
+            root.sibling(root.index().function_at(lookup)?).read()
+        });
+        let ranges = function.map(|function| function.ranges()).unwrap_or_default();
+        ranges
+            .into_iter()
+            .map(|(start, end)| (file.bias.to_avma(Svma(start)).0, file.bias.to_avma(Svma(end)).0))
+            .collect()
+    }
+
+    /// File and line of the declaration of the global variable at an address, from the unit with this code.
+    pub fn declared(&self, code: Avma, address: Avma) -> Option<(String, u32)> {
+        let file = self.store.file_at(code)?;
+        let (code, wanted) = (file.bias.to_svma(code), file.bias.to_svma(address).0);
+        let units = file.units_at(code);
+        let variables = units.into_iter().flat_map(|unit| {
+            let children = Die::root(file, unit).read().map(|root| root.children()).unwrap_or_default();
+            children.into_iter().flat_map(|child| match child.tag {
+                gimli::DW_TAG_namespace => child.children(),
+                _ => vec![child],
+            })
+        });
+        let variables = variables.filter(|entry| entry.tag == gimli::DW_TAG_variable);
+        let placed = variables.filter_map(|entry| Some((static_address(&entry)?, entry)));
+        let (_, variable) = placed.filter(|&(start, _)| start <= wanted).max_by_key(|&(start, _)| start)?;
+        let line = u32::try_from(variable.holder(gimli::DW_AT_decl_line)?.number(gimli::DW_AT_decl_line)?).ok()?;
+        let holder = variable.holder(gimli::DW_AT_decl_file)?;
+        let unit = &holder.die.unit.parsed;
+        let header = unit.line_program.as_ref()?.header();
+        let number = match holder.value(gimli::DW_AT_decl_file)? {
+            gimli::AttributeValue::FileIndex(number) => number,
+            value => value.udata_value()?,
+        };
+        let entry = header.file(number)?;
+        let text = |value| file.dwarf().attr_string(unit, value).ok().map(|text| text.to_string_lossy().into_owned());
+        let name = text(entry.path_name())?;
+        let directory = entry.directory(header).and_then(text).filter(|_| !name.starts_with('/'));
+        Some((directory.map_or(name.clone(), |directory| format!("{directory}/{name}")), line))
+    }
+
     /// The source expression behind a memory operand of the frame at `index`: `acct->balance`.
     pub fn field_at(&self, frames: &[RawFrame], index: usize, operand: &Operand) -> Option<FieldPath> {
         let context = Context { store: &self.store, space: &self.space, frames };
         field::find(&Frame::new(context, index)?, operand)
+    }
+}
+
+/// The address of a variable that has one of its own, in the file's terms.
+fn static_address(entry: &Entry<'_, '_>) -> Option<u64> {
+    let gimli::AttributeValue::Exprloc(expression) = entry.value(gimli::DW_AT_location)? else { return None };
+    match expression.operations(entry.die.unit.parsed.encoding()).next().ok()?? {
+        gimli::Operation::Address { address } => Some(address),
+        gimli::Operation::AddressIndex { index } => entry.die.file.dwarf().address(&entry.die.unit.parsed, index).ok(),
+        _ => None,
     }
 }
 

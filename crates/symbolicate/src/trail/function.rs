@@ -1,0 +1,417 @@
+//! The code of one function: instructions found by following it from its entry, who comes before whom, and where the stack
+//! pointer stands.
+
+use std::collections::{BTreeMap, HashMap};
+
+use iced_x86::InstructionInfoFactory;
+use necropsy_model::Avma;
+
+use super::op::{Arith, Condition, Extend, Flags, Flow, Insn, Mem, Op, Reg, Src};
+use super::x86_64::{self, RBP, RSP};
+use crate::space::AddressSpace;
+
+/// Instructions of one function that are read; generated parsers have some ten thousand.
+const MAX_INSTRUCTIONS: usize = 40_000;
+/// Longest instruction.
+const LONGEST: usize = 15;
+/// Entries of one jump table.
+const MAX_TABLE: u64 = 512;
+/// Bytes before an indirect jump in which its table is looked for, and instructions.
+const TABLE_REACH: (u64, usize) = (256, 40);
+
+/// An edge to an instruction: from which one, and whether as a branch that was taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Edge {
+    pub from: usize,
+    pub taken: bool,
+}
+
+/// Where stack and frame pointer stand, counted from the canonical frame address.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Stack {
+    pub sp: Option<i64>,
+    pub fp: Option<i64>,
+}
+
+impl Stack {
+    /// As a call leaves it.
+    pub const ENTRY: Self = Self { sp: Some(-8), fp: None };
+
+    fn of(self, register: Reg) -> Option<i64> {
+        match register {
+            RSP => self.sp,
+            RBP => self.fp,
+            _ => None,
+        }
+    }
+
+    fn after(self, insn: &Insn) -> Self {
+        let mut next = self;
+        for op in &insn.ops {
+            let (to, offset) = match *op {
+                Op::Set { to, from: Src::Reg(from), .. } => (to.reg, self.of(from.reg)),
+                Op::Set { to, from: Src::Address(mem), .. } => (to.reg, self.slot(&mem)),
+                Op::Compute { to, kind, left: Src::Reg(left), right: Src::Const(by), .. } => {
+                    let by = match kind {
+                        Arith::Add => Some(by.cast_signed()),
+                        Arith::Sub => by.cast_signed().checked_neg(),
+                        _ => None,
+                    };
+                    (to.reg, self.of(left.reg).zip(by).and_then(|(offset, by)| offset.checked_add(by)))
+                }
+                Op::Set { to, .. } | Op::MaySet { to, .. } | Op::Compute { to, .. } => (to.reg, None),
+                Op::Write(reg) => (reg, None),
+                Op::Store { .. } | Op::Update { .. } | Op::Fill { .. } => continue,
+            };
+            match to {
+                RSP => next.sp = offset,
+                RBP => next.fp = offset,
+                _ => {}
+            }
+        }
+        next
+    }
+
+    /// The slot that an operand names, counted from the canonical frame address.
+    pub fn slot(self, mem: &Mem) -> Option<i64> {
+        let base = self.of(mem.base?)?;
+        base.checked_add(mem.displacement).filter(|_| mem.index.is_none() && !mem.thread_local)
+    }
+}
+
+/// A function.
+#[derive(Debug)]
+pub(super) struct Function {
+    /// Its first instruction.
+    pub entry: u64,
+    /// Instructions by address.
+    pub insns: Vec<Insn>,
+    index: HashMap<u64, usize>,
+    before: Vec<Vec<Edge>>,
+    after: Vec<Vec<usize>>,
+    stack: Vec<Stack>,
+    /// Returns.
+    pub returns: Vec<usize>,
+    /// Jumps to other functions.
+    pub tails: Vec<(usize, Src)>,
+    /// Some of its code was not reached: a jump whose table was not found, or a limit.
+    pub incomplete: bool,
+}
+
+/// What is needed to read a function.
+pub(super) struct Reader<'a, 'b, 'data> {
+    pub space: &'a AddressSpace<'b, 'data>,
+    /// Where its code lies; the first begins with its entry or lies behind it.
+    pub ranges: Vec<(u64, u64)>,
+    /// Whether a call comes back.
+    pub comes_back: &'a mut dyn FnMut(&Insn) -> bool,
+}
+
+impl Reader<'_, '_, '_> {
+    fn inside(&self, address: u64) -> bool {
+        self.ranges.iter().any(|&(start, end)| start <= address && address < end)
+    }
+
+    /// Reads a function from its entry; `also` are addresses known to have run, with the stack there.
+    pub fn read(mut self, entry: u64, also: &[(u64, Stack)]) -> Option<Function> {
+        let mut found: BTreeMap<u64, (Insn, Stack)> = BTreeMap::new();
+        let mut factory = InstructionInfoFactory::new();
+        let mut open = vec![(entry, Stack::ENTRY)];
+        let mut tables: HashMap<u64, Vec<u64>> = HashMap::new();
+        let mut tails = Vec::new();
+        let mut incomplete = false;
+        let mut seeds = also.iter().copied();
+        loop {
+            while let Some((mut at, mut stack)) = open.pop() {
+                while !found.contains_key(&at) {
+                    if found.len() >= MAX_INSTRUCTIONS || !self.inside(at) {
+                        incomplete = true;
+                        break;
+                    }
+                    let Some(insn) = self.decode(at, &mut factory) else {
+                        incomplete = true;
+                        break;
+                    };
+                    let (next, flow, after) = (insn.next, insn.flow, stack.after(&insn));
+                    let goes_on = !matches!(flow, Flow::Call(_)) || (self.comes_back)(&insn);
+                    found.insert(at, (insn, stack));
+                    stack = after;
+                    match flow {
+                        Flow::Next => {}
+                        Flow::Call(_) if goes_on => {}
+                        Flow::Branch(target, _) => {
+                            if self.inside(target) {
+                                open.push((target, stack));
+                            } else {
+                                tails.push((at, Src::Const(target)));
+                            }
+                        }
+                        Flow::Jump(target) if self.inside(target) => {
+                            at = target;
+                            continue;
+                        }
+                        Flow::Jump(target) => {
+                            tails.push((at, Src::Const(target)));
+                            break;
+                        }
+                        Flow::JumpTo(source) => {
+                            let targets = self.table(at, source, &found);
+                            if targets.is_empty() && stack.sp == Some(-8) {
+                                tails.push((at, source));
+                            } else {
+                                incomplete |= targets.is_empty();
+                                open.extend(targets.iter().map(|&target| (target, stack)));
+                                tables.insert(at, targets);
+                            }
+                            break;
+                        }
+                        Flow::Call(_) | Flow::Return | Flow::Stop => break,
+                    }
+                    at = next;
+                }
+            }
+            match seeds.next() {
+                Some((at, stack)) if !found.contains_key(&at) => {
+                    incomplete = true;
+                    open.push((at, stack));
+                }
+                Some(_) => {}
+                None => break,
+            }
+        }
+        (!found.is_empty()).then(|| self.join(entry, found, &tables, &tails, incomplete))
+    }
+
+    fn decode(&self, at: u64, factory: &mut InstructionInfoFactory) -> Option<Insn> {
+        let bytes = (1..=LONGEST).rev().find_map(|length| self.space.read(Avma(at), length).ok())?;
+        x86_64::lift(bytes, at, factory)
+    }
+
+    fn join(
+        &mut self,
+        entry: u64,
+        found: BTreeMap<u64, (Insn, Stack)>,
+        tables: &HashMap<u64, Vec<u64>>,
+        tails: &[(u64, Src)],
+        incomplete: bool,
+    ) -> Function {
+        let (insns, stack): (Vec<_>, Vec<_>) = found.into_values().unzip();
+        let index: HashMap<u64, usize> = insns.iter().enumerate().map(|(at, insn)| (insn.at, at)).collect();
+        let mut before = vec![Vec::new(); insns.len()];
+        let mut after = vec![Vec::new(); insns.len()];
+        let mut link = |from: usize, to: u64, taken: bool| {
+            if let Some(&to) = index.get(&to) {
+                if let Some(edges) = before.get_mut(to) {
+                    edges.push(Edge { from, taken });
+                }
+                if let Some(edges) = after.get_mut(from) {
+                    edges.push(to);
+                }
+            }
+        };
+        let mut returns = Vec::new();
+        for (from, insn) in insns.iter().enumerate() {
+            match insn.flow {
+                Flow::Next => link(from, insn.next, false),
+                Flow::Call(_) => {
+                    if (self.comes_back)(insn) {
+                        link(from, insn.next, false);
+                    }
+                }
+                Flow::Branch(target, _) => {
+                    link(from, insn.next, false);
+                    link(from, target, true);
+                }
+                Flow::Jump(target) => link(from, target, false),
+                Flow::JumpTo(_) => {
+                    for &target in tables.get(&insn.at).into_iter().flatten() {
+                        link(from, target, false);
+                    }
+                }
+                Flow::Return => returns.push(from),
+                Flow::Stop => {}
+            }
+        }
+        let tails = tails.iter().filter_map(|&(at, target)| Some((*index.get(&at)?, target))).collect();
+        Function { entry, insns, index, before, after, stack, returns, tails, incomplete }
+    }
+
+    /// Where a jump through a table may go: the tables of gcc and clang hold addresses, or distances from the table.
+    fn table(&self, at: u64, source: Src, found: &BTreeMap<u64, (Insn, Stack)>) -> Vec<u64> {
+        let near: Vec<&Insn> = found
+            .range(at.saturating_sub(TABLE_REACH.0)..at)
+            .rev()
+            .take(TABLE_REACH.1)
+            .map(|(_, (insn, _))| insn)
+            .collect();
+        let bound = near.iter().find_map(|insn| match (insn.flags, insn.flow) {
+            (Flags::Compare { right: Src::Const(last), .. }, _) if last < MAX_TABLE => Some(last.saturating_add(1)),
+            _ => None,
+        });
+        let branches = near.iter().any(|insn| {
+            matches!(
+                insn.flow,
+                Flow::Branch(_, Condition::Above | Condition::BelowEqual | Condition::AboveEqual | Condition::Below)
+            )
+        });
+        let count = bound.filter(|_| branches).unwrap_or(MAX_TABLE);
+        let absolute = |mem: &Mem| {
+            (mem.base.is_none() && mem.index.is_some_and(|(_, scale)| scale == 8))
+                .then_some(mem.displacement.cast_unsigned())
+        };
+        if let Src::Mem(mem) = source {
+            let base = absolute(&mem).or_else(|| {
+                let base = mem.base.filter(|_| mem.index.is_some_and(|(_, scale)| scale == 8))?;
+                self.address_in(base, &near)
+            });
+            let Some(base) = base else { return Vec::new() };
+            return self.entries(count, |index| self.space.read_u64(Avma(base.wrapping_add(index * 8))).ok());
+        }
+        let Src::Reg(register) = source else { return Vec::new() };
+        // mov table(,%rax,8), %rax; jmp *%rax
+        let loaded = near.iter().find_map(|insn| {
+            insn.ops.iter().find_map(|op| match op {
+                Op::Set { to, from: Src::Mem(mem), .. } if to.reg == register.reg && mem.size == 8 => Some(*mem),
+                _ => None,
+            })
+        });
+        if let Some(mem) = loaded
+            && let Some(base) = absolute(&mem).or_else(|| self.address_in(mem.base?, &near))
+        {
+            return self.entries(count, |index| self.space.read_u64(Avma(base.wrapping_add(index * 8))).ok());
+        }
+        // movslq (%rdx,%rax,4), %rax; add %rdx, %rax; jmp *%rax
+        let distances = near.iter().find_map(|insn| {
+            insn.ops.iter().find_map(|op| match op {
+                Op::Set { from: Src::Mem(mem), extend: Extend::Sign, .. } if mem.size == 4 => {
+                    mem.index.filter(|&(_, scale)| scale == 4)?;
+                    mem.base
+                }
+                _ => None,
+            })
+        });
+        let Some(base) = distances.and_then(|base| self.address_in(base, &near)) else { return Vec::new() };
+        self.entries(count, |index| {
+            let distance = self.space.read_u32(Avma(base.wrapping_add(index * 4))).ok()?;
+            Some(base.wrapping_add_signed(i64::from(distance.cast_signed())))
+        })
+    }
+
+    /// The constant address that one of the instructions put into a register.
+    fn address_in(&self, register: Reg, near: &[&Insn]) -> Option<u64> {
+        near.iter().find_map(|insn| {
+            insn.ops.iter().find_map(|op| match op {
+                Op::Set { to, from: Src::Address(mem), .. } if to.reg == register && mem.base.is_none() => {
+                    Some(mem.displacement.cast_unsigned())
+                }
+                _ => None,
+            })
+        })
+    }
+
+    fn entries(&self, count: u64, entry: impl Fn(u64) -> Option<u64>) -> Vec<u64> {
+        let mut targets: Vec<u64> = (0..count).map_while(entry).take_while(|&target| self.inside(target)).collect();
+        targets.sort_unstable();
+        targets.dedup();
+        targets
+    }
+}
+
+impl Function {
+    /// The instruction at an address.
+    pub fn at(&self, address: u64) -> Option<usize> {
+        self.index.get(&address).copied()
+    }
+
+    /// Calls of constant targets.
+    pub fn direct_calls(&self) -> impl Iterator<Item = (usize, u64)> + '_ {
+        self.insns.iter().enumerate().filter_map(|(at, insn)| match insn.flow {
+            Flow::Call(Src::Const(target)) => Some((at, target)),
+            _ => None,
+        })
+    }
+
+    /// Behind an instruction, control may also come from these.
+    pub fn link_back(&mut self, at: usize, from: Vec<usize>) {
+        for next in self.after.get(at).cloned().unwrap_or_default() {
+            if let Some(edges) = self.before.get_mut(next) {
+                edges.extend(from.iter().map(|&from| Edge { from, taken: false }));
+            }
+        }
+    }
+
+    /// The edges that lead to an instruction.
+    pub fn before(&self, index: usize) -> &[Edge] {
+        self.before.get(index).map(Vec::as_slice).unwrap_or_default()
+    }
+
+    /// The instructions that an instruction leads to.
+    pub fn after(&self, index: usize) -> &[usize] {
+        self.after.get(index).map(Vec::as_slice).unwrap_or_default()
+    }
+
+    /// Stack and frame pointer before an instruction.
+    pub fn stack(&self, index: usize) -> Stack {
+        self.stack.get(index).copied().unwrap_or_default()
+    }
+
+    /// The instruction that begins the function.
+    pub fn first(&self) -> Option<usize> {
+        self.at(self.entry)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use necropsy_model::{Memory, Permissions, Region};
+
+    use super::*;
+    use crate::image::Images;
+
+    const START: u64 = 0x1000;
+
+    fn read(code: &'static [u8]) -> Function {
+        let end = Avma(START + code.len() as u64);
+        let permissions = Some(Permissions { read: true, write: false, execute: true });
+        let region =
+            Region { start: Avma(START), end, permissions, bytes: code, dumped: code.len() as u64, file: None };
+        let (memory, images) = (Memory::new(vec![region]), Images::default());
+        let space = AddressSpace::new(&memory, &images);
+        let mut comes_back = |insn: &Insn| insn.next != START + 5;
+        let reader = Reader { space: &space, ranges: vec![(START, end.0)], comes_back: &mut comes_back };
+        reader.read(START, &[]).unwrap()
+    }
+
+    #[test]
+    fn both_ways_of_a_branch_lead_to_the_end() {
+        // test edi, edi; je L; push rbx; pop rbx; L: ret
+        let function = read(&[0x85, 0xff, 0x74, 2, 0x53, 0x5b, 0xc3]);
+        assert_eq!(function.returns, [4]);
+        let from: Vec<_> = function.before(4).iter().map(|edge| (edge.from, edge.taken)).collect();
+        assert_eq!(from, [(1, true), (3, false)]);
+        assert!(!function.incomplete);
+    }
+
+    #[test]
+    fn the_stack_pointer_is_known_at_every_instruction() {
+        // push rbp; mov rbp, rsp; sub rsp, 0x10; leave; ret
+        let function = read(&[0x55, 0x48, 0x89, 0xe5, 0x48, 0x83, 0xec, 0x10, 0xc9, 0xc3]);
+        let stacks: Vec<_> = (0..5).map(|at| function.stack(at).sp).collect();
+        assert_eq!(stacks, [Some(-8), Some(-16), Some(-16), Some(-32), Some(-8)]);
+        assert_eq!(function.stack(3).fp, Some(-16));
+    }
+
+    #[test]
+    fn nothing_follows_a_call_that_does_not_come_back() {
+        // call +0; nop; ret
+        let function = read(&[0xe8, 0, 0, 0, 0, 0x90, 0xc3]);
+        assert_eq!((function.insns.len(), function.returns.len()), (1, 0));
+    }
+
+    #[test]
+    fn jumps_out_of_the_function_are_tail_calls() {
+        // jmp +0x100
+        let function = read(&[0xe9, 0, 1, 0, 0, 0xc3]);
+        assert_eq!(function.tails, [(0, Src::Const(START + 0x105))]);
+    }
+}

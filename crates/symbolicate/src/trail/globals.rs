@@ -1,0 +1,261 @@
+//! Global variables: who stores to one, by reading the code of its module once. Only modules with little code are read.
+
+use iced_x86::{Decoder, DecoderOptions, Instruction, Mnemonic, OpKind};
+use necropsy_model::{Avma, BirthKind};
+
+use super::context::Ctx;
+use super::lead::{Lead, Path, Spot};
+use super::op::{Op, Src, mask};
+use super::reach::Loc;
+use super::{Limits, Tracer};
+
+/// Bytes of code of the largest module that is read for the stores to one variable: some tenths of a second.
+const MAX_CODE: usize = 8 << 20;
+/// Bytes behind the address of a structure that may be reached through a pointer to it.
+const REACH: u64 = 256;
+
+/// What the code of a module does with a variable.
+#[derive(Debug, Default)]
+struct Uses {
+    /// Instructions that store to it.
+    stores: Vec<u64>,
+    /// Its address, or that of an object around it, is taken.
+    taken: bool,
+}
+
+impl Tracer<'_, '_, '_> {
+    /// The address lies in the data of a module.
+    pub fn is_static(&self, address: u64) -> bool {
+        self.space.images.at(Avma(address)).is_some()
+    }
+
+    /// Who gave a global variable its value.
+    pub fn global(&mut self, ctx: Ctx, at: usize, address: u64, size: u8, value: Option<u64>, path: &Path) {
+        let spot = Spot { ctx, at };
+        let Some(uses) = self.uses(address, size) else {
+            self.trace(ctx, at, Loc::Mem { address, size }, value, path);
+            return;
+        };
+        let before = self.leads.len();
+        if uses.taken {
+            self.trace(ctx, at, Loc::Mem { address, size }, value, path);
+            self.leads.retain({
+                let mut index = 0;
+                move |lead| {
+                    index += 1;
+                    index <= before || lead.kind != BirthKind::Loaded
+                }
+            });
+            if self.leads.len() > before {
+                return;
+            }
+        }
+        for &store in &uses.stores {
+            self.store_to_global(store, value, path);
+        }
+        let name = self.global_name(address);
+        let found = self.leads.get_mut(before..).unwrap_or_default();
+        for lead in found.iter_mut() {
+            if matches!(lead.kind, BirthKind::Stored | BirthKind::Constant | BirthKind::ReturnedConstant) {
+                lead.kind = BirthKind::GlobalStore;
+            }
+            lead.complete &= !uses.taken;
+        }
+        if found.iter().any(|lead| lead.kind != BirthKind::Unknown) {
+            return;
+        }
+        self.leads.truncate(before);
+        let initial = self.initial(address, size);
+        let same = value.is_none() || initial == value;
+        let shown = name.clone().unwrap_or_else(|| format!("the variable at {address:#x}"));
+        if same && !uses.taken {
+            let declared = self.values.declared(Avma(self.address(ctx, at)), Avma(address));
+            let path = path.with(spot, "global", format!("{shown} still has its initial value"));
+            let complete = self.leads.len() == before;
+            self.leads.push(Lead {
+                kind: BirthKind::GlobalInitial,
+                spot,
+                global: name.map(|name| (name, declared)),
+                what: format!("the initial value of {shown}"),
+                path,
+                complete,
+            });
+        } else {
+            let path = path.with(spot, "global", format!("read from {shown}"));
+            self.lead(BirthKind::Loaded, spot, format!("read from {shown}; who wrote it was not found"), &path);
+        }
+    }
+
+    /// The value that a store gave.
+    fn store_to_global(&mut self, store: u64, value: Option<u64>, path: &Path) {
+        let Some(ctx) = self.detached(store) else { return };
+        let function = self.function(ctx);
+        let Some(at) = function.at(store) else { return };
+        let Some(insn) = function.insns.get(at) else { return };
+        let spot = Spot { ctx, at };
+        for op in &insn.ops {
+            let (size, from) = match *op {
+                Op::Store { to, from } => (to.size, from),
+                Op::Update { .. } | Op::Fill { .. } => {
+                    let path = path.with(spot, "store", "changed here".to_owned());
+                    self.lead(BirthKind::Unknown, spot, "changed here".to_owned(), &path);
+                    continue;
+                }
+                _ => continue,
+            };
+            let mut path = path.with(spot, "store", "a store to the variable".to_owned());
+            path.stored = Some(spot);
+            match from {
+                Src::Const(constant) if value.is_none_or(|value| value == mask(constant, size)) => {
+                    self.lead(
+                        BirthKind::Stored,
+                        spot,
+                        format!("stores {}", super::chase::words(Some(constant))),
+                        &path,
+                    );
+                }
+                Src::Reg(part) => {
+                    for def in self.reaching(ctx, at, Loc::Reg(part), value) {
+                        if matches!(def.kind, super::reach::Kind::Value(_)) {
+                            self.lead(BirthKind::Stored, spot, "stores the value".to_owned(), &path);
+                            break;
+                        }
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// What the file says that the variable begins with.
+    fn initial(&self, address: u64, size: u8) -> Option<u64> {
+        let (_, image) = self.space.images.at(Avma(address))?;
+        let svma = image.bias.to_svma(Avma(address)).0;
+        let segment = image
+            .segments
+            .iter()
+            .find(|segment| svma.checked_sub(segment.start.0).is_some_and(|offset| offset < segment.size))?;
+        let from = usize::try_from(svma - segment.start.0).ok()?;
+        let mut wide = [0; 8];
+        let given = segment.bytes.get(from..).unwrap_or_default();
+        wide.iter_mut().zip(given.iter().take(usize::from(size))).for_each(|(to, from)| *to = *from);
+        Some(u64::from_le_bytes(wide))
+    }
+
+    fn global_name(&self, address: u64) -> Option<String> {
+        use object::{Object, ObjectSymbol};
+        let (_, image) = self.space.images.at(Avma(address))?;
+        let svma = image.bias.to_svma(Avma(address)).0;
+        let elf = image.elf.as_ref()?;
+        let covers = |symbol: &object::read::elf::ElfSymbol<'_, '_, _>| {
+            symbol.kind() == object::SymbolKind::Data
+                && svma.checked_sub(symbol.address()).is_some_and(|offset| offset < symbol.size().max(1))
+        };
+        let symbol = elf.symbols().chain(elf.dynamic_symbols()).find(covers)?;
+        symbol.name().ok().map(str::to_owned)
+    }
+
+    /// First address and size of the variable at an address.
+    pub fn variable_at(&self, address: u64) -> Option<(u64, u64)> {
+        use object::{Object, ObjectSymbol};
+        let (_, image) = self.space.images.at(Avma(address))?;
+        let svma = image.bias.to_svma(Avma(address)).0;
+        let elf = image.elf.as_ref()?;
+        let symbol = elf.symbols().chain(elf.dynamic_symbols()).find(|symbol| {
+            symbol.kind() == object::SymbolKind::Data
+                && svma.checked_sub(symbol.address()).is_some_and(|offset| offset < symbol.size())
+        })?;
+        Some((image.bias.to_avma(necropsy_model::Svma(symbol.address())).0, symbol.size()))
+    }
+
+    /// The one place that jumps to a function: whoever jumped left no frame.
+    pub fn only_jump_to(&mut self, entry: u64) -> Option<(Ctx, usize)> {
+        let (_, image) = self.space.images.at(Avma(entry))?;
+        let code: Vec<_> = image.segments.iter().filter(|segment| segment.executable).collect();
+        if code.iter().map(|segment| segment.bytes.len()).sum::<usize>() > MAX_CODE {
+            return None;
+        }
+        let mut found = None;
+        for segment in code {
+            let start = image.bias.to_avma(segment.start).0;
+            let mut decoder = Decoder::with_ip(64, segment.bytes, start, DecoderOptions::NONE);
+            let mut insn = Instruction::default();
+            while decoder.can_decode() {
+                decoder.decode_out(&mut insn);
+                let jumps = matches!(insn.mnemonic(), Mnemonic::Jmp) && insn.op0_kind() == OpKind::NearBranch64;
+                if jumps && insn.near_branch_target() == entry && found.replace(insn.ip()).is_some() {
+                    return None;
+                }
+            }
+        }
+        let at = found?;
+        let ctx = self.detached(at)?;
+        let index = self.function(ctx).at(at)?;
+        Some((ctx, index))
+    }
+
+    /// The stores to a variable; `None` where the module has too much code.
+    fn uses(&mut self, address: u64, size: u8) -> Option<Uses> {
+        let (_, image) = self.space.images.at(Avma(address))?;
+        let code: Vec<_> = image.segments.iter().filter(|segment| segment.executable).collect();
+        let all: usize = code.iter().map(|segment| segment.bytes.len()).sum();
+        if all > MAX_CODE {
+            return None;
+        }
+        let mut uses = Uses::default();
+        let end = address.wrapping_add(u64::from(size));
+        for segment in code {
+            let start = image.bias.to_avma(segment.start).0;
+            let mut decoder = Decoder::with_ip(64, segment.bytes, start, DecoderOptions::NONE);
+            let mut insn = Instruction::default();
+            while decoder.can_decode() {
+                decoder.decode_out(&mut insn);
+                if insn.is_invalid() {
+                    continue;
+                }
+                if let Some(target) = named_address(&insn) {
+                    let wide = (insn.memory_size().size() as u64).max(1);
+                    let touches = target < end && address < target.wrapping_add(wide);
+                    let lea = insn.mnemonic() == Mnemonic::Lea;
+                    if !lea && touches && insn.op0_kind() == OpKind::Memory && writes(&insn) {
+                        uses.stores.push(insn.ip());
+                    }
+                    uses.taken |=
+                        lea && target <= address && address - target < REACH && self.same_object(target, address);
+                } else if let Ok(constant) = insn.try_immediate(insn.op_count().saturating_sub(1))
+                    && insn.op_count() > 1
+                    && constant == address
+                {
+                    uses.taken = true;
+                }
+                if uses.stores.len() >= Limits::LEADS {
+                    self.limit_hit = true;
+                    return Some(uses);
+                }
+            }
+        }
+        Some(uses)
+    }
+
+    /// No other variable begins between two addresses.
+    fn same_object(&self, start: u64, address: u64) -> bool {
+        start == address || self.global_name(start).is_some_and(|name| self.global_name(address) == Some(name))
+    }
+}
+
+/// The constant address that an operand names.
+fn named_address(insn: &Instruction) -> Option<u64> {
+    if insn.is_ip_rel_memory_operand() {
+        return Some(insn.ip_rel_memory_address());
+    }
+    let memory = insn.op_kinds().any(|kind| kind == OpKind::Memory);
+    let absolute = insn.memory_base() == iced_x86::Register::None && insn.memory_index() == iced_x86::Register::None;
+    let plain = insn.segment_prefix() == iced_x86::Register::None;
+    (memory && absolute && plain).then(|| insn.memory_displacement64())
+}
+
+fn writes(insn: &Instruction) -> bool {
+    use iced_x86::FlowControl;
+    insn.flow_control() == FlowControl::Next
+        && !matches!(insn.mnemonic(), Mnemonic::Cmp | Mnemonic::Test | Mnemonic::Push | Mnemonic::Nop | Mnemonic::Bt)
+}

@@ -1,0 +1,244 @@
+//! What was found: the ends of chains, and how they become facts of the model.
+
+use std::collections::BTreeSet;
+
+use necropsy_model::{
+    BirthKind, Chain, Frame, Location, ModuleId, Place, Role, Snapshot, Source, Trail, TrailStep, Trust,
+};
+
+use super::Tracer;
+use super::context::Ctx;
+use crate::names::Named;
+
+/// An instruction of a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Spot {
+    pub ctx: Ctx,
+    pub at: usize,
+}
+
+/// One step of a chain.
+#[derive(Clone, Debug)]
+pub(super) struct Step {
+    pub spot: Spot,
+    pub step: &'static str,
+    pub text: String,
+}
+
+/// The way from the fault to where the search is.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Path {
+    pub steps: Vec<Step>,
+    /// Where the value stopped being a parameter.
+    pub gate: Option<Spot>,
+    /// Runs that only passed it on.
+    pub handed: Vec<Spot>,
+    /// Where it was last read from memory.
+    pub loaded: Option<Spot>,
+    /// The store that put it into the memory it was read from.
+    pub stored: Option<Spot>,
+    /// Functions entered by what they returned: the outermost first, at their return.
+    pub returned: Vec<Spot>,
+    /// Memory that reaches the entry of this run was not written by it.
+    pub floor: Option<Ctx>,
+    /// It was read as 32 bits and used as more.
+    pub narrow: bool,
+    pub doubts: Vec<&'static str>,
+}
+
+impl Path {
+    /// The same path with a step more.
+    pub fn with(&self, spot: Spot, step: &'static str, text: String) -> Self {
+        let mut path = self.clone();
+        path.steps.push(Step { spot, step, text });
+        path
+    }
+}
+
+/// The end of a chain.
+#[derive(Clone, Debug)]
+pub(super) struct Lead {
+    pub kind: BirthKind,
+    /// Where; `None` for a global variable.
+    pub spot: Spot,
+    /// A global variable: its name and where it is declared.
+    pub global: Option<(String, Option<(String, u32)>)>,
+    pub what: String,
+    pub path: Path,
+    /// Nothing else was consistent, as far as this search knows.
+    pub complete: bool,
+}
+
+/// How much a kind of birth tells; less is more.
+fn rank(kind: BirthKind) -> u8 {
+    match kind {
+        BirthKind::Freed => 0,
+        BirthKind::ReturnedConstant | BirthKind::Stored | BirthKind::LibraryResult => 1,
+        BirthKind::ReturnedComputed | BirthKind::GlobalInitial | BirthKind::GlobalStore => 2,
+        BirthKind::NeverSet | BirthKind::UninitialisedLocal | BirthKind::StoredSomewhere => 3,
+        BirthKind::Constant => 3,
+        BirthKind::EndOfList => 4,
+        BirthKind::Loaded => 5,
+        BirthKind::Arithmetic => 6,
+        BirthKind::Unknown => 7,
+    }
+}
+
+/// A function of a standard library, wherever it was compiled.
+pub(super) fn is_standard(name: &Named<'_>) -> bool {
+    const NAMES: [&str; 12] = [
+        "std::",
+        "core::",
+        "alloc::",
+        "<std::",
+        "<core::",
+        "<alloc::",
+        "__gnu_cxx::",
+        "operator new",
+        "operator delete",
+        "hashbrown::",
+        "<hashbrown::",
+        "__cxa_",
+    ];
+    const FILES: [&str; 6] =
+        ["/rustc/", "/usr/include/c++/", "/usr/lib/", "/usr/include/", "/usr/local/include/", "/library/"];
+    let by_name = name.function.as_deref().is_some_and(|function| {
+        // `int std::max<int>(…)` and the like begin with the type.
+        let plain = function.split('(').next().unwrap_or(function);
+        let last = plain.rsplit_once(' ').map_or(plain, |(_, last)| last);
+        NAMES.iter().any(|start| plain.starts_with(start) || last.starts_with(start))
+    });
+    let by_file =
+        name.location.as_ref().is_some_and(|location| FILES.iter().any(|part| location.file.starts_with(part)));
+    by_name || by_file
+}
+
+impl<'data> Tracer<'_, '_, 'data> {
+    pub fn lead(&mut self, kind: BirthKind, spot: Spot, what: String, path: &Path) {
+        if self.leads.len() >= super::Limits::LEADS {
+            self.limit_hit = true;
+            return;
+        }
+        self.leads.push(Lead { kind, spot, global: None, what, path: path.clone(), complete: true });
+    }
+
+    /// The nearest spot outwards whose code is the program's own.
+    fn own_spot(&mut self, mut spot: Spot) -> Spot {
+        for _ in 0..64 {
+            let address = self.address(spot.ctx, spot.at);
+            let own = self.names(address).iter().any(|name| !is_standard(name)) && !self.is_library(address);
+            if own {
+                return spot;
+            }
+            let Some((ctx, at)) = self.caller(spot.ctx) else { return spot };
+            spot = Spot { ctx, at };
+        }
+        spot
+    }
+
+    /// The leads as facts.
+    pub fn trail(
+        &mut self,
+        subject: String,
+        value: Option<u64>,
+        snapshot: &Snapshot<'data>,
+        thread: usize,
+    ) -> Trail<'data> {
+        let mut leads = std::mem::take(&mut self.leads);
+        leads.sort_by_key(|lead| (rank(lead.kind), lead.path.steps.len()));
+        let mut chains: Vec<Chain<'data>> = Vec::new();
+        let mut births: BTreeSet<(Option<String>, Option<u32>)> = BTreeSet::new();
+        for lead in &leads {
+            let chain = self.chain(lead, snapshot, thread);
+            let line = chain.birth.location.as_ref().and_then(|location| location.line);
+            if births.insert((chain.birth.function.as_ref().map(ToString::to_string), line)) {
+                chains.push(chain);
+            }
+        }
+        let functions: BTreeSet<_> = births.iter().map(|(function, _)| function.clone()).collect();
+        if let Some(first) = chains.first_mut() {
+            // Several lines of one function are one answer to who it was.
+            first.sole = functions.len() == 1 && leads.iter().all(|lead| lead.complete);
+        }
+        Trail { subject, value, chains, limit_hit: self.limit_hit, not_checked: vec!["other threads"] }
+    }
+
+    fn chain(&mut self, lead: &Lead, snapshot: &Snapshot<'data>, thread: usize) -> Chain<'data> {
+        let spot = self.own_spot(lead.spot);
+        let mut birth = self.shown(spot, snapshot, thread);
+        if let Some((name, declared)) = &lead.global {
+            birth.function = Some(name.clone().into());
+            birth.frame = None;
+            birth.location = declared.as_ref().map(|(file, line)| Location::new(file.clone(), Some(*line)));
+        }
+        let kind = match lead.kind {
+            BirthKind::ReturnedConstant | BirthKind::Stored
+                if spot != lead.spot && self.run(spot.ctx).frame.is_some() =>
+            {
+                BirthKind::LibraryResult
+            }
+            BirthKind::ReturnedConstant if spot != lead.spot => BirthKind::ReturnedComputed,
+            // Lost inside a library, and nothing in between that is the program's own.
+            BirthKind::ReturnedComputed if spot != lead.spot && self.run(spot.ctx).frame.is_some() => BirthKind::Loaded,
+            kind => kind,
+        };
+        let gate = lead.path.gate.map(|gate| {
+            let gate = self.own_spot(gate);
+            self.shown(gate, snapshot, thread)
+        });
+        let handed = lead.path.handed.iter().map(|&spot| self.shown(spot, snapshot, thread));
+        let handed_through = handed.collect();
+        let steps = lead.path.steps.iter().map(|step| TrailStep {
+            place: self.shown(step.spot, snapshot, thread),
+            step: step.step,
+            text: step.text.clone(),
+            source: Source::DUMP,
+        });
+        let steps = steps.collect();
+        let doubts = lead.path.doubts.clone();
+        Chain { kind, birth, what: lead.what.clone(), gate, handed_through, steps, sole: false, doubts }
+    }
+
+    /// A place for the report. Of functions inlined into one another the innermost that is the program's own.
+    fn shown(&self, spot: Spot, snapshot: &Snapshot<'data>, thread: usize) -> Place<'data> {
+        let address = self.address(spot.ctx, spot.at);
+        let names = self.names(address);
+        let chosen = names.iter().position(|name| !is_standard(name)).unwrap_or(0);
+        let named = names.get(chosen);
+        let module = self.space.images.at(necropsy_model::Avma(address)).map(|(_, image)| image.module);
+        let function = named.and_then(|name| name.function.clone());
+        let listed = self.run(spot.ctx).frame.and_then(|raw| listed(snapshot, thread, raw, function.as_deref()));
+        Place {
+            thread: snapshot.threads.get(thread).map(|thread| thread.id),
+            frame: listed.map(|(index, _)| index),
+            function,
+            module: module.and_then(|module: ModuleId| snapshot.module(module)).map(|module| module.path.clone()),
+            location: named.and_then(|name| self.located(name, module)),
+            inlined: named.is_some_and(|name| name.inlined),
+            trust: listed.map(|(_, trust)| trust),
+            role: Role::Related,
+        }
+    }
+
+    /// The position of a name with the text of its line, where the source is at hand.
+    fn located(&self, name: &Named<'data>, module: Option<ModuleId>) -> Option<Location<'data>> {
+        let mut location = name.location.clone()?;
+        let debug = module.and_then(|module| self.space.images.of(module)?.debug.get());
+        location.text =
+            debug.zip(location.line).and_then(|(debug, line)| crate::names::line_text(&location.file, line, debug));
+        Some(location)
+    }
+}
+
+/// The listed frame of a raw frame: the one with this function, of those inlined there.
+fn listed(snapshot: &Snapshot<'_>, thread: usize, raw: usize, function: Option<&str>) -> Option<(usize, Trust)> {
+    let frames: Vec<&Frame<'_>> = snapshot.frames_of(snapshot.threads.get(thread)?).collect();
+    let mut group = 0;
+    for (index, frame) in frames.iter().enumerate() {
+        if group == raw && (frame.function.as_deref() == function || !frame.inlined) {
+            return (frame.function.as_deref() == function).then_some((index, frame.trust));
+        }
+        group += usize::from(!frame.inlined);
+    }
+    None
+}

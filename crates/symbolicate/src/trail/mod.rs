@@ -1,0 +1,145 @@
+//! Where a bad value came from: from the operand at fault backwards through copies, slots, parameters, returned results and
+//! stores to where it came into being. Facts only; `diagnose` grades them.
+//!
+//! ```text
+//! op        what an instruction does, in terms of no machine; x86_64 lifts to it
+//! function  the code of one function: instructions, who comes before whom, where the stack stands
+//! context   functions as they ran: frames, and calls that have returned; values that are known in them
+//! reach     definitions of a place that reach an instruction, the value as a filter
+//! subject   what to follow: the operand at fault
+//! chase     from definition to definition, across calls and memory
+//! lead      what was found, as chains
+//! globals   who stores to a global variable
+//! ```
+
+mod chase;
+mod context;
+mod function;
+mod globals;
+mod lead;
+mod op;
+mod reach;
+mod subject;
+mod x86_64;
+
+use std::collections::{HashMap, HashSet};
+use std::rc::Rc;
+
+use necropsy_model::{Avma, Gap, Text};
+
+use crate::names::{Named, Namer};
+use crate::space::AddressSpace;
+use crate::unwind::{RawFrame, Walk};
+use crate::values::Values;
+use context::{Ctx, Run};
+use function::Function;
+use lead::Lead;
+use op::{Part, Reg};
+use reach::Loc;
+
+pub(crate) use subject::{Scene, follow};
+
+/// How much work one trail may be. What ends at a limit is marked.
+struct Limits;
+
+impl Limits {
+    /// Functions whose code is read.
+    const FUNCTIONS: usize = 200;
+    /// Instructions looked at backwards, over all queries: half a second.
+    const STATES: usize = 1_000_000;
+    /// The same of one query.
+    const STATES_OF_QUERY: usize = 20_000;
+    /// Definitions of one query that are kept.
+    const DEFINITIONS: usize = 48;
+    /// Values that depend on values.
+    const EVALUATIONS: usize = 24;
+    /// Calls into one another below a frame.
+    const DESCENTS: usize = 12;
+    /// Steps of one chain.
+    const STEPS: usize = 64;
+    /// Chains.
+    const LEADS: usize = 48;
+}
+
+/// Follows one value.
+struct Tracer<'t, 'a, 'data> {
+    space: &'t AddressSpace<'a, 'data>,
+    frames: &'t [RawFrame],
+    gap: Option<Gap>,
+    values: Values<'a, 'data>,
+    namer: Namer<'a, 'data>,
+    runs: Vec<Run>,
+    of_frames: HashMap<usize, Option<Ctx>>,
+    functions: HashMap<u64, Option<Rc<Function>>>,
+    entered: HashMap<(Ctx, usize, u64), Ctx>,
+    evaluated: HashMap<(Ctx, usize, Part), (Option<u64>, bool)>,
+    clobbered: HashMap<(u64, Reg), bool>,
+    result_known: HashMap<(Ctx, usize), Option<u64>>,
+    visited: HashSet<(Ctx, usize, Loc, Option<u64>)>,
+    eval_depth: usize,
+    /// What a value that is not known must fulfil: condition, what it was compared with, bytes, whether it held.
+    constraint: Option<(op::Condition, u64, u8, bool)>,
+    /// A store of another value than the one that is followed, met last.
+    overwritten: Option<(Ctx, usize)>,
+    /// A value that was asked for was read from memory as it is now.
+    read_memory: bool,
+    /// Values are asked for: what a slot holds is read, not followed.
+    stop_at_slots: bool,
+    states: usize,
+    limit_hit: bool,
+    leads: Vec<Lead>,
+}
+
+impl<'t, 'a, 'data> Tracer<'t, 'a, 'data> {
+    fn new(walk: &'t Walk, space: &'t AddressSpace<'a, 'data>) -> Self {
+        Self {
+            space,
+            frames: &walk.frames,
+            gap: walk.gap,
+            values: Values::new(*space),
+            namer: Namer::new(space.images),
+            runs: Vec::new(),
+            of_frames: HashMap::new(),
+            functions: HashMap::new(),
+            entered: HashMap::new(),
+            evaluated: HashMap::new(),
+            clobbered: HashMap::new(),
+            result_known: HashMap::new(),
+            visited: HashSet::new(),
+            eval_depth: 0,
+            constraint: None,
+            overwritten: None,
+            read_memory: false,
+            stop_at_slots: false,
+            states: 0,
+            limit_hit: false,
+            leads: Vec::new(),
+        }
+    }
+
+    /// The names of an address, innermost inlined function first.
+    fn names(&self, address: u64) -> Rc<Vec<Named<'data>>> {
+        self.namer.at(Avma(address))
+    }
+
+    /// The function that the code at an address belongs to, not one inlined there.
+    fn function_name(&self, address: u64) -> Option<String> {
+        let names = self.names(address);
+        names.last().and_then(|name| name.function.as_ref()).map(Text::to_string)
+    }
+
+    /// The code at an address belongs to a library of the system.
+    fn is_of_system(&self, address: u64) -> bool {
+        let Some((_, image)) = self.space.images.at(Avma(address)) else { return true };
+        image.debug.get().is_some_and(crate::modules::Debug::is_of_system)
+    }
+
+    /// The code at an address belongs to a library of the system, or to the standard library of a language.
+    fn is_library(&self, address: u64) -> bool {
+        if self.is_of_system(address) {
+            return true;
+        }
+        let names = self.names(address);
+        names.last().is_some_and(lead::is_standard)
+    }
+}

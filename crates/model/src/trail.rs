@@ -64,6 +64,8 @@ pub enum BirthKind {
     UninitialisedLocal,
     /// The object was freed.
     Freed,
+    /// Text that was written past the end of the object before it.
+    Overrun,
     /// A walk along a list or tree came to its end.
     EndOfList,
     /// Read from memory whose writer was not found.
@@ -89,6 +91,7 @@ impl BirthKind {
             Self::NeverSet => "never-set",
             Self::UninitialisedLocal => "uninitialised-local",
             Self::Freed => "freed",
+            Self::Overrun => "overrun",
             Self::EndOfList => "end-of-list",
             Self::Loaded => "loaded",
             Self::Arithmetic => "arithmetic",

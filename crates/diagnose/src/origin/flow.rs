@@ -58,6 +58,7 @@ fn grade(chain: &Chain<'_>, trail: &Trail<'_>) -> (Grade, &'static str) {
         (BirthKind::ReturnedComputed, true) => (Grade::AMinus, "computed by the call, and nothing else fits"),
         (BirthKind::Stored, true) => (Grade::B, "the last store to the place it was read from"),
         (BirthKind::Freed, _) => (Grade::B, "the object was freed here before it was used"),
+        (BirthKind::Overrun, _) => (Grade::B, "text runs from the object it was given into this one"),
         (BirthKind::GlobalInitial, true) => (Grade::B, "no store of this value to the global was found"),
         (BirthKind::ReturnedConstant | BirthKind::LibraryResult, false) => {
             (Grade::B, "one of several returns that fit the value")

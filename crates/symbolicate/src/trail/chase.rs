@@ -85,15 +85,7 @@ impl Tracer<'_, '_, '_> {
         let defs = self.reaching(ctx, at, loc, value);
         let passes = defs.iter().any(|def| def.kind == Kind::Entry);
         if let (Some((ctx, at)), true, None) = (self.overwritten, defs.is_empty(), path.floor) {
-            let spot = Spot { ctx, at };
-            let path =
-                path.with(spot, "overwritten", "another value was stored here: it was overwritten since".to_owned());
-            self.lead(
-                BirthKind::Loaded,
-                path.loaded.unwrap_or(spot),
-                "overwritten since it was stored".to_owned(),
-                &path,
-            );
+            self.was_overwritten(Spot { ctx, at }, loc, value, path);
         }
         if defs.is_empty() && path.steps.len() <= 1 {
             let text = format!("nothing that reaches this point gives {}", words(value));
@@ -106,6 +98,9 @@ impl Tracer<'_, '_, '_> {
                 path.gate = Some(spot);
             }
             if let Some(store) = def.store.filter(|_| !matches!(def.kind, Kind::Out | Kind::Entry) || def.loc != loc) {
+                if path.stored.is_some() {
+                    path.doubts.push("it was copied from one place in memory to another");
+                }
                 path.stored = Some(Spot { ctx, at: store });
                 path.floor = None;
                 let pointer = def.value.is_some_and(|value| (NULL_PAGES..ERROR_POINTERS).contains(&value));
@@ -132,6 +127,18 @@ impl Tracer<'_, '_, '_> {
             }
         }
         passes
+    }
+
+    /// A store in the code gave a place another value than it has.
+    fn was_overwritten(&mut self, spot: Spot, loc: Loc, value: Option<u64>, path: &Path) {
+        let loaded = path.loaded.unwrap_or(spot);
+        let path = path.with(spot, "overwritten", "another value was stored here: it was overwritten since".to_owned());
+        if let Loc::Mem { address, .. } = loc
+            && self.overrun(loaded.ctx, loaded.at, address, value, &path)
+        {
+            return;
+        }
+        self.lead(BirthKind::Loaded, loaded, "overwritten since it was stored".to_owned(), &path);
     }
 
     /// A store of 32 bits of a register that held more.
@@ -256,6 +263,9 @@ impl Tracer<'_, '_, '_> {
                     }
                     None => {
                         let spot = path.loaded.unwrap_or(spot);
+                        if self.overrun(spot.ctx, spot.at, address, def.value, &path) {
+                            return;
+                        }
                         self.lead(
                             BirthKind::Loaded,
                             spot,
@@ -380,7 +390,9 @@ impl Tracer<'_, '_, '_> {
     fn went_bad(&mut self, pointer: u64, spot: Spot, name: &str, path: &Path) {
         let before = self.leads.len();
         if let Some(&Spot { ctx, at }) = path.steps.first().map(|step| &step.spot) {
+            self.seeking = true;
             self.trace(ctx, at, Loc::Mem { address: pointer, size: 8 }, None, path);
+            self.seeking = false;
         }
         let mut index = 0;
         self.leads.retain(|lead| {
@@ -495,15 +507,7 @@ impl Tracer<'_, '_, '_> {
             return;
         }
         if let (false, Some((ctx, at))) = (passes, lost) {
-            let spot = Spot { ctx, at };
-            let path =
-                path.with(spot, "overwritten", "another value was stored here: it was overwritten since".to_owned());
-            self.lead(
-                BirthKind::Loaded,
-                path.loaded.unwrap_or(spot),
-                "overwritten since it was stored".to_owned(),
-                &path,
-            );
+            self.was_overwritten(Spot { ctx, at }, Loc::Mem { address, size }, value, &path);
             return;
         }
         self.stored_somewhere(callee, place, value, &path);
@@ -529,7 +533,7 @@ impl Tracer<'_, '_, '_> {
                             if let Some((caller, call)) = self.caller(ctx)
                                 && let Some(known) = self.eval(caller, call, Src::Reg(part))
                             {
-                                bases.extend(def.undo(known));
+                                bases.push(def.undo(known));
                             }
                         }
                         // A pointer and an index: either may be the pointer.
@@ -581,6 +585,14 @@ impl Tracer<'_, '_, '_> {
             || base.starts_with("ZdlPv")
             || base.starts_with("ZdaPv");
         if released {
+            // The pointer that was given may have been replaced by the result.
+            let replaced = self.seeking && base.starts_with("realloc") && !self.is_mapped(place.0);
+            if replaced {
+                let mut path = path.with(spot, "freed", format!("{name} may have moved the object"));
+                path.doubts.push("the pointer it was given has been overwritten since");
+                self.lead(BirthKind::Freed, spot, format!("{name} moved an object like it"), &path);
+                return;
+            }
             if self.chunk_covers(first, place.0) {
                 let path = path.with(spot, "freed", format!("{name}({first:#x}) frees the object"));
                 self.lead(BirthKind::Freed, spot, format!("the object is given to {name}"), &path);

@@ -12,6 +12,17 @@ use super::x86_64::{ARGUMENTS, RAX, RSP};
 use super::{Limits, Tracer};
 use crate::unwind;
 
+/// Who called a run.
+#[derive(Clone, Copy, Debug)]
+enum Caller {
+    /// Nobody has looked.
+    Unasked,
+    /// It is not known.
+    Unknown,
+    /// This run, with this instruction.
+    Known(Ctx, usize),
+}
+
 /// A function as it ran once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) struct Ctx(pub usize);
@@ -23,7 +34,7 @@ pub(super) struct Run {
     /// Raw frame, when it is still on the stack.
     pub frame: Option<usize>,
     /// Who called it, and with which instruction; looked for when it is needed.
-    caller: Option<Option<(Ctx, usize)>>,
+    caller: Caller,
     /// Canonical frame address; one of its own where it is not known.
     pub cfa: u64,
     /// Where the registers of the frame hold.
@@ -37,7 +48,7 @@ pub(super) struct Run {
 /// Where frame addresses that are not known begin: addresses that no process has.
 const NOWHERE: u64 = 0xdead_0000_0000_0000;
 
-impl<'data> Tracer<'_, '_, 'data> {
+impl Tracer<'_, '_, '_> {
     pub fn run(&self, ctx: Ctx) -> &Run {
         &self.runs[ctx.0]
     }
@@ -85,7 +96,7 @@ impl<'data> Tracer<'_, '_, 'data> {
         self.runs.push(Run {
             function,
             frame: Some(frame),
-            caller: None,
+            caller: Caller::Unasked,
             cfa,
             live: Some(live),
             results: Vec::new(),
@@ -113,11 +124,13 @@ impl<'data> Tracer<'_, '_, 'data> {
 
     /// Who called a run, and with which instruction.
     pub fn caller(&mut self, ctx: Ctx) -> Option<(Ctx, usize)> {
-        if let Some(known) = self.run(ctx).caller {
-            return known;
+        match self.run(ctx).caller {
+            Caller::Known(caller, call) => return Some((caller, call)),
+            Caller::Unknown => return None,
+            Caller::Unasked => {}
         }
         let found = self.find_caller(ctx);
-        self.runs[ctx.0].caller = Some(found);
+        self.runs[ctx.0].caller = found.map_or(Caller::Unknown, |(caller, call)| Caller::Known(caller, call));
         found
     }
 
@@ -188,7 +201,7 @@ impl<'data> Tracer<'_, '_, 'data> {
         self.runs.push(Run {
             function,
             frame: None,
-            caller: Some(Some((caller, call))),
+            caller: Caller::Known(caller, call),
             cfa,
             live: None,
             results: Vec::new(),
@@ -204,7 +217,15 @@ impl<'data> Tracer<'_, '_, 'data> {
         let function = self.function_at(address, None)?;
         let cfa = NOWHERE.wrapping_add((self.runs.len() as u64) << 24);
         let depth = Limits::DESCENTS - 1;
-        self.runs.push(Run { function, frame: None, caller: Some(None), cfa, live: None, results: Vec::new(), depth });
+        self.runs.push(Run {
+            function,
+            frame: None,
+            caller: Caller::Unknown,
+            cfa,
+            live: None,
+            results: Vec::new(),
+            depth,
+        });
         Some(Ctx(self.runs.len() - 1))
     }
 
@@ -260,7 +281,8 @@ impl<'data> Tracer<'_, '_, 'data> {
         let twice: Vec<usize> = twice.map(|&(at, _)| at).collect();
         for at in twice {
             let others = calls.iter().filter(|&&(other, _)| other > at).map(|&(other, _)| other);
-            function.link_back(at, others.collect());
+            let others: Vec<usize> = others.collect();
+            function.link_back(at, &others);
         }
     }
 
@@ -523,7 +545,7 @@ impl<'data> Tracer<'_, '_, 'data> {
                 Kind::Out | Kind::Maker(_) => continue,
                 Kind::Unknown | Kind::Fill => return None,
             };
-            let value = def.undo(value)?;
+            let value = def.undo(value);
             if agreed.is_some_and(|agreed| agreed != value) {
                 return None;
             }

@@ -262,7 +262,7 @@ impl Reader<'_, '_, '_> {
         if let Src::Mem(mem) = source {
             let base = absolute(&mem).or_else(|| {
                 let base = mem.base.filter(|_| mem.index.is_some_and(|(_, scale)| scale == 8))?;
-                self.address_in(base, &near)
+                Self::address_in(base, &near)
             });
             let Some(base) = base else { return Vec::new() };
             return self.entries(count, |index| self.space.read_u64(Avma(base.wrapping_add(index * 8))).ok());
@@ -276,7 +276,7 @@ impl Reader<'_, '_, '_> {
             })
         });
         if let Some(mem) = loaded
-            && let Some(base) = absolute(&mem).or_else(|| self.address_in(mem.base?, &near))
+            && let Some(base) = absolute(&mem).or_else(|| Self::address_in(mem.base?, &near))
         {
             return self.entries(count, |index| self.space.read_u64(Avma(base.wrapping_add(index * 8))).ok());
         }
@@ -290,7 +290,7 @@ impl Reader<'_, '_, '_> {
                 _ => None,
             })
         });
-        let Some(base) = distances.and_then(|base| self.address_in(base, &near)) else { return Vec::new() };
+        let Some(base) = distances.and_then(|base| Self::address_in(base, &near)) else { return Vec::new() };
         self.entries(count, |index| {
             let distance = self.space.read_u32(Avma(base.wrapping_add(index * 4))).ok()?;
             Some(base.wrapping_add_signed(i64::from(distance.cast_signed())))
@@ -298,7 +298,7 @@ impl Reader<'_, '_, '_> {
     }
 
     /// The constant address that one of the instructions put into a register.
-    fn address_in(&self, register: Reg, near: &[&Insn]) -> Option<u64> {
+    fn address_in(register: Reg, near: &[&Insn]) -> Option<u64> {
         near.iter().find_map(|insn| {
             insn.ops.iter().find_map(|op| match op {
                 Op::Set { to, from: Src::Address(mem), .. } if to.reg == register && mem.base.is_none() => {
@@ -332,7 +332,7 @@ impl Function {
     }
 
     /// Behind an instruction, control may also come from these.
-    pub fn link_back(&mut self, at: usize, from: Vec<usize>) {
+    pub fn link_back(&mut self, at: usize, from: &[usize]) {
         for next in self.after.get(at).cloned().unwrap_or_default() {
             if let Some(edges) = self.before.get_mut(next) {
                 edges.extend(from.iter().map(|&from| Edge { from, taken: false }));

@@ -29,9 +29,22 @@ impl Tracer<'_, '_, '_> {
         self.space.images.at(Avma(address)).is_some()
     }
 
+    /// The address lies in data that the process could write.
+    fn is_writable(&self, address: u64) -> bool {
+        let Some((_, image)) = self.space.images.at(Avma(address)) else { return false };
+        let svma = image.bias.to_svma(Avma(address)).0;
+        let covers = |start: u64, size: u64| svma.checked_sub(start).is_some_and(|offset| offset < size);
+        image.segments.iter().any(|segment| segment.writable && covers(segment.start.0, segment.size))
+    }
+
     /// Who gave a global variable its value.
     pub fn global(&mut self, ctx: Ctx, at: usize, address: u64, size: u8, value: Option<u64>, path: &Path) {
         let spot = Spot { ctx, at };
+        if !self.is_writable(address) {
+            let path = path.with(spot, "constant", "read from constant data".to_owned());
+            self.lead(BirthKind::Constant, spot, "constant data".to_owned(), &path);
+            return;
+        }
         let Some(uses) = self.uses(address, size) else {
             self.trace(ctx, at, Loc::Mem { address, size }, value, path);
             return;

@@ -72,11 +72,10 @@ pub(super) struct Lead {
 /// How much a kind of birth tells; less is more.
 fn rank(kind: BirthKind) -> u8 {
     match kind {
-        BirthKind::Freed => 0,
+        BirthKind::Freed | BirthKind::Overrun => 0,
         BirthKind::ReturnedConstant | BirthKind::Stored | BirthKind::LibraryResult => 1,
         BirthKind::ReturnedComputed | BirthKind::GlobalInitial | BirthKind::GlobalStore => 2,
-        BirthKind::NeverSet | BirthKind::UninitialisedLocal | BirthKind::StoredSomewhere => 3,
-        BirthKind::Constant => 3,
+        BirthKind::NeverSet | BirthKind::UninitialisedLocal | BirthKind::StoredSomewhere | BirthKind::Constant => 3,
         BirthKind::EndOfList => 4,
         BirthKind::Loaded => 5,
         BirthKind::Arithmetic => 6,
@@ -103,14 +102,28 @@ pub(super) fn is_standard(name: &Named<'_>) -> bool {
     const FILES: [&str; 6] =
         ["/rustc/", "/usr/include/c++/", "/usr/lib/", "/usr/include/", "/usr/local/include/", "/library/"];
     let by_name = name.function.as_deref().is_some_and(|function| {
-        // `int std::max<int>(…)` and the like begin with the type.
-        let plain = function.split('(').next().unwrap_or(function);
-        let last = plain.rsplit_once(' ').map_or(plain, |(_, last)| last);
-        NAMES.iter().any(|start| plain.starts_with(start) || last.starts_with(start))
+        let name = qualified(function);
+        NAMES.iter().any(|start| name.starts_with(start) || function.starts_with(start))
     });
-    let by_file =
-        name.location.as_ref().is_some_and(|location| FILES.iter().any(|part| location.file.starts_with(part)));
+    let by_file = name.location.as_ref().is_some_and(|location| {
+        FILES.iter().any(|part| location.file.starts_with(part)) || location.file.contains("/include/c++/")
+    });
     by_name || by_file
+}
+
+/// The name of a function without its return type and parameters: `void std::swap<int>(int&, int&)` is `std::swap<int>`.
+fn qualified(function: &str) -> &str {
+    let (mut depth, mut start) = (0_usize, 0);
+    for (at, character) in function.char_indices() {
+        match character {
+            '<' => depth += 1,
+            '>' => depth = depth.saturating_sub(1),
+            ' ' if depth == 0 && !function[..at].ends_with("operator") => start = at + 1,
+            '(' if depth == 0 => return function.get(start..at).unwrap_or(function),
+            _ => {}
+        }
+    }
+    function.get(start..).unwrap_or(function)
 }
 
 impl<'data> Tracer<'_, '_, 'data> {
@@ -201,8 +214,8 @@ impl<'data> Tracer<'_, '_, 'data> {
 
     /// A place for the report. Of functions inlined into one another the innermost that is the program's own.
     fn shown(&self, spot: Spot, snapshot: &Snapshot<'data>, thread: usize) -> Place<'data> {
+        let names = self.names_with_line(spot);
         let address = self.address(spot.ctx, spot.at);
-        let names = self.names(address);
         let chosen = names.iter().position(|name| !is_standard(name)).unwrap_or(0);
         let named = names.get(chosen);
         let module = self.space.images.at(necropsy_model::Avma(address)).map(|(_, image)| image.module);
@@ -218,6 +231,27 @@ impl<'data> Tracer<'_, '_, 'data> {
             trust: listed.map(|(_, trust)| trust),
             role: Role::Related,
         }
+    }
+
+    /// The names of an instruction; where the compiler gave it no line, those of the nearest one before or behind it in the same
+    /// function that has one.
+    fn names_with_line(&self, spot: Spot) -> std::rc::Rc<Vec<Named<'data>>> {
+        /// Instructions away.
+        const REACH: usize = 6;
+        let own = self.names(self.address(spot.ctx, spot.at));
+        let line = |names: &[Named<'data>]| names.first()?.location.as_ref()?.line;
+        if line(&own).is_some() {
+            return own;
+        }
+        let function = own.first().and_then(|name| name.function.clone());
+        let near = (1..=REACH).flat_map(|away| [spot.at.checked_sub(away), spot.at.checked_add(away)]);
+        for at in near.flatten().filter(|&at| at < self.run(spot.ctx).function.insns.len()) {
+            let names = self.names(self.address(spot.ctx, at));
+            if line(&names).is_some() && names.first().is_some_and(|name| name.function == function) {
+                return names;
+            }
+        }
+        own
     }
 
     /// The position of a name with the text of its line, where the source is at hand.

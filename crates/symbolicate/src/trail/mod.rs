@@ -10,6 +10,7 @@
 //! chase     from definition to definition, across calls and memory
 //! lead      what was found, as chains
 //! globals   who stores to a global variable
+//! overrun   text where a pointer should be
 //! ```
 
 mod chase;
@@ -18,6 +19,7 @@ mod function;
 mod globals;
 mod lead;
 mod op;
+mod overrun;
 mod reach;
 mod subject;
 mod x86_64;
@@ -83,6 +85,8 @@ struct Tracer<'t, 'a, 'data> {
     overwritten: Option<(Ctx, usize)>,
     /// A value that was asked for was read from memory as it is now.
     read_memory: bool,
+    /// It is asked who freed an object: calls that did not get a pointer to it may lead there too.
+    seeking: bool,
     /// Values are asked for: what a slot holds is read, not followed.
     stop_at_slots: bool,
     states: usize,
@@ -110,6 +114,7 @@ impl<'t, 'a, 'data> Tracer<'t, 'a, 'data> {
             constraint: None,
             overwritten: None,
             read_memory: false,
+            seeking: false,
             stop_at_slots: false,
             states: 0,
             limit_hit: false,

@@ -5,7 +5,7 @@ use std::collections::{HashMap, VecDeque};
 use std::rc::Rc;
 
 use super::context::Ctx;
-use super::op::{Arith, Extend, Flags, Flow, Mem, Op, Part, Reg, Src, mask, sign_extend};
+use super::op::{Arith, Condition, Extend, Flags, Flow, Mem, Op, Part, Reg, Src, mask, sign_extend};
 use super::x86_64::{RAX, RBP, RSP, SCRATCH};
 use super::{Limits, Tracer};
 
@@ -87,7 +87,7 @@ impl Def {
     }
 
     /// The value asked for, from the value that the definition gave.
-    pub fn undo(&self, value: u64) -> Option<u64> {
+    pub fn undo(&self, value: u64) -> u64 {
         let mut value = mask(value, self.loc.size());
         let mut next = self.changes.as_deref();
         while let Some(change) = next {
@@ -98,7 +98,7 @@ impl Def {
             };
             next = change.before.as_deref();
         }
-        Some(value)
+        value
     }
 }
 
@@ -133,6 +133,12 @@ struct State {
     changes: Option<Rc<Change>>,
 }
 
+/// The value that a place was visited with, and the changes on the way.
+type Visit = (Option<u64>, *const Change);
+
+/// Adds a definition at an instruction.
+type Add = dyn Fn(&mut Vec<Def>, usize, Kind, &State);
+
 /// What an operation does to a place.
 enum Effect {
     /// Nothing.
@@ -150,7 +156,7 @@ impl Tracer<'_, '_, '_> {
     pub fn reaching(&mut self, ctx: Ctx, at: usize, loc: Loc, value: Option<u64>) -> Vec<Def> {
         let function = self.function(ctx);
         let mut found: Vec<Def> = Vec::new();
-        let mut seen: HashMap<(usize, Loc), Vec<(Option<u64>, *const Change)>> = HashMap::new();
+        let mut seen: HashMap<(usize, Loc), Vec<Visit>> = HashMap::new();
         let value = value.map(|value| mask(value, loc.size()));
         let mut open = VecDeque::from([State { at, loc, value, store: None, changes: None }]);
         let mut states = 0_usize;
@@ -216,7 +222,7 @@ impl Tracer<'_, '_, '_> {
         state: &State,
         found: &mut Vec<Def>,
         open: &mut VecDeque<State>,
-        add: &dyn Fn(&mut Vec<Def>, usize, Kind, &State),
+        add: &Add,
     ) {
         let function = self.function(ctx);
         let Some(insn) = function.insns.get(at) else { return };
@@ -645,8 +651,10 @@ impl Tracer<'_, '_, '_> {
                 if held.reg != part.reg {
                     return false;
                 }
-                use super::op::Condition as C;
-                let simple = matches!(condition, C::Equal | C::NotEqual | C::Negative | C::NotNegative);
+                let simple = matches!(
+                    condition,
+                    Condition::Equal | Condition::NotEqual | Condition::Negative | Condition::NotNegative
+                );
                 if simple { condition.holds(value, 0, part.size.min(held.size)) } else { None }
             }
             Flags::Kept | Flags::Other => None,
@@ -730,6 +738,9 @@ impl Tracer<'_, '_, '_> {
             return Some(Kind::Maker(object));
         }
         let arguments = self.arguments(ctx, call);
+        if self.seeking {
+            return arguments.iter().any(|&(_, argument)| argument > 0xffff).then_some(Kind::Out);
+        }
         arguments.iter().any(|&(_, argument)| self.covers(argument, address)).then_some(Kind::Out)
     }
 

@@ -155,7 +155,7 @@ impl<'data> Tracer<'_, '_, 'data> {
         let frame = self.first_own(scene).filter(|&frame| frame != scene.frame)?;
         let ctx = self.of_frame(frame)?;
         let at = self.live(ctx)?;
-        let Flow::Call(target) = self.insn(ctx, at)?.flow else { return None };
+        let target = called(self.insn(ctx, at)?.flow)?;
         let called = self.target(ctx, at, target).and_then(|target| self.function_name(target)).unwrap_or_default();
         let first = Src::Reg(Part { reg: *ARGUMENTS.first()?, offset: 0, size: 8 });
         let unwraps = ["::unwrap", "::expect", "panic_bounds_check"];
@@ -226,14 +226,14 @@ impl<'data> Tracer<'_, '_, 'data> {
         let frame = self.first_own(scene).filter(|&frame| frame != scene.frame)?;
         let ctx = self.of_frame(frame)?;
         let at = self.live(ctx)?;
-        let Flow::Call(target) = self.insn(ctx, at)?.flow else { return None };
+        let target = called(self.insn(ctx, at)?.flow)?;
         let called = self.target(ctx, at, target).and_then(|target| self.function_name(target)).unwrap_or_default();
         let culprit = scene.stop.fault.as_ref().and_then(|fault| fault.address).map(|address| address.0);
         let faulted = scene.stop.fault.is_some();
         let freed = scene.stop.messages.iter().any(|message| message.kind == necropsy_model::MessageKind::Heap);
         let base = super::chase::plain_name(&called).to_owned();
         let releases = matches!(base.as_str(), "free" | "cfree" | "realloc") || base.starts_with("operator delete");
-        if !faulted && !(releases && freed) {
+        if !(faulted || releases && freed) {
             return None;
         }
         let arguments = self.arguments(ctx, at);
@@ -251,7 +251,9 @@ impl<'data> Tracer<'_, '_, 'data> {
             // Who freed it first: the object itself is looked for, not the pointer.
             let spot = Spot { ctx, at };
             let path = Path::default().with(spot, "fault", format!("{called} got {value:#x}, which was free already"));
+            self.seeking = true;
             self.trace(ctx, at, Loc::Mem { address: value, size: 8 }, None, &path);
+            self.seeking = false;
             self.leads.retain(|lead| lead.kind == BirthKind::Freed);
             if !self.leads.is_empty() {
                 return Some(Subject { ctx, at, source: Src::Other, value: Some(value), name });
@@ -259,6 +261,15 @@ impl<'data> Tracer<'_, '_, 'data> {
             self.visited.clear();
         }
         Some(Subject { ctx, at, source: Src::Reg(Part { reg, offset: 0, size: 8 }), value: Some(value), name })
+    }
+}
+
+/// What an instruction that leaves for another function leaves for.
+fn called(flow: Flow) -> Option<Src> {
+    match flow {
+        Flow::Call(target) | Flow::JumpTo(target) => Some(target),
+        Flow::Jump(target) => Some(Src::Const(target)),
+        _ => None,
     }
 }
 

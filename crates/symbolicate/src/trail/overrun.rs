@@ -1,0 +1,115 @@
+//! Text where a pointer should be: who wrote it past the end of the object before.
+
+use std::collections::HashSet;
+
+use necropsy_model::BirthKind;
+
+use super::Tracer;
+use super::context::Ctx;
+use super::lead::{Path, Spot};
+use super::op::{Flow, Op};
+
+/// Bytes of text that are followed to its start.
+const LONGEST: u64 = 4096;
+/// Bytes from the start of an object to the text in it.
+const INSIDE: u64 = 64;
+
+impl Tracer<'_, '_, '_> {
+    /// The value at an address is a part of a text that begins before: finds the call that got the object where it begins.
+    pub fn overrun(&mut self, ctx: Ctx, at: usize, address: u64, value: Option<u64>, path: &Path) -> bool {
+        let Some(start) = value.and_then(|value| self.text_start(address, value)) else { return false };
+        let mut here = Some((ctx, at));
+        while let Some((ctx, at)) = here {
+            if self.run(ctx).frame.is_some() && self.writer_before(ctx, at, start, path) {
+                return true;
+            }
+            here = self.caller(ctx);
+        }
+        false
+    }
+
+    /// Where the text begins that runs through an address.
+    fn text_start(&self, address: u64, value: u64) -> Option<u64> {
+        let printable = |byte: u8| (0x20..0x7f).contains(&byte);
+        let bytes = value.to_le_bytes();
+        let text = bytes.iter().take_while(|&&byte| printable(byte)).count();
+        if text < 4 || bytes.iter().skip(text).any(|&byte| byte != 0) && text < bytes.len() {
+            return None;
+        }
+        let lowest = address.saturating_sub(LONGEST);
+        let mut start = address;
+        while start > lowest && self.word(start - 1, 1).is_some_and(|byte| printable(byte as u8)) {
+            start -= 1;
+        }
+        (address - start >= 8).then_some(start)
+    }
+
+    /// A call before an instruction that got the object at the start of the text, and writes bytes.
+    fn writer_before(&mut self, ctx: Ctx, at: usize, start: u64, path: &Path) -> bool {
+        let function = self.function(ctx);
+        let mut seen = HashSet::new();
+        let mut open = std::collections::VecDeque::from([at]);
+        while let Some(here) = open.pop_front() {
+            for edge in function.before(here) {
+                if !seen.insert(edge.from) {
+                    continue;
+                }
+                open.push_back(edge.from);
+                let Some(insn) = function.insns.get(edge.from) else { continue };
+                let Flow::Call(target) = insn.flow else { continue };
+                let arguments = self.arguments(ctx, edge.from);
+                let given = arguments
+                    .iter()
+                    .find(|&&(_, argument)| argument > 0xffff && argument <= start && start - argument < INSIDE);
+                let (Some(&(_, object)), Some(target)) = (given, self.target(ctx, edge.from, target)) else { continue };
+                if let Some((spot, what)) = self.writes_text(Spot { ctx, at: edge.from }, target) {
+                    let text = format!("{what} the text that begins at {start:#x}, in the object at {object:#x}");
+                    let path = path.with(spot, "overrun", text);
+                    self.lead(BirthKind::Overrun, spot, "text was written past the end of an object".to_owned(), &path);
+                    return true;
+                }
+            }
+        }
+        false
+    }
+
+    /// Where a called function writes bytes one after another.
+    fn writes_text(&mut self, call: Spot, target: u64) -> Option<(Spot, &'static str)> {
+        const NAMES: [&str; 16] = [
+            "strcpy", "strncpy", "strcat", "strncat", "stpcpy", "memcpy", "memmove", "sprintf", "vsprintf", "snprintf",
+            "gets", "fgets", "read", "fread", "recv", "sscanf",
+        ];
+        if self.is_of_system(target) {
+            let name = self.function_name(target)?;
+            let base = super::chase::plain_name(&name);
+            let known = NAMES
+                .iter()
+                .any(|known| base.strip_prefix(known).is_some_and(|rest| rest.is_empty() || rest.starts_with('_')));
+            return known.then_some((call, "the library writes"));
+        }
+        let callee = self.enter(call.ctx, call.at, target)?;
+        let function = self.function(callee);
+        for (at, insn) in function.insns.iter().enumerate() {
+            let bytes = insn
+                .ops
+                .iter()
+                .any(|op| matches!(op, Op::Store { to, .. } if to.size == 1) || matches!(op, Op::Fill { .. }));
+            let outside = insn.ops.iter().all(|op| match op {
+                Op::Store { to, .. } | Op::Fill { to, .. } => function.stack(at).slot(to).is_none(),
+                _ => true,
+            });
+            if bytes && outside {
+                return Some((Spot { ctx: callee, at }, "writes"));
+            }
+        }
+        for (at, next) in function.direct_calls() {
+            let next = self.behind_plt(next);
+            if self.is_of_system(next)
+                && let Some(found) = self.writes_text(Spot { ctx: callee, at }, next)
+            {
+                return Some(found);
+            }
+        }
+        None
+    }
+}

@@ -31,6 +31,11 @@ impl Triple {
             GroupBy::Label => Self { labels: thread.labels, ..none },
         }
     }
+
+    /// A small number that its stack has for itself.
+    pub(crate) fn stack(self) -> usize {
+        self.stack.map_or(0, |id| id.index() + 1)
+    }
 }
 
 /// Keys of triples, with each frame hashed once.

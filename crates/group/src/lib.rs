@@ -47,18 +47,20 @@ pub fn group_with(snapshot: &Snapshot<'_>, options: &Options) -> Groups {
     let kept: usize = rows.iter().map(|row| row.threads.len()).sum();
     let mut keys = Keys::new(snapshot, options.similarity, options.by);
     let mut index: FxHashMap<u64, usize> = FxHashMap::default();
-    let mut groups: Vec<Group> = Vec::new();
-    for Row { triple, threads, background } in rows {
+    let mut groups: Vec<(Group, Vec<u32>)> = Vec::new();
+    for Row { triple, threads, waits, background } in rows {
         let key = keys.key(triple);
-        if let Some(group) = index.get(&key).and_then(|&at| groups.get_mut(at)) {
+        if let Some((group, known)) = index.get(&key).and_then(|&at| groups.get_mut(at)) {
             group.threads.extend(threads);
+            known.extend(waits);
             group.background &= background;
         } else {
             index.insert(key, groups.len());
-            groups.push(Group { background, ..keys.group(triple, threads) });
+            groups.push((Group { background, ..keys.group(triple, threads) }, waits));
         }
     }
-    groups.par_iter_mut().for_each(|group| finish(group, snapshot, options.by));
+    groups.par_iter_mut().for_each(|(group, waits)| finish(group, waits, snapshot, options.by));
+    let mut groups: Vec<_> = groups.into_iter().map(|(group, _)| group).collect();
     sort(&mut groups);
     Groups {
         similarity: options.similarity,
@@ -73,6 +75,8 @@ struct Row {
     triple: Triple,
     /// Indexes, ascending.
     threads: Vec<u32>,
+    /// Seconds that those have waited of whom the dump says it.
+    waits: Vec<u32>,
     /// All of them are.
     background: bool,
 }
@@ -89,6 +93,7 @@ fn collect(snapshot: &Snapshot<'_>, triple: impl Fn(&Thread<'_>) -> Option<Tripl
                 if let Some(triple) = triple(thread) {
                     let row = table.row(triple);
                     row.threads.push(at as u32);
+                    row.waits.extend(Some(thread.waited_s).filter(|&waited| waited != u32::MAX));
                     row.background = row.background && key::is_background(snapshot, thread);
                 }
             }
@@ -99,6 +104,7 @@ fn collect(snapshot: &Snapshot<'_>, triple: impl Fn(&Thread<'_>) -> Option<Tripl
     for part in parts.into_iter().flatten() {
         let row = all.row(part.triple);
         row.threads.extend(part.threads);
+        row.waits.extend(part.waits);
         row.background &= part.background;
     }
     all.rows
@@ -107,24 +113,39 @@ fn collect(snapshot: &Snapshot<'_>, triple: impl Fn(&Thread<'_>) -> Option<Tripl
 #[derive(Default)]
 struct Table {
     index: FxHashMap<Triple, usize>,
+    /// The row that a stack had last: most stacks have one.
+    by_stack: Vec<usize>,
     rows: Vec<Row>,
 }
 
 impl Table {
     fn row(&mut self, triple: Triple) -> &mut Row {
-        let at = *self.index.entry(triple).or_insert_with(|| {
-            self.rows.push(Row { triple, threads: Vec::new(), background: true });
-            self.rows.len() - 1
-        });
+        let stack = triple.stack();
+        let last = self.by_stack.get(stack).copied().unwrap_or(usize::MAX);
+        if self.rows.get(last).is_some_and(|row| row.triple == triple) {
+            return &mut self.rows[last];
+        }
+        let at = self.place(triple);
+        if self.by_stack.len() <= stack {
+            self.by_stack.resize(stack + 1, usize::MAX);
+        }
+        self.by_stack[stack] = at;
         &mut self.rows[at]
+    }
+
+    fn place(&mut self, triple: Triple) -> usize {
+        *self.index.entry(triple).or_insert_with(|| {
+            self.rows.push(Row { triple, threads: Vec::new(), waits: Vec::new(), background: true });
+            self.rows.len() - 1
+        })
     }
 }
 
 /// What can be said only when all members are there.
-fn finish(group: &mut Group, snapshot: &Snapshot<'_>, by: GroupBy) {
+fn finish(group: &mut Group, waits: &mut [u32], snapshot: &Snapshot<'_>, by: GroupBy) {
     group.threads.sort_unstable();
     let members = || group.threads.iter().filter_map(|&at| snapshot.threads.get(at as usize));
-    group.waited = spread::of(members());
+    group.waited = spread::of(waits);
     let first = members().next();
     group.stack = first.and_then(|thread| thread.stack);
     group.state = first.and_then(|thread| thread.state);

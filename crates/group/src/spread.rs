@@ -1,10 +1,9 @@
 //! Waiting times of a group.
 
-use necropsy_model::{Thread, WaitSpread};
+use necropsy_model::WaitSpread;
 
-/// The spread over those threads that have a waiting time; `None` when none has.
-pub(crate) fn of<'t, 'data: 't>(threads: impl Iterator<Item = &'t Thread<'data>>) -> Option<WaitSpread> {
-    let mut waits: Vec<u32> = threads.map(|thread| thread.waited_s).filter(|&waited| waited != u32::MAX).collect();
+/// The spread of these times; `None` when there are none. Their order is lost.
+pub(crate) fn of(waits: &mut [u32]) -> Option<WaitSpread> {
     waits.sort_unstable();
     let middle = waits.len() / 2;
     Some(WaitSpread {

@@ -1,4 +1,6 @@
-use necropsy_model::{Activity, Frame, Location, Snapshot, Source, Stack, State, Text, Thread, ThreadFlags, ThreadId};
+use necropsy_model::{
+    Activity, Frame, LabelsId, Location, Snapshot, Source, Stack, State, Text, Thread, ThreadFlags, ThreadId,
+};
 
 use super::*;
 
@@ -79,6 +81,40 @@ fn other_ways_to_group_and_filters() {
     assert_eq!((counts(&groups), groups.filtered_out), (vec![1, 1], 1));
     let filter = Filter { min_wait_s: Some(1), ..Filter::default() };
     assert_eq!(counts(&group_with(&snapshot, &Options { filter, ..Options::default() })), []);
+    let filter = Filter { state: regex::Regex::new("^sleep$").ok(), ..Filter::default() };
+    let groups = group_with(&snapshot, &Options { filter, by: GroupBy::State, ..Options::default() });
+    assert_eq!((counts(&groups), groups.groups[0].title.as_deref()), (vec![1], Some("sleep")));
+    // A creator is a function of its threads too.
+    let filter = Filter { function: regex::Regex::new("main[.]other").ok(), ..Filter::default() };
+    assert_eq!(counts(&group_with(&snapshot, &Options { filter, ..Options::default() })), [1]);
+    snapshot.threads[0].waited_s = 120;
+    snapshot.threads[1].waited_s = 59;
+    let filter = Filter { min_wait_s: Some(60), ..Filter::default() };
+    let groups = group_with(&snapshot, &Options { filter, ..Options::default() });
+    assert_eq!((groups.groups[0].threads.as_slice(), groups.filtered_out), (&[0][..], 2));
+}
+
+#[test]
+fn labels_are_a_way_to_group() {
+    let labels = vec![vec![("path".into(), "/a".into()), ("tenant".into(), "x".into())]];
+    let mut snapshot = Snapshot { labels, ..Snapshot::default() };
+    for labelled in [true, false, true] {
+        add(&mut snapshot, "select", &[("main.a", 1)], "main.start");
+        snapshot.threads.last_mut().unwrap().labels = LabelsId::new(0).filter(|_| labelled);
+    }
+    let groups = group_with(&snapshot, &Options { by: GroupBy::Label, ..Options::default() });
+    let titles: Vec<_> = groups.groups.iter().map(|group| group.title.as_deref()).collect();
+    assert_eq!((counts(&groups), titles), (vec![2, 1], vec![Some("path=/a, tenant=x"), Some("")]));
+}
+
+/// What is shared is told of all members, not of the first: another state or creator among them takes it back.
+#[test]
+fn other_ways_to_group_tell_only_what_all_share() {
+    let mut snapshot = Snapshot::default();
+    add(&mut snapshot, "select", &[("main.a", 1)], "main.start");
+    add(&mut snapshot, "sleep", &[("main.a", 1)], "main.start");
+    let groups = group_with(&snapshot, &Options { by: GroupBy::Function, ..Options::default() }).groups;
+    assert!(groups.len() == 1 && groups[0].state.is_none() && groups[0].created_by.is_some());
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! What only a Go runtime says. Filled by the goroutine reader, read by the rules.
 
-use crate::{Source, StackId, Text, ThreadId, WaitKind};
+use crate::{FrameId, Source, StackId, Text, ThreadId, WaitKind};
 
 /// Facts of a Go dump that have no place in the general model.
 #[derive(Clone, Debug, Default)]
@@ -25,6 +25,12 @@ pub struct GoFacts<'data> {
     pub stack_waits: Vec<Option<WaitKind>>,
     /// Arguments of the first few threads of each stack, by ascending thread.
     pub samples: Vec<GoSample>,
+    /// Those that made a thread, nearest first, for the first few threads of each stack (`GODEBUG=tracebackancestors`).
+    pub ancestors: Vec<GoAncestor>,
+    /// Stack of the machine thread that threw (`runtime stack:`), and where it stands.
+    pub runtime_stack: Option<(StackId, Source)>,
+    /// Registers, a block for each machine thread that printed them.
+    pub registers: Vec<GoRegisters<'data>>,
     /// The writer stopped at its limit, so that goroutines are missing.
     pub cut: Option<GoCut>,
     /// The collector proved leaks and the dump marks them.
@@ -143,6 +149,30 @@ pub struct GoArgument {
     pub stale: bool,
 }
 
+/// One that made a goroutine, or made one that did; it may have ended since.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GoAncestor {
+    /// Index in [`crate::Snapshot::threads`] of the goroutine that was made.
+    pub thread: u32,
+    /// Number of the ancestor.
+    pub goroutine: ThreadId,
+    /// Its stack at that moment.
+    pub stack: Option<StackId>,
+    /// The call that created the ancestor itself.
+    pub created_by: Option<FrameId>,
+}
+
+/// Registers of a machine thread when the signal came (`dumpregs` of `runtime/signal_amd64.go` and its siblings).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GoRegisters<'data> {
+    /// The goroutine that it ran.
+    pub goroutine: Option<ThreadId>,
+    /// Names, as the runtime calls them, and values.
+    pub values: Vec<(Text<'data>, u64)>,
+    /// Where they stand.
+    pub source: Source,
+}
+
 /// A dump that its writer cut.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct GoCut {
@@ -174,4 +204,78 @@ pub struct GoAccess<'data> {
     pub thread: Option<usize>,
     /// Where it stands.
     pub source: Source,
+}
+
+/// Roots of the standard library's packages.
+const STD: [&str; 46] = [
+    "archive",
+    "bufio",
+    "bytes",
+    "cmp",
+    "compress",
+    "container",
+    "context",
+    "crypto",
+    "database",
+    "debug",
+    "embed",
+    "encoding",
+    "errors",
+    "expvar",
+    "flag",
+    "fmt",
+    "go",
+    "hash",
+    "html",
+    "image",
+    "index",
+    "internal",
+    "io",
+    "iter",
+    "log",
+    "maps",
+    "math",
+    "mime",
+    "net",
+    "os",
+    "panic",
+    "path",
+    "plugin",
+    "reflect",
+    "regexp",
+    "runtime",
+    "slices",
+    "sort",
+    "strconv",
+    "strings",
+    "sync",
+    "syscall",
+    "testing",
+    "text",
+    "time",
+    "unicode",
+];
+
+/// Whether a function is of Go's standard library, by the root of its package.
+pub fn is_standard_library(name: &str) -> bool {
+    let head = name.split(['(', '[']).next().unwrap_or_default();
+    let root = head.split(['/', '.']).next().unwrap_or_default();
+    // A path with a domain (`go.uber.org/…`, `net.example/…`) is not of the standard library.
+    let domain = head.split_once('/').is_some_and(|(first, _)| first.contains('.'));
+    !domain && STD.contains(&root)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_standard_library_is_known_by_its_roots() {
+        for name in ["net/http.(*conn).serve", "runtime.gopark", "testing.tRunner", "database/sql.(*DB).conn"] {
+            assert!(is_standard_library(name), "{name}");
+        }
+        for name in ["main.main", "go.uber.org/zap.New", "real-time-forum/server.F", "github.com/a/b.F"] {
+            assert!(!is_standard_library(name), "{name}");
+        }
+    }
 }

@@ -59,7 +59,7 @@ pub(crate) struct Args {
     #[arg(long)]
     pub threads: bool,
 
-    /// List all groups, idle background too
+    /// List all groups, idle background too, with all evidence: no screen is too small
     #[arg(long)]
     pub all: bool,
 

@@ -15,6 +15,8 @@ use necropsy_model::{
 
 use crate::Case;
 
+pub(crate) use necropsy_model::go::is_standard_library as is_std;
+
 /// A case that is a Go dump.
 #[derive(Clone, Copy)]
 pub(crate) struct Go<'a, 'data> {
@@ -22,56 +24,6 @@ pub(crate) struct Go<'a, 'data> {
     pub facts: &'a GoFacts<'data>,
     pub groups: &'a Groups,
 }
-
-/// Roots of the standard library's packages.
-const STD: [&str; 46] = [
-    "archive",
-    "bufio",
-    "bytes",
-    "cmp",
-    "compress",
-    "container",
-    "context",
-    "crypto",
-    "database",
-    "debug",
-    "embed",
-    "encoding",
-    "errors",
-    "expvar",
-    "flag",
-    "fmt",
-    "go",
-    "hash",
-    "html",
-    "image",
-    "index",
-    "internal",
-    "io",
-    "iter",
-    "log",
-    "maps",
-    "math",
-    "mime",
-    "net",
-    "os",
-    "panic",
-    "path",
-    "plugin",
-    "reflect",
-    "regexp",
-    "runtime",
-    "slices",
-    "sort",
-    "strconv",
-    "strings",
-    "sync",
-    "syscall",
-    "testing",
-    "text",
-    "time",
-    "unicode",
-];
 
 impl<'a, 'data> Go<'a, 'data> {
     pub(crate) fn of(case: &Case<'a, 'data>) -> Option<Self> {
@@ -194,15 +146,6 @@ pub(crate) fn own(frames: &[&Frame<'_>]) -> Option<usize> {
         .or_else(|| (!frames.is_empty()).then_some(0))
 }
 
-/// Whether a function is of the standard library.
-pub(crate) fn is_std(name: &str) -> bool {
-    let head = name.split(['(', '[']).next().unwrap_or_default();
-    let root = head.split(['/', '.']).next().unwrap_or_default();
-    // A path with a domain (`go.uber.org/…`, `net.example/…`) is not of the standard library.
-    let domain = head.split_once('/').is_some_and(|(first, _)| first.contains('.'));
-    !domain && STD.contains(&root)
-}
-
 /// Function and position of a frame in words.
 pub(crate) fn words(frame: &Frame<'_>) -> String {
     let name = frame.function.as_deref().unwrap_or("?");
@@ -280,16 +223,6 @@ pub(crate) fn of_group<'data>(go: &Go<'_, 'data>, group: &Group) -> Evidence<'da
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_standard_library_is_known_by_its_roots() {
-        for name in ["net/http.(*conn).serve", "runtime.gopark", "testing.tRunner", "database/sql.(*DB).conn"] {
-            assert!(is_std(name), "{name}");
-        }
-        for name in ["main.main", "go.uber.org/zap.New", "real-time-forum/server.F", "github.com/a/b.F"] {
-            assert!(!is_std(name), "{name}");
-        }
-    }
 
     #[test]
     fn numbers_have_commas() {

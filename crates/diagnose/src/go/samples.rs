@@ -136,6 +136,7 @@ impl Dump {
         for at in self.last().threads.clone() {
             self.snapshot.threads[at as usize].flags = ThreadFlags::LEAKED;
         }
+        self.facts().leak_profile = true;
         self
     }
 

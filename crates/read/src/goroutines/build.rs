@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use memchr::memmem;
-use necropsy_model::go::{GoArgument, GoFacts, GoSample, GoWait};
+use necropsy_model::go::{GoAncestor, GoArgument, GoFacts, GoSample, GoWait};
 use necropsy_model::{
     Activity, Arena, LabelsId, Process, Runtime, Snapshot, StackId, State, StateId, Text, Thread, ThreadFlags,
     ThreadId, Warning,
@@ -86,6 +86,7 @@ impl<'d> Parts<'d> {
             let mut waits = scan.waits.iter().peekable();
             let mut samples = scan.samples.iter().peekable();
             let mut torn = scan.torn.iter().peekable();
+            let mut ancestors = scan.ancestors.iter().peekable();
             let first = number;
             for &thread in &scan.threads {
                 let local = number - first;
@@ -106,6 +107,9 @@ impl<'d> Parts<'d> {
                 let sample = samples.next_if(|(at, _)| *at == local).map(|(_, body)| body.clone());
                 let torn = torn.next_if(|(at, _)| *at == local).map(|&(_, torn)| torn);
                 builder.thread(thread, &mut part, &self.lines, wait, sample, torn);
+                if let Some((_, text)) = ancestors.next_if(|(at, _)| *at == local) {
+                    builder.ancestors(text);
+                }
                 number += 1;
             }
             for after in foreign {
@@ -166,6 +170,7 @@ struct Builder<'d> {
     idle: FxHashMap<(StackId, StateId), StateId>,
     labels: FxHashMap<super::header::Extra<'d>, LabelsId>,
     samples: FxHashMap<StackId, usize>,
+    made: FxHashMap<StackId, usize>,
     torn: Vec<(u32, Torn)>,
 }
 
@@ -182,6 +187,7 @@ impl<'d> Builder<'d> {
             idle: FxHashMap::default(),
             labels: FxHashMap::default(),
             samples: FxHashMap::default(),
+            made: FxHashMap::default(),
             torn: Vec::new(),
         }
     }
@@ -342,6 +348,26 @@ impl<'d> Builder<'d> {
         if !arguments.is_empty() {
             self.dump.facts.samples.push(GoSample { thread, stack, arguments });
         }
+    }
+
+    /// Keeps those that made the last thread, while few of its stack were kept.
+    fn ancestors(&mut self, text: &Range<usize>) {
+        let snapshot = &mut self.dump.snapshot;
+        let Some(thread) = snapshot.threads.len().checked_sub(1) else { return };
+        let Some(stack) = snapshot.threads.get(thread).and_then(|thread| thread.stack) else { return };
+        let kept = self.made.entry(stack).or_default();
+        if *kept >= SAMPLES {
+            return;
+        }
+        *kept += 1;
+        let text = self.text.get(text.clone()).unwrap_or_default();
+        let ancestor = |(id, resolved): (u64, Resolved)| GoAncestor {
+            thread: thread as u32,
+            goroutine: ThreadId(id),
+            stack: resolved.stack,
+            created_by: resolved.creator,
+        };
+        self.dump.facts.ancestors.extend(self.interner.ancestors(text, snapshot).into_iter().map(ancestor));
     }
 
     fn finish(mut self) -> Dump<'d> {

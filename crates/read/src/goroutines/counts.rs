@@ -125,6 +125,7 @@ impl<'d> Profile<'d> {
         let frames = open.frames.into_iter().filter_map(|frame| snapshot.add_frame(frame)).collect();
         let stack = snapshot.add_stack(Stack { frames, ..Stack::default() });
         let room = MAX_THREADS.saturating_sub(snapshot.threads.len()) as u64;
+        snapshot.threads.reserve(open.count.min(room) as usize);
         self.left_out = self.left_out.saturating_add(open.count.saturating_sub(room));
         for _ in 0..open.count.min(room) {
             // The profile has no ids: threads are numbered as they come.

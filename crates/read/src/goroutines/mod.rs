@@ -9,6 +9,7 @@ mod counts;
 mod frame;
 mod header;
 mod labels;
+mod machine;
 mod preamble;
 mod profile;
 mod race;
@@ -28,6 +29,7 @@ use rustc_hash::FxHashSet;
 use crate::text::{self, LineMap, Marker, lines};
 use crate::{Error, Probe, Reader};
 use build::{Dump, Parts};
+use stack::Interner;
 
 /// Name of the reader.
 const NAME: &str = "go-goroutines";
@@ -140,7 +142,7 @@ fn dumps<'d>(parts: Parts<'d>, arena: &'d Arena) -> Vec<Snapshot<'d>> {
     }
     let starts = build::starts(&parts);
     let dumps = parts.build(&starts, arena);
-    dumps.into_iter().take(MAX_DUMPS).map(|dump| finish(dump, text, &map)).collect()
+    dumps.into_iter().take(MAX_DUMPS).map(|dump| finish(dump, text, &map, arena)).collect()
 }
 
 /// Parts of the text, cut between goroutines.
@@ -160,9 +162,10 @@ fn chunks(text: &[u8]) -> Vec<Range<usize>> {
 }
 
 /// Reads the words around the goroutines of a dump.
-fn finish<'d>(dump: Dump<'d>, text: &'d [u8], map: &LineMap) -> Snapshot<'d> {
+fn finish<'d>(dump: Dump<'d>, text: &'d [u8], map: &LineMap, arena: &'d Arena) -> Snapshot<'d> {
     let Dump { mut snapshot, mut facts, foreign } = dump;
     let bytes = |range: &Range<usize>| text.get(range.clone()).unwrap_or_default();
+    machine_threads(&mut snapshot, &mut facts, &foreign, text, map, arena);
     if foreign.iter().any(|foreign| foreign.threads > 0 && build::is_machine_thread(bytes(&foreign.bytes))) {
         facts.repeated = drop_repeated(&mut snapshot, &mut facts);
     }
@@ -185,6 +188,32 @@ fn finish<'d>(dump: Dump<'d>, text: &'d [u8], map: &LineMap) -> Snapshot<'d> {
     snapshot
 }
 
+/// Reads what machine threads print of themselves.
+fn machine_threads<'d>(
+    snapshot: &mut Snapshot<'d>,
+    facts: &mut necropsy_model::go::GoFacts<'d>,
+    foreign: &[scan::Foreign],
+    text: &'d [u8],
+    map: &LineMap,
+    arena: &'d Arena,
+) {
+    let mut interner = Interner::new(arena);
+    // The goroutine that a machine thread ran is the first that it prints.
+    let mut first = 0;
+    for part in foreign {
+        let text = text.get(part.bytes.clone()).unwrap_or_default();
+        let ran = snapshot.threads.get(first as usize).map(|thread| thread.id);
+        machine::registers(text, part.line, ran.filter(|_| part.threads > first), map, facts);
+        if build::is_machine_thread(text) {
+            first = part.threads;
+        }
+        if facts.runtime_stack.is_none() {
+            facts.runtime_stack = machine::stack(text, part.line, map, &mut interner, snapshot);
+        }
+    }
+    facts.stack_waits.resize(snapshot.stacks.len(), None);
+}
+
 /// Keeps the first print of each goroutine: `GOTRACEBACK=crash` prints those that run on a machine thread again.
 fn drop_repeated(snapshot: &mut Snapshot<'_>, facts: &mut necropsy_model::go::GoFacts<'_>) -> usize {
     let before = snapshot.threads.len();
@@ -203,6 +232,7 @@ fn drop_repeated(snapshot: &mut Snapshot<'_>, facts: &mut necropsy_model::go::Go
     let number = |thread: u32| renumbered.get(thread as usize).copied().flatten();
     facts.waits.retain_mut(|wait| number(wait.thread).inspect(|&thread| wait.thread = thread).is_some());
     facts.samples.retain_mut(|sample| number(sample.thread).inspect(|&thread| sample.thread = thread).is_some());
+    facts.ancestors.retain_mut(|one| number(one.thread).inspect(|&thread| one.thread = thread).is_some());
     let mut keep = kept.iter();
     snapshot.threads.retain(|_| keep.next().copied().unwrap_or(true));
     before - snapshot.threads.len()

@@ -197,20 +197,18 @@ impl<'d> Scanner<'d> {
     }
 
     /// Takes the lines behind a header: at one step, when they came before.
-    fn goroutine(&mut self, mut thread: RawThread) {
+    fn goroutine(&mut self, thread: RawThread) {
         let start = self.at;
+        if let Some((length, known)) = self.seen.follow(self.text.get(start..).unwrap_or_default()) {
+            return self.known(thread, start..start + length, known);
+        }
         let text = self.whole(start);
         let mut hash = 0;
         if let Some(text) = text {
             let known;
             (hash, known) = self.seen.find(text);
-            if let Some(Known { stack, lines, wait }) = known {
-                let end = start + text.len();
-                thread.stack = StackId::new(stack as usize);
-                self.sample(stack, start..end);
-                self.wait(wait);
-                self.scan.threads.push(thread);
-                return self.advance(end + 1, u64::from(lines));
+            if let Some(known) = known {
+                return self.known(thread, start..start + text.len(), known);
             }
         }
         let (lines, ancestors) = (self.scan.lines, self.scan.ancestors.len());
@@ -224,6 +222,17 @@ impl<'d> Scanner<'d> {
             let lines = (self.scan.lines - lines) as u32;
             self.seen.keep(hash, text, Known { stack, lines, wait });
         }
+    }
+
+    /// Keeps a goroutine whose record came before.
+    #[inline]
+    fn known(&mut self, mut thread: RawThread, body: Range<usize>, known: Known) {
+        let Known { stack, lines, wait } = known;
+        self.advance(body.end + 1, u64::from(lines));
+        thread.stack = StackId::new(stack as usize);
+        self.sample(stack, body);
+        self.wait(wait);
+        self.scan.threads.push(thread);
     }
 
     /// The text from here to the next empty line, when that is near.
@@ -265,7 +274,7 @@ impl<'d> Scanner<'d> {
                     (next, 1)
                 }
                 Some(b'g') if header::parse(line).is_some() => break,
-                Some(b'[') if line.starts_with(b"[originating from goroutine ") => {
+                Some(b'[') if line.starts_with(super::stack::ORIGIN) => {
                     self.ancestors();
                     break;
                 }

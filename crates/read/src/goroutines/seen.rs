@@ -91,32 +91,63 @@ struct Slot<'d> {
     hash: u64,
     text: &'d [u8],
     known: Known,
+    /// The slot of the record that came after this one the last time.
+    next: usize,
 }
 
 /// Records that came before.
 pub(super) struct Seen<'d> {
     slots: Vec<Option<Slot<'d>>>,
+    /// The slot of the record at hand.
+    last: usize,
 }
 
 impl<'d> Seen<'d> {
     pub(super) fn new() -> Self {
-        Self { slots: vec![None; SLOTS] }
+        Self { slots: vec![None; SLOTS], last: 0 }
+    }
+
+    /// The record at the start of `rest`, when it is the one that came after the last one before: a pool of workers is one
+    /// record over and over, and what starts together stands together. Its length, without the empty line behind it.
+    #[inline]
+    pub(super) fn follow(&mut self, rest: &[u8]) -> Option<(usize, Known)> {
+        let at = self.slots.get(self.last)?.as_ref()?.next;
+        let Slot { text, known, .. } = self.slots.get(at)?.as_ref()?;
+        if rest.starts_with(text) && rest.get(text.len()) == Some(&b'\n') {
+            self.last = at;
+            return Some((text.len(), *known));
+        }
+        None
     }
 
     /// What the same text came to before, and the hash under which to keep it.
     #[inline]
-    pub(super) fn find(&self, text: &[u8]) -> (u64, Option<Known>) {
+    pub(super) fn find(&mut self, text: &[u8]) -> (u64, Option<Known>) {
         let hash = Hash::of(text);
-        let slot = self.slots.get(hash as usize % SLOTS).and_then(Option::as_ref);
+        let at = hash as usize % SLOTS;
+        let slot = self.slots.get(at).and_then(Option::as_ref);
         // Equal hashes of different texts would be a wrong answer: the text itself decides.
-        (hash, slot.filter(|slot| slot.hash == hash && slot.text == text).map(|slot| slot.known))
+        let known = slot.filter(|slot| slot.hash == hash && slot.text == text).map(|slot| slot.known);
+        if known.is_some() {
+            self.step(at);
+        }
+        (hash, known)
     }
 
     /// Keeps what a text came to, in place of whatever had its slot.
     pub(super) fn keep(&mut self, hash: u64, text: &'d [u8], known: Known) {
-        if let Some(slot) = self.slots.get_mut(hash as usize % SLOTS) {
-            *slot = Some(Slot { hash, text, known });
+        let at = hash as usize % SLOTS;
+        if let Some(slot) = self.slots.get_mut(at) {
+            *slot = Some(Slot { hash, text, known, next: at });
         }
+        self.step(at);
+    }
+
+    fn step(&mut self, at: usize) {
+        if let Some(Some(last)) = self.slots.get_mut(self.last) {
+            last.next = at;
+        }
+        self.last = at;
     }
 }
 
@@ -153,5 +184,22 @@ mod tests {
         assert!(seen.find(b"main.f()").1.is_none());
         seen.keep(hash, b"main.f()", Known { stack: 2, lines: 3, wait: 0 });
         assert_eq!(seen.find(b"main.f()").1.map(|known| known.stack), Some(2));
+    }
+
+    #[test]
+    fn what_followed_before_is_tried_first() {
+        let mut seen = Seen::new();
+        for (text, stack) in [(&b"f\n"[..], 1), (b"g\n", 2), (b"f\n", 1)] {
+            let (hash, known) = seen.find(text);
+            if known.is_none() {
+                seen.keep(hash, text, Known { stack, lines: 1, wait: 0 });
+            }
+        }
+        let mut follow = |rest: &[u8]| seen.follow(rest).map(|(length, known)| (length, known.stack));
+        assert_eq!(follow(b"g\n\ngoroutine"), Some((2, 2)));
+        assert_eq!(follow(b"g\n\n"), None);
+        assert_eq!(follow(b"f\nmore"), None);
+        assert_eq!(follow(b"f\n"), None);
+        assert_eq!(follow(b"f\n\n"), Some((2, 1)));
     }
 }

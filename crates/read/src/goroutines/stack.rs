@@ -13,6 +13,12 @@ use crate::text::lines;
 /// Frames of one goroutine that are believed; the runtime prints at most 100 and says how many it left out.
 const MAX_FRAMES: usize = 4096;
 
+/// How the stack of one that made a goroutine begins.
+pub(super) const ORIGIN: &[u8] = b"[originating from goroutine ";
+
+/// Ancestors of one goroutine that are read; `tracebackancestors` may be any number.
+const MAX_ANCESTORS: usize = 32;
+
 /// Frames and stacks of a dump, each once.
 pub(super) struct Interner<'d> {
     arena: &'d Arena,
@@ -45,13 +51,31 @@ impl<'d> Interner<'d> {
 
     /// Takes a record apart, given the bytes behind its header.
     pub(super) fn resolve(&mut self, body: &'d [u8], snapshot: &mut Snapshot<'d>) -> Resolved {
+        self.take(body, true, snapshot)
+    }
+
+    /// Those that made a goroutine, nearest first: number, stack, creator.
+    pub(super) fn ancestors(&mut self, text: &'d [u8], snapshot: &mut Snapshot<'d>) -> Vec<(u64, Resolved)> {
+        let mut ancestors = Vec::new();
+        for start in memmem::find_iter(text, ORIGIN) {
+            let Some(rest) = text.get(start + ORIGIN.len()..) else { break };
+            let line = crate::text::line_at(rest);
+            let Some((id, _)) = header::number(line).filter(|_| ancestors.len() < MAX_ANCESTORS) else { break };
+            let body = rest.get(line.len() + 1..).unwrap_or_default();
+            ancestors.push((id, self.take(body, false, snapshot)));
+        }
+        ancestors
+    }
+
+    /// An inlined call has no arguments but `...`; those of ancestors never have others.
+    fn take(&mut self, body: &'d [u8], has_arguments: bool, snapshot: &mut Snapshot<'d>) -> Resolved {
         let mut frames = Vec::new();
         let mut gap = None;
         let mut creator = None;
         let mut end = StackEnd::Complete;
         let mut all = lines(body).map(|(_, line)| line).peekable();
         while let Some(line) = all.next() {
-            if line.starts_with(b"[originating from goroutine ") {
+            if line.starts_with(ORIGIN) {
                 break;
             }
             if let Some(omitted) = elided(line) {
@@ -70,7 +94,8 @@ impl<'d> Interner<'d> {
             }
             let call = call(line);
             let innermost = frames.is_empty();
-            frames.extend(self.frame(call.name, place, call.arguments == Some(b"..."), innermost, snapshot));
+            let inlined = has_arguments && call.arguments == Some(b"...");
+            frames.extend(self.frame(call.name, place, inlined, innermost, snapshot));
             if frames.len() >= MAX_FRAMES {
                 end = StackEnd::Broken(format!("it has more than {MAX_FRAMES} frames"));
                 break;

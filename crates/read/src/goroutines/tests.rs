@@ -134,6 +134,55 @@ created by main.main
     assert_eq!(snapshot.threads.len(), 2);
     assert_eq!(names(&snapshot, 1), ["main.f"]);
     assert!(snapshot.warnings.is_empty(), "{:?}", snapshot.warnings);
+    let [ancestor] = snapshot.go.as_ref().unwrap().ancestors.as_slice() else { panic!() };
+    assert_eq!((ancestor.thread, ancestor.goroutine.0), (1, 7));
+    let stack = snapshot.stack(ancestor.stack.unwrap()).unwrap();
+    let frame = snapshot.frame(stack.frames[0]).unwrap();
+    assert_eq!((frame.function.as_deref(), frame.inlined), (Some("main.g"), false));
+    assert_eq!(snapshot.frame(ancestor.created_by.unwrap()).unwrap().function.as_deref(), Some("main.main"));
+}
+
+#[test]
+fn what_machine_threads_print_of_themselves() {
+    let registers =
+        "rax    0xca\nrbx    0x0\nrcx    0x1\nrdx    0x6\nrdi    0x7\nrsi    0x8\nrbp    0x9\nrip    0x10\n";
+    let snapshot = one(&format!(
+        "fatal error: stack overflow\n\nruntime stack:\nruntime.throw({{0x1, 0x2}})\n\t/go/panic.go:1 +0x1 fp=0x1 sp=0x2 pc=0x3\n\n{THREE}\n{registers}\n-----\n\ngoroutine 5 [running]:\nmain.x()\n\t/a.go:1 +0x1\n\n{registers}"
+    ));
+    let go = snapshot.go.as_ref().unwrap();
+    let stack = snapshot.stack(go.runtime_stack.unwrap().0).unwrap();
+    assert_eq!(snapshot.frame(stack.frames[0]).unwrap().function.as_deref(), Some("runtime.throw"));
+    let ran: Vec<_> = go.registers.iter().map(|block| block.goroutine.unwrap().0).collect();
+    assert_eq!((ran, go.registers[0].values.len()), (vec![1, 5], 8));
+    assert_eq!(go.stack_waits.len(), snapshot.stacks.len());
+}
+
+/// A record that came before is skipped as a whole: with all that differs in its header, and the address it waits for.
+#[test]
+fn records_that_came_before() {
+    let record = |id: u32, head: &str, lock: &str| {
+        format!(
+            "goroutine {id} [{head}]:\nsync.(*Mutex).lockSlow({lock})\n\t/go/mutex.go:1 +0x1\nmain.f(0x{id:x})\n\t/a.go:1 +0x1\n\n"
+        )
+    };
+    let same = record(1, "sync.Mutex.Lock", "0xc000010000").replace("main.f(0x1)", "main.f(0x0)");
+    let text = [
+        same.clone(),
+        same.replace("goroutine 1 [sync.Mutex.Lock]", "goroutine 2 [sync.Mutex.Lock, 3 minutes]"),
+        record(3, "sync.Mutex.Lock", "0xc000010000"),
+        "a line of a log\n".to_owned(),
+        same.replace("goroutine 1 ", "goroutine 4 "),
+        // The same text without its empty line: the next header ends it.
+        same.replace("goroutine 1 ", "goroutine 5 ").trim_end().to_owned() + "\n",
+        same.replace("goroutine 1 ", "goroutine 6 "),
+    ]
+    .concat();
+    let snapshot = one(&text);
+    let lines: Vec<_> = snapshot.threads.iter().map(|thread| thread.source).collect();
+    assert_eq!(lines, [1, 7, 13, 20, 26, 31].map(Source::line));
+    assert_eq!((snapshot.stacks.len(), snapshot.threads[1].waited_s), (1, 180));
+    let waits = &snapshot.go.as_ref().unwrap().waits;
+    assert!(waits.len() == 6 && waits.iter().all(|wait| wait.address == 0xc0_0001_0000), "{waits:?}");
 }
 
 #[test]

@@ -43,10 +43,13 @@ fn short(page: &mut Page<'_>, report: &Report<'_, '_>) -> io::Result<()> {
     let mut room = page.left().unwrap_or_default().saturating_sub(GROUPS + 3).max(3);
     let serious = findings.iter().filter(|finding| finding.severity > Severity::Note).count();
     let mut shown = Vec::new();
+    // What to do about the first one is worth more than one more title.
+    let first = findings.first().and_then(|finding| finding.next.first()).filter(|_| serious > 0);
+    let kept = first.map_or(0, |next| page.height(&advice(next), 10));
     for finding in findings.iter().take(serious.clamp(1, FINDINGS)) {
         let title = title(finding, finding.title == report.verdict.headline);
         let height = page.height(&title, 4);
-        if height > room && !shown.is_empty() {
+        if height + kept > room && !shown.is_empty() {
             break;
         }
         room = room.saturating_sub(height);

@@ -4,19 +4,23 @@ use std::cmp::Reverse;
 use std::collections::BTreeSet;
 use std::io;
 
+use necropsy_model::go::is_standard_library;
 use necropsy_model::{
-    Activity, Frame, Group, GroupBy, Severity, Snapshot, SourceKind, Symptom, Thread, ThreadId, WaitSpread,
+    Activity, Frame, Group, GroupBy, Runtime, Severity, Snapshot, SourceKind, Symptom, Thread, ThreadId, WaitSpread,
 };
 
 use super::clean::{clean, middle};
 use super::families::{Family, families, way};
 use super::page::{Line, Page, Tone};
 use super::places::position;
-use super::{MANY, hangs, noun, stack, words};
+use super::{MANY, hangs, machine, noun, stack, words};
 use crate::Report;
 
 /// Groups that are listed; a dump of ten thousand goroutines is to fit on a screen.
 const GROUPS: usize = 5;
+
+/// Groups that are listed to those who asked for a view of their own.
+const ASKED: usize = 20;
 
 /// Groups that are listed of many threads, however few rows are left.
 const LEAST: usize = 2;
@@ -37,8 +41,13 @@ pub(super) fn write(page: &mut Page<'_>, report: &Report<'_, '_>) -> io::Result<
     let snapshot = report.snapshot;
     let stopped = snapshot.stop.as_ref().and_then(|stop| stop.thread).filter(|_| !hangs(report));
     let stopped = stopped.and_then(|index| u32::try_from(index).ok());
-    let (background, front): (Vec<_>, Vec<_>) = report.groups.groups.iter().partition(|group| group.background);
-    let short = page.left().is_some() && report.groups.by == GroupBy::Stack;
+    let by = report.groups.by;
+    let asked = by != GroupBy::Stack || report.groups.filtered_out > 0;
+    let short = page.left().is_some() && by == GroupBy::Stack;
+    let named = named(report);
+    let quiet = |group: &Group| short && !asked && !is_named(group, &named, snapshot) && is_library(group, snapshot);
+    let (background, front): (Vec<_>, Vec<_>) =
+        report.groups.groups.iter().partition(|group| group.background || quiet(group));
     let told = if short { families(&front, snapshot) } else { front.iter().copied().map(Family::single).collect() };
     let mut front = members(told, stopped);
     let background = members(background.into_iter().map(Family::single).collect(), stopped);
@@ -47,8 +56,8 @@ pub(super) fn write(page: &mut Page<'_>, report: &Report<'_, '_>) -> io::Result<
         return Ok(());
     }
     if short {
-        let named = named(report);
-        front.sort_by_key(|members| (!members.is_named(&named, snapshot), Reverse(members.count)));
+        let is_named = |members: &Members<'_>| members.family.groups.iter().any(|one| is_named(one, &named, snapshot));
+        front.sort_by_key(|members| (!is_named(members), Reverse(members.count)));
     }
     if report.verdict.symptom == Symptom::HangBusy {
         // One thread that runs says more than a hundred that wait.
@@ -56,51 +65,92 @@ pub(super) fn write(page: &mut Page<'_>, report: &Report<'_, '_>) -> io::Result<
     }
     heading(page, report, total, front.iter().chain(&background).map(|members| members.family.groups.len()).sum())?;
     let digits = front.iter().map(|members| words::number(members.count as u64).len()).max().unwrap_or(1);
-    let told = if page.style.all { usize::MAX } else { GROUPS };
-    let titles: Vec<_> = front.iter().take(told).map(|members| title(members, snapshot, total, digits)).collect();
-    let most = match page.left() {
-        // Each takes its title and a row for its way; one row is for those that are left out, one for the background.
-        Some(left) => {
-            let rows = titles.iter().map(|(line, start)| page.height(line, *start) + 1);
-            let room = left.saturating_sub(2);
-            let used = rows.scan(0, |used, rows| {
-                *used += rows;
-                Some(*used)
-            });
-            used.take_while(|&used| used <= room).count().clamp(LEAST, GROUPS)
-        }
-        None => told,
+    let told = match (page.style.all, asked) {
+        (true, _) => usize::MAX,
+        (false, true) => ASKED,
+        (false, false) => GROUPS,
     };
+    let titles: Vec<_> = front.iter().take(told).map(|members| title(members, snapshot, total, digits, by)).collect();
+    let most = page.left().filter(|_| !asked).map_or(told, |left| fitting(page, &titles, left));
     let shown = front.len().min(most);
     let rows = if total < MANY { ROWS_OF_FEW / shown.max(1) } else { 2 };
     let mut ahead: usize = titles.iter().take(shown).map(|(line, start)| page.height(line, *start) + 1).sum();
     for (members, (title, start)) in front.iter().zip(titles).take(shown) {
         ahead = ahead.saturating_sub(page.height(&title, start) + 1);
         page.line(title, start)?;
+        if by != GroupBy::Stack && !page.style.all {
+            // What they share is all that is told; the way of one of them would not be that of all.
+            continue;
+        }
         describe(page, snapshot, members, start, rows)?;
         let room = page.left().map_or(0, |left| left.saturating_sub(ahead + 2));
         branches(page, snapshot, members, start, room.min(BRANCHES))?;
     }
-    if front.len() > shown {
-        let rest: usize = front.iter().skip(shown).map(|members| members.count).sum();
-        let groups: usize = front.iter().skip(shown).map(|members| members.family.groups.len()).sum();
-        let groups = words::count(groups, "more group");
-        let words = format!("… {groups} with {}; --all lists them", words::count(rest, noun(snapshot)));
-        page.line(Line::indented(2).put(Tone::Dim, words), 4)?;
-    }
+    left_out(page, report, front.get(shown..).unwrap_or_default())?;
     if page.style.all {
         for members in &background {
-            let (title, start) = title(members, snapshot, total, digits);
+            let (title, start) = title(members, snapshot, total, digits, by);
             page.line(title, start)?;
             describe(page, snapshot, members, start, 2)?;
         }
-    } else if !background.is_empty() {
-        let rest: usize = background.iter().map(|members| members.count).sum();
-        let (threads, groups) = (words::count(rest, noun(snapshot)), words::count(background.len(), "group"));
-        let words = format!("idle background: {threads} in {groups}; --all lists them");
-        page.line(Line::indented(2).put(Tone::Dim, words), 4)?;
+        return Ok(());
     }
-    Ok(())
+    folded(page, report, &background)
+}
+
+/// How many fit: each takes its title and a row for its way, those that are left out a row, the background another one.
+fn fitting(page: &Page<'_>, titles: &[(Line, usize)], left: usize) -> usize {
+    let room = left.saturating_sub(2);
+    let rows = titles.iter().map(|(line, start)| page.height(line, *start) + 1);
+    let used = rows.scan(0, |used, rows| {
+        *used += rows;
+        Some(*used)
+    });
+    used.take_while(|&used| used <= room).count().clamp(LEAST, GROUPS)
+}
+
+/// Groups that are counted only.
+fn left_out(page: &mut Page<'_>, report: &Report<'_, '_>, rest: &[Members<'_>]) -> io::Result<()> {
+    if rest.is_empty() {
+        return Ok(());
+    }
+    let threads: usize = rest.iter().map(|members| members.count).sum();
+    let groups: usize = rest.iter().map(|members| members.family.groups.len()).sum();
+    let (groups, threads) = (words::count(groups, "more group"), words::count(threads, noun(report.snapshot)));
+    let words = format!("… {groups} with {threads}; --all lists them");
+    page.line(Line::indented(2).put(Tone::Dim, words), 4)
+}
+
+/// The background in one row.
+fn folded(page: &mut Page<'_>, report: &Report<'_, '_>, background: &[Members<'_>]) -> io::Result<()> {
+    if background.is_empty() {
+        return Ok(());
+    }
+    let threads: usize = background.iter().map(|members| members.count).sum();
+    let (threads, groups) = (words::count(threads, noun(report.snapshot)), words::count(background.len(), "group"));
+    let idle = background.iter().all(|members| members.first().is_none_or(|group| group.background));
+    let what = if idle { "idle background" } else { "background, idle or in the standard library only" };
+    let words = format!("{what}: {threads} in {groups}; --all lists them");
+    page.line(Line::indented(2).put(Tone::Dim, words), 4)
+}
+
+fn is_named(group: &Group, named: &BTreeSet<ThreadId>, snapshot: &Snapshot<'_>) -> bool {
+    let first = group.threads.iter().take(NAMED).filter_map(|&index| snapshot.threads.get(index as usize));
+    !named.is_empty() && first.into_iter().any(|thread| named.contains(&thread.id))
+}
+
+/// Goroutines that wait in code of the standard library only, and were made by it: keep-alive connections, timers, watchers
+/// of contexts. Who waits for a lock or computes is of interest wherever it is, and so are most of all goroutines.
+fn is_library(group: &Group, snapshot: &Snapshot<'_>) -> bool {
+    let waits = matches!(activity(Some(group), snapshot), Activity::Io | Activity::Signal | Activity::Sleep);
+    let stack = group.stack.and_then(|id| snapshot.stack(id));
+    let mut frames = stack.iter().flat_map(|stack| &stack.frames).chain(&group.created_by).peekable();
+    let name = |id| snapshot.frame(id).and_then(|frame| frame.function.as_deref());
+    waits
+        && snapshot.process.runtime == Some(Runtime::Go)
+        && group.threads.len() * 2 < snapshot.threads.len()
+        && frames.peek().is_some()
+        && frames.all(|&id| name(id).is_some_and(is_standard_library))
 }
 
 fn members(told: Vec<Family<'_>>, stopped: Option<u32>) -> Vec<Members<'_>> {
@@ -164,11 +214,6 @@ impl<'a> Members<'a> {
         indexes.filter_map(|&index| snapshot.threads.get(index as usize))
     }
 
-    fn is_named(&self, named: &BTreeSet<ThreadId>, snapshot: &Snapshot<'_>) -> bool {
-        let first = self.family.groups.iter().flat_map(|group| group.threads.iter().take(NAMED));
-        first.filter_map(|&index| snapshot.threads.get(index as usize)).any(|thread| named.contains(&thread.id))
-    }
-
     /// The spread of the waits of all groups together.
     fn waited(&self, snapshot: &Snapshot<'_>) -> Option<WaitSpread> {
         let spreads = || self.family.groups.iter().filter_map(|group| group.waited);
@@ -190,13 +235,15 @@ impl<'a> Members<'a> {
 }
 
 /// Count, share, state, waits, a member to look at; and the column at which the way goes on.
-fn title(members: &Members<'_>, snapshot: &Snapshot<'_>, total: usize, digits: usize) -> (Line, usize) {
+fn title(members: &Members<'_>, snapshot: &Snapshot<'_>, total: usize, digits: usize, by: GroupBy) -> (Line, usize) {
     let count = words::number(members.count as u64);
     let mut line = Line::new().put(Tone::Strong, format!("  {count:>digits$} ×  "));
     let start = line.columns();
     let Some(group) = members.first() else { return (line, start) };
     let state = group.state.and_then(|id| snapshot.state(id));
-    let mut facts: Vec<_> = group.title.iter().map(|title| clean(title).into_owned()).collect();
+    let shared =
+        |title: &String| if title.is_empty() { format!("no {}", by.name()) } else { clean(title).into_owned() };
+    let mut facts: Vec<_> = group.title.iter().map(shared).collect();
     if total >= MANY && members.count * 100 >= total {
         facts.push(words::percent(members.count, total));
     }
@@ -228,10 +275,10 @@ fn waited(spread: WaitSpread, of: usize) -> String {
 
 /// CPU time of the members together, and of the busiest.
 fn cpu(members: &Members<'_>, snapshot: &Snapshot<'_>) -> Option<String> {
-    let times = || {
-        let known = |thread: &Thread<'_>| Some((thread.detail.as_ref()?.cpu?, thread.id));
-        members.threads(snapshot).filter_map(known)
-    };
+    let known = |thread: &Thread<'_>| Some((thread.detail.as_ref()?.cpu?, thread.id));
+    let times = || members.threads(snapshot).filter_map(known);
+    // Where none of the first has one, none has: a dump of a million goroutines is not searched for it.
+    members.threads(snapshot).take(NAMED).find_map(known)?;
     // The first of the busiest, so that equal times give one answer.
     let (most, busiest) = times().reduce(|best, next| if next.0 > best.0 { next } else { best })?;
     let sum = times().fold(std::time::Duration::ZERO, |sum, (time, _)| sum.saturating_add(time));
@@ -290,10 +337,11 @@ fn describe(
         }
         page.line(Line::indented(start).join(step(frame, snapshot, page.width())), start + 2)?;
     }
-    match creator {
-        Some(creator) => page.line(Line::indented(start).join(creator), start + 2),
-        None => Ok(()),
+    if let Some(creator) = creator {
+        page.line(Line::indented(start).join(creator), start + 2)?;
     }
+    let first = members.family.groups.iter().find_map(|group| group.threads.first());
+    first.map_or(Ok(()), |&first| machine::ancestors(page, snapshot, first as usize, start))
 }
 
 /// What the groups of a family do not share.
@@ -331,7 +379,7 @@ fn branches(
     Ok(())
 }
 
-fn step(frame: &Frame<'_>, snapshot: &Snapshot<'_>, width: usize) -> Line {
+pub(super) fn step(frame: &Frame<'_>, snapshot: &Snapshot<'_>, width: usize) -> Line {
     let (name, reason) = stack::title(frame, snapshot, width);
     let line = Line::new().put(Tone::Name, name);
     let line = match &frame.location {
@@ -365,7 +413,7 @@ fn one_row(
 }
 
 /// Frames behind what the line begins with, as many as fit before its end.
-fn flow(
+pub(super) fn flow(
     page: &mut Page<'_>,
     snapshot: &Snapshot<'_>,
     mut line: Line,

@@ -6,6 +6,7 @@ mod families;
 mod findings;
 mod groups;
 mod header;
+mod machine;
 mod modules;
 mod page;
 mod places;

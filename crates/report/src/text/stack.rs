@@ -1,6 +1,7 @@
 //! A stack, frame by frame: what was found, how, and what is missing and why.
 
 use std::io;
+use std::ops::Range;
 
 use necropsy_model::{
     Frame, FrameKind, Gap, Origin, Snapshot, Stack, StackEnd, Symbol, SymbolSource, Thread, Trust, Value, Variable,
@@ -10,7 +11,7 @@ use necropsy_model::{
 use super::clean::{clean, columns, middle, start};
 use super::page::{Line, Note, Page, Tone};
 use super::places::{doubt, name_limit, position};
-use super::{first_stop, noun, words};
+use super::{first_stop, machine, noun, words};
 use crate::{Report, value};
 
 /// Frames of one stack that are shown unless all were asked for: the head tells what happened, the tail how it began.
@@ -29,7 +30,11 @@ pub(super) fn stopped(page: &mut Page<'_>, report: &Report<'_, '_>) -> io::Resul
         _ => "that stopped the process",
     };
     page.heading("STACK", called(thread, snapshot).plain(format!(", the one {role}")))?;
-    write(page, report, thread, snapshot.stop.as_ref().map_or(0, |stop| stop.frame))
+    write(page, report, thread, snapshot.stop.as_ref().map_or(0, |stop| stop.frame))?;
+    if let Some(index) = snapshot.stop.as_ref().and_then(|stop| stop.thread) {
+        machine::ancestors(page, snapshot, index, 2)?;
+    }
+    machine::stopped(page, report)
 }
 
 /// A thread by number and name.
@@ -50,7 +55,12 @@ pub(super) fn write(page: &mut Page<'_>, report: &Report<'_, '_>, thread: &Threa
     let origin = report.verdict.origin.as_ref().filter(|origin| origin.birth.thread == Some(thread.id));
     let rows: Vec<_> = stack.frames.iter().filter_map(|&id| snapshot.frame(id)).collect();
     let shape = Shape::of(&rows, page.width(), snapshot);
-    let folded = (!page.style.threads && rows.len() > HEAD + TAIL + 1).then(|| HEAD..rows.len() - TAIL);
+    let turns = if page.style.threads { Vec::new() } else { recursions(&rows, stack.gap) };
+    let again = |number: usize| turns.iter().find(|turn| turn.again.contains(&number));
+    let listed: Vec<_> = (0..rows.len()).filter(|&number| again(number).is_none()).collect();
+    let folded = (!page.style.threads && listed.len() > HEAD + TAIL + 1)
+        .then(|| Some(*listed.get(HEAD)?..*listed.get(listed.len() - TAIL)?))
+        .flatten();
     for (number, frame) in rows.iter().enumerate() {
         if let Some(gap) = stack.gap.filter(|gap| gap.after == number) {
             page.line(gap_line(gap), 8)?;
@@ -61,10 +71,14 @@ pub(super) fn write(page: &mut Page<'_>, report: &Report<'_, '_>, thread: &Threa
                 page.line(Line::new().put(Tone::Dim, words), 8)?;
             }
             Some(range) if range.contains(&number) => {}
-            _ => {
-                let mark = mark(number, fault, origin);
-                write_frame(page, snapshot, &shape, number, frame, mark)?;
-            }
+            _ => match again(number) {
+                Some(turn) if turn.again.start == number => {
+                    let omitted = turn.again.len() as u64;
+                    page.line(gap_line(Gap { after: number, omitted, period: Some(turn.period) }), 8)?;
+                }
+                Some(_) => {}
+                None => write_frame(page, snapshot, &shape, number, frame, mark(number, fault, origin))?,
+            },
         }
     }
     if let Some(gap) = stack.gap.filter(|gap| gap.after >= rows.len()) {
@@ -79,6 +93,47 @@ fn no_stack(thread: &Thread<'_>, snapshot: &Snapshot<'_>) -> String {
         Some(StackEnd::Broken(reason)) => format!("no stack: {reason}"),
         _ => "no stack in the dump".to_owned(),
     }
+}
+
+/// Frames of one turn of a recursion that is recognised, and turns that make one.
+const PERIOD: usize = 4;
+const TURNS: usize = 4;
+
+/// A recursion among the frames.
+struct Recursion {
+    /// Frames of one turn.
+    period: usize,
+    /// All turns but the first.
+    again: Range<usize>,
+}
+
+/// Recursions whose turns are the same: functions, lines, and no value that tells them apart.
+fn recursions(rows: &[&Frame<'_>], gap: Option<Gap>) -> Vec<Recursion> {
+    let same = |a: &Frame<'_>, b: &Frame<'_>| {
+        let named = a.function.is_some() && a.function == b.function && a.location == b.location;
+        named && a.inlined == b.inlined && a.variables.is_empty() && b.variables.is_empty()
+    };
+    let mut found = Vec::new();
+    let mut start = 0;
+    while start < rows.len() {
+        // Frames that the runtime left out stand between two turns.
+        let end = gap.map(|gap| gap.after).filter(|&after| after > start).unwrap_or(rows.len()).min(rows.len());
+        let run = |period: usize| {
+            let ahead = rows.get(start + period..end).unwrap_or_default();
+            let repeated = rows.get(start..).unwrap_or_default().iter().zip(ahead).take_while(|(a, b)| same(a, b));
+            repeated.count() / period
+        };
+        let turns = (1..=PERIOD).map(|period| (period, run(period))).find(|&(_, turns)| turns + 1 >= TURNS);
+        match turns {
+            Some((period, turns)) => {
+                let again = start + period..start + period * (turns + 1);
+                start = again.end;
+                found.push(Recursion { period, again });
+            }
+            None => start += 1,
+        }
+    }
+    found
 }
 
 /// What a frame is to the verdict, in words.
@@ -253,4 +308,24 @@ fn ending(page: &mut Page<'_>, stack: &Stack, frames: &[&Frame<'_>]) -> io::Resu
         page.line(Line::indented(2).put(Tone::Dim, words), 4)?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use necropsy_model::Location;
+
+    use super::*;
+
+    #[test]
+    fn recursions_are_found_and_end_at_a_gap() {
+        let frame = |name: &str| Frame::printed(name.to_owned(), Some(Location::new("a.go", Some(1))));
+        let names = ["f", "a", "b", "a", "b", "a", "b", "a", "b", "a", "m", "r", "r", "r", "r", "r", "z"];
+        let frames: Vec<_> = names.iter().map(|name| frame(name)).collect();
+        let rows: Vec<_> = frames.iter().collect();
+        let found =
+            |gap| -> Vec<_> { recursions(&rows, gap).into_iter().map(|turn| (turn.period, turn.again)).collect() };
+        assert_eq!(found(None), [(2, 3..9), (1, 12..16)]);
+        let gap = Gap { after: 5, omitted: 9, period: None };
+        assert_eq!(found(Some(gap)), [(1, 12..16)]);
+    }
 }

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::Instant;
 
-use necropsy_model::{Location, Message, MessageKind, Source, Warning};
+use necropsy_model::{Finding, Frame, Location, Message, MessageKind, Place, Role, Source, Warning};
 use unicode_width::UnicodeWidthStr;
 
 use super::{brief, text};
@@ -80,6 +80,56 @@ fn ten_thousand_goroutines_fit_on_a_screen() {
         let rows = written(&sample::goroutines(groups, 10_113), PLAIN).lines().count();
         assert!(rows < 25, "{groups} groups take {rows} rows");
     }
+    // However much there is to say.
+    let mut sample = sample::goroutines(40, 10_113);
+    let finding = &sample.verdict.findings[0];
+    let more = (0..6).map(|number| Finding {
+        title: format!("{number}, {}", finding.title.repeat(2)),
+        evidence: vec![finding.evidence[0].clone(); 5],
+        ..finding.clone()
+    });
+    let more: Vec<_> = more.collect();
+    sample.verdict.findings.extend(more);
+    for width in [80, 100, 200] {
+        let report = written(&sample, Style { width, ..PLAIN });
+        assert!(report.lines().count() < 25, "{report}");
+        assert!(
+            report.contains("more finding") && report.contains("more group") && report.contains("next: "),
+            "{report}"
+        );
+        assert!(written(&sample, Style { all: true, width, ..PLAIN }).lines().count() > 80);
+    }
+}
+
+#[test]
+fn a_view_of_its_own_lists_what_was_asked_for() {
+    let mut sample = sample::goroutines(12, 10_113);
+    sample.groups.by = necropsy_model::GroupBy::Label;
+    for (number, group) in sample.groups.groups.iter_mut().enumerate() {
+        group.title = Some(if number == 0 { String::new() } else { format!("tenant=t{number}") });
+    }
+    let report = written(&sample, PLAIN);
+    assert!(report.contains(" ×  no label, 99.2 %") && report.contains(" ×  tenant=t9, "), "{report}");
+    assert!(!report.contains("main.worker"), "{report}");
+}
+
+#[test]
+fn goroutines_of_the_standard_library_are_background_where_there_are_many() {
+    let mut sample = sample::goroutines(3, 10_113);
+    let stack = sample.snapshot.stacks.len() - 1;
+    let frames = sample.snapshot.stacks[stack].frames.clone();
+    for id in frames {
+        sample.snapshot.frames[id.index()].function = Some("net/http.(*conn).serve".into());
+    }
+    let creator = sample.snapshot.add_frame(Frame::printed("net/http.(*Server).Serve", None));
+    sample.groups.groups[2].created_by = creator;
+    let background = "background, idle or in the standard library only: 7 goroutines in 1 group";
+    assert!(written(&sample, PLAIN).contains(background));
+    // Not when a finding names one of them.
+    let thread = sample.snapshot.threads[sample.groups.groups[2].threads[0] as usize].id;
+    let place = Place { thread: Some(thread), ..sample.snapshot.place(0, 0, Role::Waiter).unwrap() };
+    sample.verdict.findings[0].places.push(place);
+    assert!(!written(&sample, PLAIN).contains(background));
 }
 
 #[test]

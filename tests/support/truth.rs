@@ -104,7 +104,7 @@ fn stacks(truth: &Value, report: &Value, fact: &mut impl FnMut(&'static str, boo
     let wanted: Vec<_> = truth["frames"].as_array().into_iter().flatten().filter(|name| *name != "…").collect();
     let stopped =
         report["threads"].as_array().into_iter().flatten().position(|it| it["id"] == report["stop"]["thread"]);
-    let holds = stacks.iter().any(|stack| in_order(stack, &wanted));
+    let holds = wanted.is_empty() || stacks.iter().any(|stack| in_order(stack, &wanted));
     let shown = stopped.and_then(|index| stacks.get(index)).or(stacks.first());
     fact("frames", holds, &truth["frames"], &shown.map(|stack| names(stack)).unwrap_or_default());
 

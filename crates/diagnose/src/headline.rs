@@ -4,8 +4,9 @@ use necropsy_model::{Finding, Snapshot, Symptom};
 
 /// What, where, how: the title of the first finding, or what little is known.
 pub(crate) fn of(snapshot: &Snapshot<'_>, findings: &[Finding<'_>], symptom: Symptom) -> String {
+    // That a signal was sent says little; that nothing crashed says it better.
     let hang = findings.iter().find(|finding| finding.rule == "not-a-crash");
-    if let Some((first, hang)) = findings.first().zip(hang).filter(|(first, hang)| first.rule != hang.rule) {
+    if let Some((first, hang)) = findings.first().zip(hang).filter(|(first, _)| first.rule == "signal-sent") {
         return format!("{}; {}", hang.title, first.title);
     }
     if let Some(first) = findings.first() {

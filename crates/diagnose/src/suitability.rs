@@ -5,6 +5,7 @@ use necropsy_model::{AddressState, Command, Suitability, SuitabilityStatus, Symp
 use crate::Case;
 use crate::crash::Crash;
 use crate::rules::native::truncated_core;
+use crate::wait_graph::WaitGraph;
 
 /// Judges the dump against the symptom.
 pub(crate) fn of(case: &Case<'_, '_>, symptom: Symptom) -> Suitability {
@@ -15,6 +16,9 @@ pub(crate) fn of(case: &Case<'_, '_>, symptom: Symptom) -> Suitability {
         Symptom::NativeCrash | Symptom::ManagedCrash if core => crash(case),
         Symptom::NativeCrash | Symptom::ManagedCrash => {
             verdict(SuitabilityStatus::Right, "it holds the stack of what failed", Vec::new())
+        }
+        Symptom::HangIdle if core && !WaitGraph::of(case.snapshot).cycles.is_empty() => {
+            verdict(SuitabilityStatus::Right, "it proves the circle, which can not pass by itself", Vec::new())
         }
         Symptom::HangIdle if core => verdict(
             SuitabilityStatus::Partial,

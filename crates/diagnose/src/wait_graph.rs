@@ -5,7 +5,11 @@
 
 use std::collections::BTreeMap;
 
-use necropsy_model::{Deadlock, DeadlockThread, Role, Snapshot, Thread, ThreadFlags, ThreadId, Wait};
+use necropsy_model::{
+    Deadlock, DeadlockThread, Frame, FrameKind, Lock, Role, Snapshot, Thread, ThreadFlags, ThreadId, Wait, WaitKind,
+};
+
+use crate::noise::is_noise;
 
 /// The graph of a snapshot, by indexes of threads.
 pub(crate) struct WaitGraph<'a, 'data> {
@@ -34,7 +38,8 @@ impl<'a, 'data> WaitGraph<'a, 'data> {
     fn told(&self, at: usize) -> Option<DeadlockThread<'data>> {
         let thread = self.snapshot.threads.get(at)?;
         let detail = thread.detail.as_ref()?;
-        let waits_for = detail.waits_on.as_ref()?.lock.clone()?;
+        let wait = detail.waits_on.as_ref()?;
+        let waits_for = wait.lock.clone().or_else(|| joined(wait))?;
         let frame = own_frame(self.snapshot, thread);
         Some(DeadlockThread {
             id: thread.id,
@@ -77,14 +82,22 @@ impl<'a, 'data> WaitGraph<'a, 'data> {
     }
 }
 
+/// The end of a thread stands for a lock that this thread holds all its life.
+fn joined<'data>(wait: &Wait<'_>) -> Option<Lock<'data>> {
+    let owner = wait.owner.filter(|_| wait.kind == WaitKind::Join)?;
+    Some(Lock { id: 0, name: Some(format!("the end of thread {owner}").into()) })
+}
+
 /// What a thread waits for.
 pub(crate) fn wait<'t, 'data>(thread: &'t Thread<'data>) -> Option<&'t Wait<'data>> {
     thread.detail.as_ref()?.waits_on.as_ref()
 }
 
-/// The innermost frame that is not of the runtime, by its index; the innermost one when all are.
+/// The innermost frame that is neither of the runtime nor of a library that everybody passes through, by its index; the
+/// innermost one when all are.
 pub(crate) fn own_frame(snapshot: &Snapshot<'_>, thread: &Thread<'_>) -> usize {
-    snapshot.frames_of(thread).position(|frame| frame.kind != necropsy_model::FrameKind::Runtime).unwrap_or(0)
+    let own = |frame: &Frame<'_>| frame.kind != FrameKind::Runtime && !is_noise(snapshot, frame);
+    snapshot.frames_of(thread).position(own).unwrap_or(0)
 }
 
 /// The thread that each thread waits for, where the dump proves one.

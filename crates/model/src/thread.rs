@@ -87,6 +87,8 @@ pub struct ThreadDetail<'data> {
     pub priority: Option<i32>,
     /// Locks it holds.
     pub holds: Vec<Lock<'data>>,
+    /// Locks among them that do not name their holder: a guard among the variables of its stack does.
+    pub by_guard: Vec<u64>,
     /// What it waits for.
     pub waits_on: Option<Wait<'data>>,
     /// Number of the thread that created it.

@@ -5,6 +5,7 @@
 //! unwind    registers of a thread -> raw frames with all the registers that can be recovered
 //! names     raw frames -> functions, inlined functions, lines
 //! values    raw frames -> arguments and locals
+//! waits     futex words -> locks, their names and their owners
 //! stop      faulting instruction, last words, the signal below a handler
 //! trail     from the operand at fault back to where its value came into being
 //! ```
@@ -20,6 +21,7 @@ mod stop;
 mod trail;
 mod unwind;
 mod values;
+mod waits;
 
 use std::path::PathBuf;
 
@@ -69,6 +71,7 @@ pub fn symbolicate<'data>(snapshot: &mut Snapshot<'data>, arena: &'data Arena, o
         .collect();
     let names = names::look_up(&walks, &images);
     assemble::stacks(snapshot, &walks, &names, &space, options);
+    waits::find(snapshot, &walks, &space);
     stop::explain(snapshot, &walks, &space);
     modules::report(snapshot, &images);
     snapshot.memory = memory;

@@ -50,6 +50,7 @@ fn finding<'data>(case: &Case<'_, 'data>, graph: &WaitGraph<'_, 'data>, cycle: &
     for (&at, thread) in cycle.iter().zip(&threads) {
         let Some(wait) = wait(thread) else { continue };
         let owner = wait.owner.and_then(|id| snapshot.threads.iter().find(|thread| thread.id == id));
+        let owner = owner.filter(|_| wait.kind != WaitKind::Join);
         let held = owner.map(|owner| format!(", held by {}", super::called(owner))).unwrap_or_default();
         evidence.push(Evidence::new(
             format!("{} waits for {}{held}", super::called(thread), super::lock(wait)),
@@ -69,14 +70,22 @@ fn finding<'data>(case: &Case<'_, 'data>, graph: &WaitGraph<'_, 'data>, cycle: &
         };
         evidence.push(Evidence::new(text, first.source));
     }
-    let limited = |state: &str| state.starts_with("TIMED_");
+    let limited = |state: &str| state.starts_with("TIMED_") || state.ends_with("with a time limit");
     let timed = threads
         .iter()
         .any(|thread| thread.state.and_then(|id| snapshot.state(id)).is_some_and(|state| limited(&state.text)));
+    let inferred =
+        threads.iter().any(|thread| thread.detail.as_ref().is_some_and(|detail| !detail.by_guard.is_empty()));
+    if inferred {
+        evidence.push(Evidence::new(
+            "these locks do not name their holders: guards among the variables on the stacks do",
+            first.source,
+        ));
+    }
     Some(Finding {
         rule: RULE.id,
         severity: Severity::Critical,
-        confidence: if timed { Confidence::Medium } else { Confidence::High },
+        confidence: if timed || inferred { Confidence::Medium } else { Confidence::High },
         title,
         places,
         evidence,

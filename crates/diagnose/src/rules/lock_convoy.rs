@@ -1,6 +1,6 @@
 //! Many threads behind one that holds a lock and does something else.
 
-use necropsy_model::{Activity, Confidence, Evidence, Finding, Role, Severity, Snapshot, Thread};
+use necropsy_model::{Activity, Confidence, Evidence, Finding, Role, Severity, Snapshot, Thread, WaitKind};
 
 use crate::wait_graph::{WaitGraph, own_frame, wait};
 use crate::{Case, Rule};
@@ -30,8 +30,17 @@ const MANY: usize = 10;
 
 fn check<'data>(case: &Case<'_, 'data>) -> Vec<Finding<'data>> {
     let graph = WaitGraph::of(case.snapshot);
-    let chains = graph.chains().into_iter().filter(|(_, waiters)| waiters.len() >= WAITERS);
-    chains.filter_map(|(head, waiters)| finding(case.snapshot, head, &waiters)).collect()
+    // Who waits for a thread to end does not want its lock.
+    let wants_lock =
+        |at: &usize| case.snapshot.threads.get(*at).and_then(wait).is_some_and(|wait| wait.kind != WaitKind::Join);
+    let chains = graph.chains().into_iter().map(|(head, mut waiters)| {
+        waiters.retain(wants_lock);
+        (head, waiters)
+    });
+    chains
+        .filter(|(_, waiters)| waiters.len() >= WAITERS)
+        .filter_map(|(head, waiters)| finding(case.snapshot, head, &waiters))
+        .collect()
 }
 
 fn finding<'data>(snapshot: &Snapshot<'data>, head: usize, waiters: &[usize]) -> Option<Finding<'data>> {

@@ -7,7 +7,7 @@ pub(crate) mod java;
 mod lock_convoy;
 pub(crate) mod native;
 
-use necropsy_model::{Thread, Wait};
+use necropsy_model::{Thread, Wait, WaitKind};
 
 use crate::Rule;
 
@@ -39,6 +39,10 @@ pub static RULES: &[&Rule] = &[
     &native::rust_panic::RULE,
     &native::go_panic_in_core::RULE,
     &native::abort_called::RULE,
+    &deadlock::RULE,
+    &native::lock_in_signal_handler::RULE,
+    &native::lock_owner_gone::RULE,
+    &lock_convoy::RULE,
     &native::signal_sent::RULE,
     &native::crash_in_signal_handler::RULE,
     &native::hang_core::RULE,
@@ -73,7 +77,6 @@ pub static RULES: &[&Rule] = &[
     &go::dump_cut::RULE,
     &go::fan_out::RULE,
     &go::background_only::RULE,
-    &deadlock::RULE,
     &java::class_init::RULE,
     &java::pool_self_wait::RULE,
     &java::nested_monitor::RULE,
@@ -81,7 +84,6 @@ pub static RULES: &[&Rule] = &[
     &java::finalizer::RULE,
     &java::pinned::RULE,
     &java::pool_exhausted::RULE,
-    &lock_convoy::RULE,
     &java::same_call::RULE,
     &java::busy::RULE,
     &hserr::not_a_crash::REPORT,
@@ -146,6 +148,9 @@ fn called(thread: &Thread<'_>) -> String {
 
 /// The lock that is waited for, with its class.
 fn lock(wait: &Wait<'_>) -> String {
+    if let (WaitKind::Join, Some(owner)) = (wait.kind, wait.owner) {
+        return format!("the end of thread {owner}");
+    }
     match wait.lock.as_ref().map(|lock| (lock.id, lock.name.as_deref())) {
         Some((0, Some(name))) => format!("the initialisation of {name}"),
         Some((id, Some(name))) => format!("{name} {id:#x}"),

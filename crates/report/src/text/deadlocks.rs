@@ -43,7 +43,10 @@ fn cycle(page: &mut Page<'_>, deadlock: &Deadlock<'_>) -> io::Result<()> {
             let more = if thread.holds.len() > 4 { ", …" } else { "" };
             line = line.plain(" holds ").plain(held.join(", ")).plain(more).plain(" and");
         }
-        line = line.plain(" waits for ").put(Tone::Bad, lock(&thread.waits_for)).plain(", held by ").join(called(next));
+        line = line.plain(" waits for ").put(Tone::Bad, lock(&thread.waits_for));
+        if !is_joined(&thread.waits_for, next) {
+            line = line.plain(", held by ").join(called(next));
+        }
         if index + 1 == threads.len() && index > 0 {
             line = line.plain(": the cycle is closed");
         }
@@ -69,6 +72,12 @@ fn called(thread: &DeadlockThread<'_>) -> Line {
         }
         None => Line::new().put(Tone::Strong, format!("thread {}", thread.id)),
     }
+}
+
+/// What is waited for is that the thread ends.
+fn is_joined(lock: &Lock<'_>, thread: &DeadlockThread<'_>) -> bool {
+    let end = |name: &str| name.strip_prefix("the end of thread ") == Some(thread.id.to_string().as_str());
+    lock.id == 0 && lock.name.as_deref().is_some_and(end)
 }
 
 fn lock(lock: &Lock<'_>) -> String {

@@ -1,5 +1,6 @@
 //! Functions, inlined functions and lines of raw frames.
 
+mod data;
 mod demangle;
 mod dwarf;
 mod source;
@@ -18,6 +19,7 @@ use crate::unwind::Walk;
 use demangle::demangle;
 use dwarf::{Functions, Lines};
 
+pub(crate) use data::{DataSymbol, data_symbols};
 pub(crate) use source::line_text;
 
 /// A name of an address. One address has several when functions were inlined there.

@@ -64,6 +64,38 @@ pub(super) fn find(frame: &Frame<'_, '_, '_>, operand: &Operand) -> Option<Field
     Some(FieldPath { expression, pointer: found.text })
 }
 
+/// An object that a variable points at, and what of it lies at an address.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Member {
+    /// Address of the object.
+    pub object: u64,
+    /// Name of its type.
+    pub of: String,
+    /// The member, without the object: `lock.__data.__lock`.
+    pub path: String,
+}
+
+/// The members at an address of the objects that the variables of a function point at, nearest scope first.
+pub(super) fn members_at(frame: &Frame<'_, '_, '_>, address: u64) -> Vec<Member> {
+    let levels = scope::levels(frame);
+    let variables = levels.iter().flat_map(|level| level.locals().into_iter().chain(level.parameters()));
+    variables.filter_map(|variable| member_of(frame, &variable, address)).collect()
+}
+
+/// What lies at an address, when a variable points at the object around it.
+fn member_of<'u, 'data>(frame: &Frame<'u, '_, 'data>, variable: &Entry<'u, 'data>, address: u64) -> Option<Member> {
+    let kind = strip(variable.type_die()).filter(|entry| is_pointer(entry.tag))?;
+    let record = defined(kind.type_die()).filter(|target| is_record(target.tag))?;
+    let object = frame.object(variable).word(frame.context.space).ok()?;
+    let offset = address.checked_sub(object)?;
+    if offset >= size_of(Some(record.die), frame)? {
+        return None;
+    }
+    let mut path = String::new();
+    walk(frame, &record, offset, &mut path, &mut None, MAX_MEMBERS)?;
+    Some(Member { object, of: types::qualified_name(&record)?, path })
+}
+
 /// Where to start decoding: the function's start, or a row of the line table would do; code before it is not needed.
 ///
 /// Instructions of x86-64 have no fixed length, so that decoding starts where one is known to begin: at the function.

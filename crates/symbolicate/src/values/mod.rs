@@ -9,6 +9,7 @@
 //! object     bytes in memory, or collected from registers and constants, with holes
 //! types      what is behind typedefs and qualifiers, sizes, members
 //! type_name  type names as the source writes them
+//! guard      locks that the guards among the variables hold
 //! field      the source expression behind a memory operand; steps for the instructions before it
 //! render     bytes and a type -> a value; scalar for numbers, pretty for the types of standard libraries
 //! ```
@@ -16,6 +17,7 @@
 mod call_site;
 mod entries;
 mod field;
+mod guard;
 mod index;
 mod location;
 mod object;
@@ -32,7 +34,7 @@ use necropsy_model::{Absence, Avma, Svma, Text, Value, Variable, VariableKind};
 use crate::space::AddressSpace;
 use crate::unwind::RawFrame;
 use entries::{Die, Entry, Store};
-pub(crate) use field::{FieldPath, Operand};
+pub(crate) use field::{FieldPath, Member, Operand};
 use location::{Context, Frame};
 use object::Object;
 use render::{Level, Renderer};
@@ -140,6 +142,18 @@ impl<'a, 'data> Values<'a, 'data> {
     pub fn field_at(&self, frames: &[RawFrame], index: usize, operand: &Operand) -> Option<FieldPath> {
         let context = Context { store: &self.store, space: &self.space, frames };
         field::find(&Frame::new(context, index)?, operand)
+    }
+
+    /// Whether a guard among the variables of the frame at `index` holds the lock at an address.
+    pub fn guards(&self, frames: &[RawFrame], index: usize, lock: u64) -> bool {
+        let context = Context { store: &self.store, space: &self.space, frames };
+        Frame::new(context, index).is_some_and(|frame| guard::holds(&frame, lock))
+    }
+
+    /// What lies at an address, as the variables of the frame at `index` reach it.
+    pub fn members_at(&self, frames: &[RawFrame], index: usize, address: u64) -> Vec<Member> {
+        let context = Context { store: &self.store, space: &self.space, frames };
+        Frame::new(context, index).map(|frame| field::members_at(&frame, address)).unwrap_or_default()
     }
 }
 

@@ -16,6 +16,8 @@ pub(crate) mod guard_page;
 pub(crate) mod hang_core;
 pub(crate) mod heap_corruption;
 pub(crate) mod illegal_instruction;
+pub(crate) mod lock_in_signal_handler;
+pub(crate) mod lock_owner_gone;
 pub(crate) mod misaligned_access;
 pub(crate) mod non_canonical_pointer;
 pub(crate) mod null_pointer;

@@ -1,5 +1,7 @@
 //! The signal did not come from a fault.
 
+use necropsy_model::{Finding, Severity};
+
 use super::{finding, wording};
 use crate::Rule;
 use crate::crash::{Crash, Kind};
@@ -9,7 +11,8 @@ pub(crate) static RULE: Rule = Rule {
     doc: include_str!("signal_sent.md"),
     check: |case| {
         let Some(crash) = &Crash::of_kind(case, Kind::SignalSent) else { return Vec::new() };
-        vec![finding(&RULE, crash, wording::sent(crash))]
+        // Whoever sent it had a reason: what the threads were doing is the cause, where a rule knows it.
+        vec![Finding { severity: Severity::Note, ..finding(&RULE, crash, wording::sent(crash)) }]
     },
 };
 

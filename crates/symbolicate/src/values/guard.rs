@@ -1,0 +1,42 @@
+//! Guards of Rust: `MutexGuard` and its kin live as long as the lock is held, and keep a reference to it.
+//!
+//! Rust's own locks do not write down who holds them, so that a guard on a stack is the only trace of the holder. A guard
+//! is in scope only after its `let`, and a thread that waits in `lock` has not made it yet.
+
+use super::entries::Entry;
+use super::location::Frame;
+use super::object::Object;
+use super::scope;
+use super::types::{defined, member, qualified_name, size_of, strip};
+
+/// Types whose values hold a lock exclusively, by the beginning of their names.
+const GUARDS: [&str; 3] = ["MutexGuard<", "RwLockWriteGuard<", "ReentrantLockGuard<"];
+/// Their members that refer to the lock: of std, and of lock_api, which parking_lot uses.
+const REFERENCES: [&str; 3] = ["lock", "mutex", "rwlock"];
+
+/// A variable of the frame is a guard of the lock at an address.
+pub(super) fn holds(frame: &Frame<'_, '_, '_>, lock: u64) -> bool {
+    scope::levels(frame).iter().any(|level| {
+        let variables = level.locals().into_iter().chain(level.parameters());
+        variables.into_iter().any(|variable| guards(frame, &variable, lock).is_some())
+    })
+}
+
+fn guards<'u, 'data>(frame: &Frame<'u, '_, 'data>, variable: &Entry<'u, 'data>, lock: u64) -> Option<()> {
+    let guard = strip(variable.type_die())?;
+    let name = qualified_name(&guard)?;
+    let is_guard =
+        |kind: &&&str| name.split_once(**kind).is_some_and(|(before, _)| before.is_empty() || before.ends_with("::"));
+    GUARDS.iter().find(is_guard)?;
+    let (reference, offset) = REFERENCES.iter().find_map(|name| member(&guard, name))?;
+    let space = frame.context.space;
+    // A guard in registers is one word, or two of which the reference comes first.
+    let held = match frame.object(variable) {
+        Object::Memory(address) => Object::Memory(address.checked_add(offset)?).word(space).ok()?,
+        other if offset == 0 => other.word(space).ok()?,
+        _ => return None,
+    };
+    let target = defined(strip(reference.type_die())?.type_die())?;
+    let size = size_of(Some(target.die), frame)?;
+    lock.checked_sub(held).filter(|&inside| inside < size).map(|_| ())
+}

@@ -1,0 +1,143 @@
+//! What the threads of a native process wait for, and which of them holds it.
+//!
+//! ```text
+//! futex       registers of a thread in the futex system call -> the word it waits at
+//! by_name     function names of its stack -> what kind of lock that is
+//! glibc       the layouts of glibc's locks -> the owner's thread id; musl for musl's
+//! guards      variables of other threads -> holders of locks that do not name them
+//! lock_name   the address of a lock -> its variable
+//! ```
+//!
+//! A lock is found without symbols: the futex word is an argument of the system call, and a mutex keeps its owner's thread
+//! id beside it. The names of functions only tell kinds of locks apart.
+
+mod by_name;
+mod futex;
+mod glibc;
+mod guards;
+mod lock_name;
+mod musl;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use necropsy_model::{Activity, Lock, Snapshot, State, ThreadId, Wait, WaitKind};
+
+use crate::space::AddressSpace;
+use crate::unwind::Walk;
+use futex::Futex;
+
+/// Innermost frames among which the function that waits is looked for: the system call lies under six of them at most
+/// (`std::thread::join` of libstdc++, the pthread function, its clock variant, the common wait, the futex stub).
+const LOOKED_AT: usize = 8;
+
+/// Threads of the process by what names them in a lock.
+struct Owners {
+    ids: BTreeSet<u64>,
+    by_thread_pointer: BTreeMap<u64, u64>,
+}
+
+impl Owners {
+    fn of(snapshot: &Snapshot<'_>) -> Self {
+        let ids = snapshot.threads.iter().map(|thread| thread.id.0).collect();
+        let pointers = snapshot.threads.iter().filter_map(|thread| {
+            let pointer = thread.detail.as_ref()?.thread_pointer?;
+            Some((pointer, thread.id.0))
+        });
+        Self { ids, by_thread_pointer: pointers.collect() }
+    }
+
+    /// A thread of the dump that a word of a lock names.
+    fn thread(&self, id: u32) -> Option<ThreadId> {
+        self.ids.contains(&u64::from(id)).then_some(ThreadId(u64::from(id)))
+    }
+
+    /// A thread of the dump by the address of its control block.
+    fn by_pointer(&self, pointer: u64) -> Option<ThreadId> {
+        self.by_thread_pointer.get(&pointer).copied().map(ThreadId)
+    }
+}
+
+/// What one thread waits for, by address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Found {
+    kind: WaitKind,
+    /// Address of the lock; `None` when what is waited for is a thread.
+    lock: Option<u64>,
+    /// Its holder, or the thread that is waited for. Not always a thread of the dump: one may have ended with a lock held.
+    owner: Option<ThreadId>,
+}
+
+/// Completes the threads of a snapshot: state, what each waits for, what each holds. Stacks are in place.
+pub(crate) fn find<'data>(snapshot: &mut Snapshot<'data>, walks: &[Walk], space: &AddressSpace<'_, 'data>) {
+    let owners = Owners::of(snapshot);
+    let mut waits = Vec::new();
+    for (index, thread) in snapshot.threads.iter().enumerate() {
+        let Some(futex) = futex::of(thread) else { continue };
+        let mut frames = snapshot.frames_of(thread).take(LOOKED_AT);
+        let named = frames.find_map(|frame| by_name::kind(frame.function.as_deref()?));
+        if let Some(found) = explain(space, &futex, named, &owners) {
+            waits.push((index, futex.limited, found));
+        }
+    }
+    let by_guard = guards::holders(&waits, walks, space);
+    let locks: BTreeSet<u64> = waits.iter().filter_map(|(_, _, found)| found.lock).collect();
+    let seekers = waits.iter().filter_map(|&(index, _, found)| Some((found.lock?, walks.get(index)?)));
+    let names = lock_name::of(&locks, seekers, space);
+    for (index, limited, mut found) in waits {
+        let guard = found.lock.and_then(|lock| by_guard.get(&lock)).and_then(|&holder| snapshot.threads.get(holder));
+        found.owner = found.owner.or(guard.map(|thread| thread.id));
+        let lock = found.lock.map(|id| Lock { id, name: names.get(&id).cloned() });
+        let state = snapshot.intern_state(state(found.kind, limited));
+        let Some(thread) = snapshot.threads.get_mut(index) else { continue };
+        thread.state = state.or(thread.state);
+        let source = found.lock.map_or(thread.source, |lock| space.memory.source(necropsy_model::Avma(lock)));
+        thread.detail_mut().waits_on = Some(Wait { kind: found.kind, lock: lock.clone(), owner: found.owner, source });
+        let (Some(lock), Some(owner)) = (lock, found.owner) else { continue };
+        if let Some(holder) = snapshot.threads.iter_mut().find(|thread| thread.id == owner) {
+            let detail = holder.detail_mut();
+            if !detail.holds.contains(&lock) {
+                detail.by_guard.extend(by_guard.get(&lock.id).map(|_| lock.id));
+                detail.holds.push(lock);
+            }
+        }
+    }
+}
+
+/// From the futex word, what the stack says it belongs to, and the memory around it.
+fn explain(space: &AddressSpace<'_, '_>, futex: &Futex, named: Option<WaitKind>, owners: &Owners) -> Option<Found> {
+    let by_memory = glibc::stream(space, futex, owners)
+        .or_else(|| glibc::mutex(space, futex, owners))
+        .or_else(|| musl::mutex(space, futex, owners));
+    match named {
+        Some(WaitKind::Lock) => {
+            let lone = Found { kind: WaitKind::Lock, lock: Some(futex.address), owner: None };
+            Some(by_memory.or_else(|| glibc::mutex_by_name(space, futex)).unwrap_or(lone))
+        }
+        Some(WaitKind::Join) => {
+            Some(glibc::join(space, futex, owners).unwrap_or(Found { kind: WaitKind::Join, lock: None, owner: None }))
+        }
+        Some(kind @ (WaitKind::ReadLock | WaitKind::WriteLock)) => Some(glibc::rwlock(space, futex, kind, owners)),
+        Some(WaitKind::Condition) => Some(glibc::condition(futex)),
+        Some(kind) => Some(Found { kind, lock: Some(futex.address), owner: None }),
+        None => by_memory.or_else(|| glibc::join(space, futex, owners)),
+    }
+}
+
+/// The state in words, for people and for grouping.
+fn state(kind: WaitKind, limited: bool) -> State<'static> {
+    let (text, activity) = match kind {
+        WaitKind::Lock => ("waits for a mutex", Activity::Lock),
+        WaitKind::ReadLock => ("waits for a read lock", Activity::Lock),
+        WaitKind::WriteLock => ("waits for a write lock", Activity::Lock),
+        WaitKind::Condition => ("waits on a condition variable", Activity::Signal),
+        WaitKind::Semaphore => ("waits for a semaphore", Activity::Signal),
+        WaitKind::Barrier => ("waits at a barrier", Activity::Signal),
+        WaitKind::Join => ("waits for a thread to end", Activity::Signal),
+        _ => ("parked", Activity::Signal),
+    };
+    let text = if limited { format!("{text}, with a time limit") } else { text.to_owned() };
+    State { text: text.into(), activity }
+}
+
+#[cfg(test)]
+mod tests;

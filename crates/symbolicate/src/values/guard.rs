@@ -11,7 +11,7 @@ use super::types::{defined, member, qualified_name, size_of, strip};
 
 /// Types whose values hold a lock exclusively, by the beginning of their names.
 const GUARDS: [&str; 3] = ["MutexGuard<", "RwLockWriteGuard<", "ReentrantLockGuard<"];
-/// Their members that refer to the lock: of std, and of lock_api, which parking_lot uses.
+/// Their members that refer to the lock: of std, and of `lock_api`, which `parking_lot` uses.
 const REFERENCES: [&str; 3] = ["lock", "mutex", "rwlock"];
 
 /// A variable of the frame is a guard of the lock at an address.

@@ -35,7 +35,7 @@ const C: &[(&str, WaitKind)] = &[
     ("thrd_join", WaitKind::Join),
 ];
 
-/// Methods of Rust's standard library and of parking_lot: the type and the method. The modules around them were renamed
+/// Methods of Rust's standard library and of `parking_lot`: the type and the method. The modules around them were renamed
 /// many times (`std::sys::unix::locks`, `std::sys::pal::unix::locks`, `std::sys::sync`).
 const RUST: &[(&str, &str, WaitKind)] = &[
     ("Mutex::", "lock_contended", WaitKind::Lock),

@@ -14,7 +14,7 @@ const LOOKED_AT: usize = 12;
 /// Locks of one dump that are named; a process with more of them contended at once has one problem, not thousands.
 const MAX_NAMED: usize = 256;
 
-/// Parts of a member's path inside the lock itself: pthread types, libstdc++, libc++, Rust's standard library, parking_lot.
+/// Parts of a member's path inside the lock itself: pthread types, libstdc++, libc++, Rust's standard library, `parking_lot`.
 const INSIDE: [&str; 8] = ["__data", "__lock", "_M_mutex", "_M_cond", "__m_", "inner", "futex", "raw"];
 
 /// Names of the locks: `ledger_lock`, `us.lock`, or `account.lock` where the object has no name.

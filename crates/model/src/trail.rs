@@ -66,6 +66,10 @@ pub enum BirthKind {
     Freed,
     /// Text that was written past the end of the object before it.
     Overrun,
+    /// The block was moved or unmapped while it was in use.
+    Moved,
+    /// The file behind a mapping was made shorter.
+    FileShortened,
     /// A walk along a list or tree came to its end.
     EndOfList,
     /// Read from memory whose writer was not found.
@@ -92,6 +96,8 @@ impl BirthKind {
             Self::UninitialisedLocal => "uninitialised-local",
             Self::Freed => "freed",
             Self::Overrun => "overrun",
+            Self::Moved => "moved",
+            Self::FileShortened => "file-shortened",
             Self::EndOfList => "end-of-list",
             Self::Loaded => "loaded",
             Self::Arithmetic => "arithmetic",

@@ -64,6 +64,8 @@ fn grade(chain: &Chain<'_>, trail: &Trail<'_>) -> (Grade, &'static str) {
             (Grade::B, "one of several returns that fit the value")
         }
         (BirthKind::Constant, true) => (Grade::C, "the only definition that fits the value"),
+        (BirthKind::Moved, _) => (Grade::C, "nothing else in the program moves or unmaps blocks"),
+        (BirthKind::FileShortened, _) => (Grade::C, "nothing else in the program makes files shorter"),
         (BirthKind::EndOfList, _) => (Grade::C, "a walk came to the end of its list"),
         (BirthKind::NeverSet, _) => (Grade::C, "the function that made the object never set it"),
         (BirthKind::UninitialisedLocal, _) => (Grade::C, "no store to the variable on the way"),

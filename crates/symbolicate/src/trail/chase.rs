@@ -726,7 +726,7 @@ impl Tracer<'_, '_, '_> {
         self.lead(birth, here, "computed here".to_owned(), &path);
     }
 
-    fn is_mapped(&self, value: u64) -> bool {
+    pub fn is_mapped(&self, value: u64) -> bool {
         self.space.memory.region(Avma(value)).is_some() || self.space.images.at(Avma(value)).is_some()
     }
 

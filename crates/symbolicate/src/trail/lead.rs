@@ -72,7 +72,7 @@ pub(super) struct Lead {
 /// How much a kind of birth tells; less is more.
 fn rank(kind: BirthKind) -> u8 {
     match kind {
-        BirthKind::Freed | BirthKind::Overrun => 0,
+        BirthKind::Freed | BirthKind::Overrun | BirthKind::Moved | BirthKind::FileShortened => 0,
         BirthKind::ReturnedConstant | BirthKind::Stored | BirthKind::LibraryResult => 1,
         BirthKind::ReturnedComputed | BirthKind::GlobalInitial | BirthKind::GlobalStore => 2,
         BirthKind::NeverSet | BirthKind::UninitialisedLocal | BirthKind::StoredSomewhere | BirthKind::Constant => 3,

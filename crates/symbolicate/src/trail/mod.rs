@@ -11,8 +11,10 @@
 //! lead      what was found, as chains
 //! globals   who stores to a global variable
 //! overrun   text where a pointer should be
+//! callers   who calls what leaves no value behind: a block moved, a file made shorter
 //! ```
 
+mod callers;
 mod chase;
 mod context;
 mod function;

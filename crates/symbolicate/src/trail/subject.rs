@@ -46,7 +46,9 @@ pub(crate) fn follow<'data>(scene: &Scene<'_, '_, 'data>) -> Option<Trail<'data>
     let signal = scene.stop.signal?;
     // A page of a file that is gone: the pointer was right.
     if signal.number == Signal::BUS && signal.code == Some(2) {
-        return None;
+        tracer.of_shortened_file(scene);
+        let known = !tracer.leads.is_empty();
+        return known.then(|| tracer.trail("the mapped file".to_owned(), None, scene.snapshot, scene.thread));
     }
     let subject = match (&scene.stop.fault, signal.number) {
         (Some(fault), Signal::SEGV | Signal::BUS | Signal::FPE) => tracer.of_fault(scene, fault),
@@ -72,6 +74,9 @@ pub(crate) fn follow<'data>(scene: &Scene<'_, '_, 'data>) -> Option<Trail<'data>
         tracer.chase(&other);
         subject = other;
     }
+    if signal.number == Signal::SEGV {
+        tracer.of_moved_block(&subject);
+    }
     if tracer.leads.is_empty() {
         return None;
     }
@@ -84,6 +89,41 @@ impl<'data> Tracer<'_, '_, 'data> {
         let text = format!("{} is {}", subject.name, super::chase::words(subject.value));
         let path = Path::default().with(spot, "fault", text);
         self.start(subject.ctx, subject.at, subject.source, subject.value, &path);
+    }
+
+    /// A page behind the end of a file was touched: the pointer was right, the file has become shorter.
+    fn of_shortened_file(&mut self, scene: &Scene<'_, '_, 'data>) {
+        if scene.stop.fault.as_ref().is_none_or(|fault| fault.file.is_none()) {
+            return;
+        }
+        let frame = self.first_own(scene).unwrap_or(scene.frame);
+        let Some(ctx) = self.of_frame(frame) else { return };
+        let Some(at) = self.live(ctx) else { return };
+        let text = "touches a page behind the end of the file".to_owned();
+        self.shortened(&Path::default().with(Spot { ctx, at }, "fault", text));
+    }
+
+    /// A pointer to where the kernel puts mappings, large blocks among them, and nothing is mapped there any more.
+    fn of_moved_block(&mut self, subject: &Subject) {
+        /// The mapping area of x86-64.
+        const MAPPINGS: std::ops::Range<u64> = 0x7000_0000_0000..1 << 47;
+        /// Behind a mapping so near, it was rather run over than taken away.
+        const NEAR: u64 = 1 << 16;
+        let Some(value) = subject.value.filter(|value| MAPPINGS.contains(value)) else { return };
+        let run_over = self.space.memory.region(Avma(value - NEAR)).is_some();
+        let proven = |kind| matches!(kind, BirthKind::Freed | BirthKind::ReturnedConstant | BirthKind::GlobalStore);
+        if run_over || self.is_mapped(value) || self.leads.iter().any(|lead| proven(lead.kind)) {
+            return;
+        }
+        let known = self.leads.len();
+        let spot = Spot { ctx: subject.ctx, at: subject.at };
+        let text = format!("{} is {}, where nothing is mapped any more", subject.name, super::chase::words(Some(value)));
+        self.moved(&Path::default().with(spot, "fault", text));
+        if self.leads.iter().any(|lead| lead.kind == BirthKind::Moved) {
+            self.leads.retain(|lead| lead.kind == BirthKind::Moved);
+        } else {
+            self.leads.truncate(known);
+        }
     }
 
     fn of_fault(&mut self, scene: &Scene<'_, '_, 'data>, fault: &Fault<'data>) -> Option<Subject> {

@@ -1,0 +1,118 @@
+//! Where the program itself calls certain functions of the C library: by reading the code of its modules once. For what leaves
+//! no value behind to follow: a block that was moved, a file that was made shorter.
+
+use std::collections::HashMap;
+
+use iced_x86::{Decoder, DecoderOptions, FlowControl, Instruction};
+use necropsy_model::{Avma, BirthKind};
+
+use super::Tracer;
+use super::chase::plain_name;
+use super::lead::{Path, Spot};
+
+/// Bytes of code of the largest module that is read: some tenths of a second.
+const MAX_CODE: usize = 8 << 20;
+/// Functions of a module without a linkage table that are asked for their names.
+const MAX_NAMED: usize = 2000;
+/// Calls that are kept.
+const MAX_CALLS: usize = 64;
+
+/// What may take a block away from under a pointer into it: large blocks are mappings of their own.
+const MOVES: [&str; 4] = ["realloc", "reallocarray", "mremap", "munmap"];
+/// What makes a file shorter.
+const SHORTENS: [&str; 4] = ["ftruncate", "ftruncate64", "truncate", "truncate64"];
+/// What maps a file.
+const MAPS: [&str; 2] = ["mmap", "mmap64"];
+
+impl Tracer<'_, '_, '_> {
+    /// Calls of these functions in the program's own modules, by address. A jump to one is a call too.
+    fn callers_of(&mut self, names: &[&str]) -> Vec<u64> {
+        let mut found = Vec::new();
+        let images = self.space.images.all();
+        for image in images {
+            if image.debug.get().is_some_and(crate::modules::Debug::is_of_system) {
+                continue;
+            }
+            let code: Vec<_> = image.segments.iter().filter(|segment| segment.executable).collect();
+            let all: usize = code.iter().map(|segment| segment.bytes.len()).sum();
+            if all > MAX_CODE {
+                self.limit_hit = true;
+                continue;
+            }
+            let mut known: HashMap<u64, bool> = HashMap::new();
+            for segment in code {
+                let start = image.bias.to_avma(segment.start).0;
+                let mut decoder = Decoder::with_ip(64, segment.bytes, start, DecoderOptions::NONE);
+                let mut insn = Instruction::default();
+                while decoder.can_decode() && found.len() < MAX_CALLS {
+                    decoder.decode_out(&mut insn);
+                    let Some((target, direct)) = self.goes_to(&insn) else { continue };
+                    let named = known.len();
+                    let hit = *known.entry(target).or_insert_with(|| {
+                        let behind = if direct { self.behind_plt(target) } else { target };
+                        (behind != target || !direct || named < MAX_NAMED) && self.is_called(behind, names)
+                    });
+                    if hit {
+                        found.push(insn.ip());
+                    }
+                }
+            }
+        }
+        found
+    }
+
+    /// Where a call or jump out of a function goes, and whether it says so itself.
+    fn goes_to(&self, insn: &Instruction) -> Option<(u64, bool)> {
+        match insn.flow_control() {
+            FlowControl::Call | FlowControl::UnconditionalBranch => Some((insn.near_branch_target(), true)),
+            FlowControl::IndirectCall | FlowControl::IndirectBranch if insn.is_ip_rel_memory_operand() => {
+                let target = self.space.read_u64(Avma(insn.ip_rel_memory_address())).ok()?;
+                Some((target, false))
+            }
+            _ => None,
+        }
+    }
+
+    fn is_called(&self, address: u64, names: &[&str]) -> bool {
+        let Some(name) = self.function_name(address) else { return false };
+        let plain = plain_name(&name);
+        names.contains(&plain)
+    }
+
+    /// The calls that may explain a stop, as leads: of one function they are the answer, of several nobody is blamed.
+    fn leads_of_callers(&mut self, kind: BirthKind, calls: &[u64], what: &str, path: &Path) {
+        let mut spots: Vec<(u64, Spot)> = Vec::new();
+        for &call in calls {
+            let Some(ctx) = self.detached(call) else { continue };
+            let function = self.function(ctx);
+            let Some(at) = function.at(call) else { continue };
+            if !self.names(call).iter().all(super::lead::is_standard) {
+                spots.push((function.entry, Spot { ctx, at }));
+            }
+        }
+        let sole = spots.iter().all(|(entry, _)| spots.first().is_some_and(|(first, _)| first == entry));
+        let kind = if sole { kind } else { BirthKind::Unknown };
+        let what = if sole { what.to_owned() } else { format!("one of several functions of which each {what}") };
+        for (_, spot) in spots {
+            let path = path.with(spot, "called", what.clone());
+            self.lead(kind, spot, what.clone(), &path);
+        }
+    }
+
+    /// Who made the file shorter whose mapping was touched behind its end. Who maps it itself gives it its length before.
+    pub fn shortened(&mut self, path: &Path) {
+        let mut calls = self.callers_of(&SHORTENS);
+        calls.retain(|&call| {
+            let Some(ctx) = self.detached(call) else { return false };
+            let targets: Vec<u64> = self.function(ctx).direct_calls().map(|(_, target)| target).collect();
+            !targets.into_iter().any(|target| self.is_called(self.behind_plt(target), &MAPS))
+        });
+        self.leads_of_callers(BirthKind::FileShortened, &calls, "makes a file shorter", path);
+    }
+
+    /// Who may have moved or unmapped the block that a pointer led into.
+    pub fn moved(&mut self, path: &Path) {
+        let calls = self.callers_of(&MOVES);
+        self.leads_of_callers(BirthKind::Moved, &calls, "may move or unmap a block that is in use", path);
+    }
+}

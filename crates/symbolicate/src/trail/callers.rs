@@ -46,7 +46,8 @@ impl Tracer<'_, '_, '_> {
                 let mut insn = Instruction::default();
                 while decoder.can_decode() && found.len() < MAX_CALLS {
                     decoder.decode_out(&mut insn);
-                    let Some((target, direct)) = self.goes_to(&insn) else { continue };
+                    let word = |slot| self.space.read_u64(Avma(slot)).ok();
+                    let Some((target, direct)) = goes_to(&insn, word) else { continue };
                     let named = known.len();
                     let hit = *known.entry(target).or_insert_with(|| {
                         let behind = if direct { self.behind_plt(target) } else { target };
@@ -59,18 +60,6 @@ impl Tracer<'_, '_, '_> {
             }
         }
         found
-    }
-
-    /// Where a call or jump out of a function goes, and whether it says so itself.
-    fn goes_to(&self, insn: &Instruction) -> Option<(u64, bool)> {
-        match insn.flow_control() {
-            FlowControl::Call | FlowControl::UnconditionalBranch => Some((insn.near_branch_target(), true)),
-            FlowControl::IndirectCall | FlowControl::IndirectBranch if insn.is_ip_rel_memory_operand() => {
-                let target = self.space.read_u64(Avma(insn.ip_rel_memory_address())).ok()?;
-                Some((target, false))
-            }
-            _ => None,
-        }
     }
 
     fn is_called(&self, address: u64, names: &[&str]) -> bool {
@@ -114,5 +103,41 @@ impl Tracer<'_, '_, '_> {
     pub fn moved(&mut self, path: &Path) {
         let calls = self.callers_of(&MOVES);
         self.leads_of_callers(BirthKind::Moved, &calls, "may move or unmap a block that is in use", path);
+    }
+}
+
+/// Where a call or jump goes, and whether it says so itself; else `word` reads the slot that it goes through.
+fn goes_to(insn: &Instruction, word: impl Fn(u64) -> Option<u64>) -> Option<(u64, bool)> {
+    match insn.flow_control() {
+        FlowControl::Call | FlowControl::UnconditionalBranch => Some((insn.near_branch_target(), true)),
+        FlowControl::IndirectCall | FlowControl::IndirectBranch if insn.is_ip_rel_memory_operand() => {
+            Some((word(insn.ip_rel_memory_address())?, false))
+        }
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn target(bytes: &[u8]) -> Option<(u64, bool)> {
+        let insn = Decoder::with_ip(64, bytes, 0x1000, DecoderOptions::NONE).decode();
+        goes_to(&insn, |slot| (slot == 0x3000).then_some(0x7f00_0000_1230))
+    }
+
+    #[test]
+    fn calls_jumps_and_those_through_a_slot_lead_somewhere() {
+        assert_eq!(target(&[0xe8, 0x7b, 0xfe, 0xff, 0xff]), Some((0xe80, true)));
+        assert_eq!(target(&[0xe9, 0xfb, 0x00, 0x00, 0x00]), Some((0x1100, true)));
+        assert_eq!(target(&[0xff, 0x15, 0xfa, 0x1f, 0x00, 0x00]), Some((0x7f00_0000_1230, false)));
+    }
+
+    #[test]
+    fn what_stays_in_the_function_or_can_not_be_read_leads_nowhere() {
+        // jmp *%rax; mov %rsp,%rbp; call through a slot that is not in the dump.
+        assert_eq!(target(&[0xff, 0xe0]), None);
+        assert_eq!(target(&[0x48, 0x89, 0xe5]), None);
+        assert_eq!(target(&[0xff, 0x15, 0x00, 0x00, 0x00, 0x00]), None);
     }
 }

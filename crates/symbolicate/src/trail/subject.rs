@@ -117,7 +117,8 @@ impl<'data> Tracer<'_, '_, 'data> {
         }
         let known = self.leads.len();
         let spot = Spot { ctx: subject.ctx, at: subject.at };
-        let text = format!("{} is {}, where nothing is mapped any more", subject.name, super::chase::words(Some(value)));
+        let text =
+            format!("{} is {}, where nothing is mapped any more", subject.name, super::chase::words(Some(value)));
         self.moved(&Path::default().with(spot, "fault", text));
         if self.leads.iter().any(|lead| lead.kind == BirthKind::Moved) {
             self.leads.retain(|lead| lead.kind == BirthKind::Moved);

@@ -4,6 +4,8 @@
 
 #[path = "corpus/casr.rs"]
 mod casr;
+#[path = "corpus/facts.rs"]
+mod facts;
 #[path = "corpus/unwind.rs"]
 mod unwind;
 #[path = "corpus/zoo.rs"]

@@ -4,6 +4,8 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use serde_json::Value;
+
 /// Core, executable, and for some of its threads the functions from the innermost on. `?` stands for a frame without a name;
 /// a mark in brackets says how the frame was found, where that is the point.
 const STACKS: &[(&str, &str, &[&str])] = &[
@@ -88,7 +90,7 @@ const STACKS: &[(&str, &str, &[&str])] = &[
 ];
 
 /// The folder of real dumps, and a place for those that are unpacked.
-struct Corpus {
+pub(crate) struct Corpus {
     cores: PathBuf,
     unpacked: tempfile::TempDir,
 }
@@ -101,7 +103,7 @@ struct Case {
 
 impl Corpus {
     /// `None`, with a message, where there is no corpus.
-    fn open() -> Option<Self> {
+    pub(crate) fn open() -> Option<Self> {
         let cores = std::env::var_os("NECROPSY_CORPUS").map(|corpus| Path::new(&corpus).join("cores"));
         let Some(cores) = cores.filter(|cores| cores.is_dir()) else {
             eprintln!("skipped: NECROPSY_CORPUS names no folder of dumps");
@@ -127,22 +129,36 @@ impl Corpus {
 
     /// Runs necropsy over a core; `None` when the corpus lacks one of the files.
     fn run(&self, core: &str, exe: &str) -> Option<Case> {
-        let (core, exe) = (self.file(core)?, self.file(exe)?);
-        let output = Command::new(env!("CARGO_BIN_EXE_necropsy"))
-            .arg(&core)
-            .arg("--json")
-            .arg("--exe")
-            .arg(&exe)
-            .output()
-            .expect("the binary runs");
-        let text = |value: &serde_json::Value| value.as_str().unwrap_or("?").to_owned();
-        let report: serde_json::Value = serde_json::from_slice(&output.stdout).expect("one JSON object");
-        let frames = |thread: &serde_json::Value| {
-            let frames = thread["frames"].as_array().cloned().unwrap_or_default();
-            frames.iter().map(|frame| (text(&frame["function"]), text(&frame["trust"]))).collect()
-        };
+        let report = self.report(core, exe)?;
         Some(Case { stacks: report["threads"].as_array()?.iter().map(frames).collect() })
     }
+
+    /// The report on a core in JSON, read with an executable of the corpus where one is named.
+    pub(crate) fn report(&self, core: &str, exe: &str) -> Option<Value> {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_necropsy"));
+        command.arg(self.file(core)?).arg("--json");
+        if !exe.is_empty() {
+            command.arg("--exe").arg(self.file(exe)?);
+        }
+        let output = command.output().expect("the binary runs");
+        Some(serde_json::from_slice(&output.stdout).expect("one JSON object"))
+    }
+}
+
+/// Function (`?` without a name) and trust of every frame of a thread.
+pub(crate) fn frames(thread: &Value) -> Vec<(String, String)> {
+    let text = |value: &Value| value.as_str().unwrap_or("?").to_owned();
+    let frames = thread["frames"].as_array().into_iter().flatten();
+    frames.map(|frame| (text(&frame["function"]), text(&frame["trust"]))).collect()
+}
+
+/// The functions stand at the top of a stack, innermost first.
+pub(crate) fn begins(stack: &[(String, String)], expected: &str) -> bool {
+    let agrees = |(wanted, (function, trust)): (&str, &(String, String))| {
+        wanted == function || wanted == format!("{function}[{trust}]")
+    };
+    let wanted: Vec<_> = expected.split_whitespace().collect();
+    wanted.len() <= stack.len() && wanted.into_iter().zip(stack).all(agrees)
 }
 
 /// Debug file of the C library that most of these cores ran with (Debian's libc6-dbg), which names its inner functions.
@@ -161,11 +177,7 @@ fn stacks_of_the_corpus_hold_the_functions_of_their_truths() {
         let Some(Case { stacks, .. }) = corpus.run(core, exe) else { continue };
         ran += 1;
         for (expected, frames) in expected.iter().zip(&stacks) {
-            let agrees = |(wanted, (function, trust)): (&str, &(String, String))| {
-                wanted == function || wanted == format!("{function}[{trust}]")
-            };
-            let wanted: Vec<_> = expected.split(' ').collect();
-            if wanted.len() > frames.len() || !wanted.into_iter().zip(frames).all(agrees) {
+            if !begins(frames, expected) {
                 wrong.push(format!("{core}\n  expected {expected}\n  found    {frames:?}"));
             }
         }

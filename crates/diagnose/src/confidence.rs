@@ -1,6 +1,6 @@
 //! How sure a finding is: derived from what it rests on.
 
-use necropsy_model::{Confidence, Symbol, SymbolSource, Verified};
+use necropsy_model::{Confidence, Symbol, SymbolSource, Symptom, Verified};
 
 use crate::crash::Crash;
 
@@ -45,6 +45,19 @@ fn contradicts(crash: &Crash<'_, '_>) -> bool {
     });
     let addresses = crash.stop.address.zip(crash.fault().and_then(|fault| fault.address));
     faulted && addresses.is_some_and(|(reported, used)| reported.0.abs_diff(used.0) > PAGE)
+}
+
+/// How sure the verdict is: as its first finding. That a signal was sent is certain, that the process hung before is not; what
+/// proves it is a finding of its own, such as a deadlock.
+pub(crate) fn of_verdict(
+    case: &crate::Case<'_, '_>,
+    first: Option<&necropsy_model::Finding<'_>>,
+    symptom: Symptom,
+) -> Confidence {
+    let confidence = first.map(|finding| finding.confidence).unwrap_or_default();
+    let hang = matches!(symptom, Symptom::HangIdle | Symptom::HangBusy);
+    let by_signal = first.is_some_and(|finding| finding.rule == crate::rules::native::signal_sent::RULE.id);
+    if hang && by_signal { confidence.min(of_hang(case)) } else { confidence }
 }
 
 /// How sure it is that a process hung: every thread's state must be known.

@@ -120,6 +120,12 @@ impl<'a, 'data> Crash<'a, 'data> {
         }
     }
 
+    /// A thread raised the signal of a fault itself, as `raise` does: no fault, and no sign of a hang.
+    pub fn raised_itself(&self) -> bool {
+        self.stop.signal.is_some_and(|signal| signal.is_fault_signal() && self.aborted_itself(signal))
+            && self.kind() == Some(Kind::SignalSent)
+    }
+
     /// `abort` and `raise` send the signal to their own thread (`SI_TKILL`); without a siginfo there is nothing that says no.
     fn aborted_itself(&self, signal: Signal) -> bool {
         const SI_TKILL: i32 = -6;
@@ -296,7 +302,13 @@ impl<'a, 'data> Crash<'a, 'data> {
     /// The words of a kind, as evidence.
     pub fn words(&self, kinds: &[MessageKind]) -> Vec<Evidence<'data>> {
         let said = self.last.messages.iter().filter(|message| kinds.contains(&message.kind));
-        said.map(|message| Evidence::new(format!("said: {}", message.text), message.source)).collect()
+        said.map(|message| {
+            // An exception is read from its object; what the C++ runtime printed of it would begin so.
+            let thrown = message.kind == MessageKind::Terminate && !message.text.starts_with("terminate called");
+            let what = if thrown { "thrown" } else { "said" };
+            Evidence::new(format!("{what}: {}", message.text), message.source)
+        })
+        .collect()
     }
 
     /// How sure the kind is.

@@ -56,8 +56,9 @@ pub fn diagnose<'data>(snapshot: &Snapshot<'data>, groups: &Groups) -> Verdict<'
     let symptom = jvm::symptom(&case, &findings).unwrap_or_else(|| symptom::of(&case));
     let quiet = if findings.is_empty() { jvm::quiet(&case) } else { None };
     let headline = quiet.unwrap_or_else(|| headline::of(snapshot, &findings, symptom));
-    let confidence = findings.first().map(|finding| finding.confidence).unwrap_or_default();
-    let crash = crash::Crash::of(&case).filter(|crash| crash.kind() != Some(crash::Kind::SignalSent));
+    let confidence = confidence::of_verdict(&case, findings.first(), symptom);
+    let own = |crash: &crash::Crash<'_, '_>| crash.kind() != Some(crash::Kind::SignalSent) || crash.raised_itself();
+    let crash = crash::Crash::of(&case).filter(own);
     let crash_site = crash.and_then(|crash| crash.victim());
     let origin = crash.and_then(|crash| origin::of(&crash));
     let suitability = jvm::suitability(&case, symptom, &findings).unwrap_or_else(|| suitability::of(&case, symptom));

@@ -30,9 +30,10 @@ pub(crate) fn of(case: &Case<'_, '_>) -> Symptom {
         let busy = hang_core::running(case).next().is_some();
         return if busy { Symptom::HangBusy } else { Symptom::HangIdle };
     }
-    match Crash::of(case).and_then(|crash| crash.kind()) {
+    let crash = Crash::of(case);
+    match crash.and_then(|crash| crash.kind()) {
         Some(Kind::GoPanic) => Symptom::ManagedCrash,
-        Some(Kind::SignalSent) => Symptom::Unclear,
+        Some(Kind::SignalSent) if !crash.is_some_and(|crash| crash.raised_itself()) => Symptom::Unclear,
         Some(_) => Symptom::NativeCrash,
         None => by_words(case),
     }

@@ -19,7 +19,7 @@ pub struct Process<'data> {
     pub command_line_cut: bool,
     /// Language runtime.
     pub runtime: Option<Runtime>,
-    /// Its version, as printed.
+    /// Its version, as printed, or as its executable or library says.
     pub runtime_version: Option<Text<'data>>,
     /// Machine.
     pub arch: Option<Arch>,
@@ -39,14 +39,18 @@ pub struct Process<'data> {
 /// The runtime that managed the process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Runtime {
-    /// None but the C library.
+    /// None but the libraries of C and C++.
     Native,
+    /// Rust's standard library.
+    Rust,
     /// Go.
     Go,
     /// A Java virtual machine.
     Jvm,
     /// `CPython`.
     Python,
+    /// Node.js.
+    Node,
 }
 
 impl Runtime {
@@ -54,9 +58,11 @@ impl Runtime {
     pub fn name(self) -> &'static str {
         match self {
             Self::Native => "native",
+            Self::Rust => "rust",
             Self::Go => "go",
             Self::Jvm => "jvm",
             Self::Python => "python",
+            Self::Node => "node",
         }
     }
 }

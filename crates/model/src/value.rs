@@ -100,6 +100,8 @@ pub enum Absence {
     RegisterClobbered,
     /// The memory that held it can not be read.
     Memory(AddressState),
+    /// The memory that held it was given back to the allocator: the value was moved away or dropped.
+    Freed,
     /// Its location or type uses something that is not supported.
     Unsupported(&'static str),
     /// Deeper than what is shown.
@@ -119,6 +121,7 @@ impl Absence {
             Self::Memory(AddressState::CutOff) => "memory cut off the dump",
             Self::Memory(AddressState::NoAccess) => "memory without access",
             Self::Memory(_) => "memory not in the dump",
+            Self::Freed => "memory freed since",
             Self::Unsupported(what) => what,
             Self::TooDeep => "not shown",
             Self::NotPrinted => "not printed by the runtime",

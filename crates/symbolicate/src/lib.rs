@@ -6,6 +6,7 @@
 //! names     raw frames -> functions, inlined functions, lines
 //! values    raw frames -> arguments and locals
 //! waits     futex words -> locks, their names and their owners
+//! runtime   which language runtime the process ran
 //! stop      faulting instruction, last words, the signal below a handler
 //! trail     from the operand at fault back to where its value came into being
 //! ```
@@ -13,9 +14,11 @@
 //! Nothing here is an error: what failed is a reason in the frame, in the module, or a warning.
 
 mod assemble;
+mod goroutine;
 mod image;
 mod modules;
 mod names;
+mod runtime;
 mod space;
 mod stop;
 mod trail;
@@ -59,8 +62,9 @@ pub fn symbolicate<'data>(snapshot: &mut Snapshot<'data>, arena: &'data Arena, o
         return;
     }
     let images = modules::find(snapshot, arena, options);
+    runtime::tell(snapshot, &images);
     let memory = std::mem::take(&mut snapshot.memory);
-    let space = AddressSpace::new(&memory, &images);
+    let space = AddressSpace::new(&memory, &images).with_signed_bits(snapshot.process.pointer_mask);
     let stopped = snapshot.stop.as_ref().and_then(|stop| stop.thread).unwrap_or(0);
     let shared = unwind::Limits::shared_by(snapshot.threads.len());
     let threads = snapshot.threads.par_iter().enumerate();

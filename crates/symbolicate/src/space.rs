@@ -11,12 +11,19 @@ pub(crate) struct AddressSpace<'a, 'data> {
     pub memory: &'a Memory<'data>,
     /// What the files hold.
     pub images: &'a Images<'data>,
+    /// Bits of a code pointer that hold a signature; 0 where the dump does not say.
+    pub signed_bits: u64,
 }
 
 impl<'a, 'data> AddressSpace<'a, 'data> {
     /// The memory of a dump and its images.
     pub fn new(memory: &'a Memory<'data>, images: &'a Images<'data>) -> Self {
-        Self { memory, images }
+        Self { memory, images, signed_bits: 0 }
+    }
+
+    /// The same, with what the dump says of signed code pointers (`NT_ARM_PAC_MASK`).
+    pub fn with_signed_bits(self, mask: Option<u64>) -> Self {
+        Self { signed_bits: mask.unwrap_or(0), ..self }
     }
 
     /// `length` bytes at `address`: from the dump, else from the file behind a page that the process could not write.

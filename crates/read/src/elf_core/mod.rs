@@ -2,6 +2,7 @@
 
 mod auxv;
 mod bytes;
+mod command_line;
 mod file;
 mod headers;
 mod image;
@@ -61,7 +62,7 @@ impl Reader for ElfCore {
             layout: headers.layout,
             exec_path: exec_path.clone(),
         });
-        snapshot.process = process::describe(&facts, &headers, exec_path, &snapshot.modules);
+        snapshot.process = process::describe(&facts, &headers, exec_path, &snapshot.modules, &memory);
         snapshot.stop = threads::stop(&facts, headers.arch);
         snapshot.memory = memory.in_dump(data);
         let foreign = facts.foreign;

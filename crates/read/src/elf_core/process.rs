@@ -3,6 +3,7 @@
 use necropsy_model::{Arch, Avma, Memory, Module, Process, Snapshot, Source, Text, Warning, Writer};
 
 use super::bytes::text;
+use super::command_line;
 use super::headers::Headers;
 use super::image::LONGEST_PATH;
 use super::threads::Facts;
@@ -30,17 +31,22 @@ pub(super) fn describe<'data>(
     headers: &Headers,
     exec_path: Option<Text<'data>>,
     modules: &[Module<'data>],
+    memory: &Memory<'data>,
 ) -> Process<'data> {
     let executable = modules.iter().find(|module| module.is_executable);
     let first = facts.threads.first().map(|thread| &thread.status);
     let process = &facts.process;
+    let whole =
+        process.arguments.as_deref().filter(|_| process.arguments_cut).and_then(|short| {
+            command_line::whole(short, facts.raw_auxv, facts.auxv.exec_path?, memory, headers.layout)
+        });
     Process {
         pid: process.pid.or_else(|| first.and_then(|thread| thread.tid)),
         parent_pid: process.parent.or_else(|| first.and_then(|thread| thread.parent)),
         uid: process.uid.or(facts.auxv.uid),
         exe: executable.map(|module| module.path.clone()).or(exec_path),
-        command_line: process.arguments.clone(),
-        command_line_cut: process.arguments_cut,
+        command_line_cut: process.arguments_cut && whole.is_none(),
+        command_line: whole.map(Text::from).or_else(|| process.arguments.clone()),
         arch: Some(headers.arch),
         pointer_mask: facts.pointer_mask,
         os: Some(facts.foreign.unwrap_or("linux").into()),

@@ -21,6 +21,8 @@ pub(super) struct Facts<'data> {
     pub process: Prpsinfo<'data>,
     /// What the kernel told the loader.
     pub auxv: Auxv,
+    /// The same as it stands in the note.
+    pub raw_auxv: &'data [u8],
     /// Mapped files, in order of address.
     pub mappings: Vec<Mapping<'data>>,
     /// Bits of a code pointer that hold a signature.
@@ -69,7 +71,7 @@ pub(super) fn gather<'data>(notes: &[Note<'data>], headers: &Headers) -> Facts<'
             // struct user_pac_mask: the mask of data pointers, then that of code pointers.
             (Kind::ArmPacMask, _) => facts.pointer_mask = facts.pointer_mask.or(layout.u64(note.body, 8)),
             (Kind::Prpsinfo, _) => facts.process = prpsinfo::read(note.body, layout),
-            (Kind::Auxv, _) => facts.auxv = auxv::read(note.body, layout),
+            (Kind::Auxv, _) => (facts.auxv, facts.raw_auxv) = (auxv::read(note.body, layout), note.body),
             (Kind::File, _) => facts.mappings = file::read(note.body, layout),
             _ => {}
         }

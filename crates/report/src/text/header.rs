@@ -44,7 +44,10 @@ pub(super) fn write(page: &mut Page<'_>, report: &Report<'_, '_>) -> io::Result<
         line = line.plain(super::clean::middle(&super::clean(command), COMMAND_LINE)).plain(cut);
     }
     if let Some(version) = &process.runtime_version {
-        line = line.plain("  ").put(Tone::Dim, version);
+        // A bare number says nothing without the name of what it is a version of.
+        let bare = version.starts_with(|first: char| first.is_ascii_digit());
+        let name = process.runtime.filter(|_| bare).map(|runtime| format!("{} ", runtime.name())).unwrap_or_default();
+        line = line.plain("  ").put(Tone::Dim, format!("{name}{version}"));
     }
     if line.columns() > 2 { page.line(line, 4) } else { Ok(()) }
 }

@@ -74,7 +74,9 @@ fn hangs(report: &Report<'_, '_>) -> bool {
 
 /// What the runtime calls its threads.
 fn noun(snapshot: &Snapshot<'_>) -> &'static str {
-    if snapshot.process.runtime == Some(Runtime::Go) { "goroutine" } else { "thread" }
+    // A core lists the threads of the kernel; only a dump that Go printed lists goroutines.
+    let goroutines = snapshot.process.runtime == Some(Runtime::Go) && snapshot.memory.is_empty();
+    if goroutines { "goroutine" } else { "thread" }
 }
 
 /// The stop that counts: a handler that was running when a second signal came hides the first.

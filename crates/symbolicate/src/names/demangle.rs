@@ -21,6 +21,13 @@ pub(super) fn demangle(name: &str) -> Text<'_> {
     rust(name).or_else(|| cpp(name)).map_or(Text::Borrowed(name), Text::Owned)
 }
 
+/// The name of a C++ type by its encoding, as `std::type_info` holds it: `St13runtime_error` is `std::runtime_error`.
+pub(crate) fn type_name(encoded: &str) -> String {
+    const PREFIX: &str = "typeinfo for ";
+    let symbol = cpp(&format!("_ZTI{encoded}"));
+    symbol.as_deref().and_then(|symbol| symbol.strip_prefix(PREFIX)).unwrap_or(encoded).to_owned()
+}
+
 fn rust(name: &str) -> Option<String> {
     let demangled = rustc_demangle::try_demangle(name).ok()?;
     // The alternate form leaves out the hash, which differs from build to build.
@@ -79,6 +86,13 @@ mod tests {
         ] {
             assert_eq!(demangle(mangled), name);
         }
+    }
+
+    #[test]
+    fn types_are_named_by_their_encoding() {
+        assert_eq!(type_name("St13runtime_error"), "std::runtime_error");
+        assert_eq!(type_name("i"), "int");
+        assert_eq!(type_name("?"), "?");
     }
 
     #[test]

@@ -3,6 +3,7 @@
 mod data;
 mod demangle;
 mod dwarf;
+mod plt;
 mod source;
 mod symbols;
 
@@ -10,13 +11,14 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
 
-use necropsy_model::{Avma, Location, Missing, Svma, Symbol, SymbolSource, Text};
+use necropsy_model::{Avma, CodeAddress, Location, Missing, Svma, Symbol, SymbolSource, Text};
 use rayon::prelude::*;
 use rustc_hash::FxHashMap;
 
 use crate::image::{Image, Images};
 use crate::unwind::Walk;
 use demangle::demangle;
+pub(crate) use demangle::type_name;
 use dwarf::{Functions, Lines};
 
 pub(crate) use data::{DataSymbol, data_symbols};
@@ -42,24 +44,25 @@ pub(crate) type Names<'data> = HashMap<(usize, Svma), Vec<Named<'data>>>;
 
 /// Names every address of the walks: each module once, sorted and without repetition, modules in parallel.
 pub(crate) fn look_up<'data>(walks: &[Walk], images: &Images<'data>) -> Names<'data> {
-    let mut wanted: BTreeMap<usize, Vec<Svma>> = BTreeMap::new();
+    let mut wanted: BTreeMap<usize, Vec<(Svma, bool)>> = BTreeMap::new();
     for frame in walks.iter().flat_map(|walk| &walk.frames) {
         let at = frame.address.lookup();
         if let Some((index, image)) = images.at(at) {
-            wanted.entry(index).or_default().push(image.bias.to_svma(at));
+            let interrupted = matches!(frame.address, CodeAddress::Instruction(_));
+            wanted.entry(index).or_default().push((image.bias.to_svma(at), interrupted));
         }
     }
     let named: Vec<_> = wanted
         .into_par_iter()
         .filter_map(|(index, mut addresses)| {
-            addresses.sort_unstable();
-            addresses.dedup();
+            addresses.sort_unstable_by_key(|&(address, interrupted)| (address, !interrupted));
+            addresses.dedup_by_key(|(address, _)| *address);
             let names = name_all(images.all().get(index)?, &addresses);
             Some((index, addresses, names))
         })
         .collect();
     let named = named.into_iter().flat_map(|(index, addresses, names)| {
-        addresses.into_iter().zip(names).map(move |(address, names)| ((index, address), names))
+        addresses.into_iter().zip(names).map(move |((address, _), names)| ((index, address), names))
     });
     named.collect()
 }
@@ -95,19 +98,20 @@ impl<'a, 'data> Namer<'a, 'data> {
             all.entry(index).or_insert_with(prepare).clone()
         };
         let address = image.bias.to_svma(address);
-        let found = vec![lines.as_ref().and_then(|lines| lines.look_up(address))];
-        let symbols = from_tables(image, &[address], &found);
+        let found = vec![lines.as_ref().and_then(|lines| lines.look_up(address, false))];
+        let symbols = from_tables(image, &[(address, false)], &found);
         let has_symbols = lines.is_some() || symbols.any_table;
         let (functions, symbol) = found.into_iter().zip(symbols.chosen).next()?;
         Some(combine(functions, symbol, has_symbols))
     }
 }
 
-/// Names the addresses of one image, which are sorted.
-fn name_all<'data>(image: &Image<'data>, addresses: &[Svma]) -> Vec<Vec<Named<'data>>> {
+/// Names the addresses of one image, which are sorted; each with whether a frame was interrupted there.
+fn name_all<'data>(image: &Image<'data>, addresses: &[(Svma, bool)]) -> Vec<Vec<Named<'data>>> {
     let debug = image.debug.get();
     let lines = debug.and_then(Lines::new);
-    let found: Vec<_> = addresses.iter().map(|&address| lines.as_ref()?.look_up(address)).collect();
+    let found: Vec<_> =
+        addresses.iter().map(|&(address, interrupted)| lines.as_ref()?.look_up(address, interrupted)).collect();
     let symbols = from_tables(image, addresses, &found);
     if let (Some(lines), Some(debug)) = (&lines, debug) {
         debug.add_problems(lines.problems());
@@ -151,7 +155,7 @@ struct FromTables<'data> {
 /// Names from symbol tables for those addresses that debug information does not name, best table first.
 fn from_tables<'data>(
     image: &Image<'data>,
-    addresses: &[Svma],
+    addresses: &[(Svma, bool)],
     found: &[Option<Functions<'data>>],
 ) -> FromTables<'data> {
     let mut chosen: Vec<Option<(Text<'data>, SymbolSource)>> = vec![None; addresses.len()];
@@ -163,7 +167,7 @@ fn from_tables<'data>(
         .zip(addresses)
         .enumerate()
         .filter(|(_, (found, _))| unnamed(found))
-        .map(|(index, (_, &at))| (index, at))
+        .map(|(index, (_, &(at, _)))| (index, at))
         .collect();
     if open.is_empty() {
         return FromTables { chosen, any_table: false };
@@ -191,6 +195,14 @@ fn from_tables<'data>(
             if better {
                 *slot = Some((demangle(symbol.name), symbol.source));
             }
+        }
+    }
+    for &(index, address) in &open {
+        let Some(slot) = chosen.get_mut(index) else { continue };
+        if slot.as_ref().is_none_or(|(_, known)| *known == SymbolSource::Nearest)
+            && let Some(name) = plt::name(image, address)
+        {
+            *slot = Some((name, SymbolSource::DynamicSymbol));
         }
     }
     FromTables { chosen, any_table }

@@ -20,10 +20,13 @@ pub(super) fn find<'data>(place: &Place<'_, '_, 'data>, thread: Option<usize>) -
     let (arch, sp) = (trampoline.registers.arch(), trampoline.registers.sp()?);
     let info = siginfo_address(arch, sp)?;
     let told = siginfo(info, place.space);
-    let trapped = (arch == Arch::X86_64).then(|| trap(sp, place.space)).flatten();
+    let pc = place.walk.frames.get(frame)?.registers.pc()?;
+    let sent = told.is_some_and(|(signal, _)| signal.is_sent() == Some(true)) && behind_syscall(pc, place.space);
+    let trapped = (arch == Arch::X86_64 && !sent).then(|| trap(sp, place.space)).flatten();
     let (signal, address) = reconcile(told, trapped)?;
     let source = place.space.memory.source(Avma(info));
-    let fault = place.fault(frame, Some(signal), address);
+    // A signal that was sent says nothing of the instruction.
+    let fault = if signal.is_sent() == Some(true) { None } else { place.fault(frame, Some(signal), address) };
     Some(Stop { signal: Some(signal), thread, frame, address, fault, source: Some(source), ..Stop::default() })
 }
 
@@ -50,6 +53,12 @@ pub(super) fn pending<'data>(
     let (thread, address, source) = (stop.thread, fault.address, stop.source);
     let found = Stop { signal: Some(signal), thread, address, fault: Some(fault), source, ..Stop::default() };
     (fatal || refused).then_some(found)
+}
+
+/// The instruction before this one is `syscall`: the thread was in the kernel when the signal came, and what the saved context
+/// says of a trap is of an earlier one. Seen in Go: `runtime.raise` in a handler, after a fault that was made a panic.
+fn behind_syscall(pc: u64, space: &AddressSpace<'_, '_>) -> bool {
+    pc.checked_sub(2).is_some_and(|before| space.read(Avma(before), 2) == Ok(&[0x0f, 0x05]))
 }
 
 /// Where the siginfo stands, seen from the stack pointer inside the trampoline.

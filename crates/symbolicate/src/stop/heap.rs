@@ -67,6 +67,13 @@ fn is_free_listed(chunk: u64, region: &Region<'_>, space: &AddressSpace<'_, '_>)
     sane && (next == 0 || (next.is_multiple_of(16) && region.start.0 <= next && next < region.end.0))
 }
 
+/// The allocation at an address was given back to glibc's thread cache: a link that demangles stands where its contents began.
+pub(crate) fn is_freed(address: u64, space: &AddressSpace<'_, '_>) -> bool {
+    let marked = || address.checked_add(8).and_then(|slot| space.read_u64(Avma(slot)).ok()).is_some_and(|key| key != 0);
+    let region = space.memory.region(Avma(address)).filter(|_| address.is_multiple_of(16));
+    region.is_some_and(|region| is_free_listed(address, region, space)) && marked()
+}
+
 /// The value points at, or a little into, a chunk whose second word marks it as freed.
 fn freed_chunk(value: u64, space: &AddressSpace<'_, '_>) -> Option<Evidenced> {
     let region = space.memory.region(Avma(value))?;
@@ -80,4 +87,32 @@ fn freed_chunk(value: u64, space: &AddressSpace<'_, '_>) -> Option<Evidenced> {
         "the object at {value:#x} is a freed heap chunk: its first word is a mangled free-list link, its second the freed mark {key:#x}"
     );
     Some(Evidenced { kind: "freed-chunk", text, source: space.memory.source(Avma(chunk)) })
+}
+
+#[cfg(test)]
+mod tests {
+    use necropsy_model::{Memory, Permissions};
+
+    use super::*;
+    use crate::image::Images;
+
+    #[test]
+    fn text_of_a_dropped_string_is_freed_memory() {
+        const START: u64 = 0x5555_5558_1000;
+        let freed = |size: u64, first: u64, second: u64| {
+            let words = [0, size, first, second, 0, 0x21, 0, 0];
+            let bytes: &'static [u8] = words.iter().flat_map(|word| word.to_le_bytes()).collect::<Vec<_>>().leak();
+            let permissions = Some(Permissions { read: true, write: true, execute: false });
+            let (start, end) = (Avma(START), Avma(START + 0x40));
+            let memory = Memory::new(vec![Region { start, end, permissions, bytes, dumped: 0x40, file: None }]);
+            let images = Images::default();
+            is_freed(START + 16, &AddressSpace::new(&memory, &images))
+        };
+        let key = 0x9e37_79b9_7f4a_7c15;
+        assert!(freed(0x21, START >> 12, key));
+        assert!(freed(0x21, (START >> 12) ^ (START + 0x30), key));
+        assert!(!freed(0x21, u64::from_le_bytes(*b"no rate\0"), key));
+        assert!(!freed(0x21, START >> 12, 0));
+        assert!(!freed(0x7, START >> 12, key));
+    }
 }

@@ -1,9 +1,9 @@
 //! Last words, found in memory without the C library's symbols.
 
 use memchr::memmem;
-use necropsy_model::{Avma, Message, MessageKind, Region, Signal, Snapshot, Stop};
+use necropsy_model::{Avma, Message, MessageKind, Region, Runtime, Signal, Snapshot, Stop};
 
-use super::Place;
+use super::{Place, exception, go, rust_panic};
 
 /// Bytes that are searched at most; the regions where last words stand are small, so the smallest come first.
 const SEARCHED: usize = 24 << 20;
@@ -59,6 +59,17 @@ pub(super) fn find<'data>(
                 }
             }
         }
+    }
+    let thread = stop.thread.and_then(|index| snapshot.threads.get(index));
+    let frames = || thread.into_iter().flat_map(|thread| snapshot.frames_of(thread));
+    if snapshot.process.runtime == Some(Runtime::Go) {
+        found.extend(go::find(place, frames()));
+    } else if snapshot.process.runtime == Some(Runtime::Rust) {
+        if found.iter().all(|message| message.kind != MessageKind::RustPanic) {
+            found.extend(rust_panic::find(place, frames().map(|frame| frame.function.as_deref())));
+        }
+    } else if stop.signal.is_some_and(|signal| signal.number == Signal::ABRT) {
+        found.extend(exception::find(place, frames().map(|frame| frame.function.as_deref())));
     }
     found
 }

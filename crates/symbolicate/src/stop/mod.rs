@@ -1,12 +1,16 @@
 //! The stop, explained: the faulting instruction, last words in memory, the signal below a handler. Facts only.
 
+mod exception;
 mod fault;
+mod go;
 mod handler;
 mod heap;
 mod messages;
 pub(crate) mod printed;
+mod rust_panic;
 mod values_facts;
 
+pub(crate) use heap::is_freed;
 use necropsy_model::{Avma, FrameKind, Signal, Snapshot, Stop, Trust};
 
 use crate::space::AddressSpace;

@@ -47,11 +47,35 @@ pub(super) fn target(address: u64, arch: Arch, space: &AddressSpace<'_, '_>) -> 
     Some(behind_plt(direct, arch, space).unwrap_or(direct))
 }
 
-/// The function behind an entry of the x86-64 procedure linkage table: `jmp *slot(%rip)`, perhaps behind `endbr64`.
+/// Where the call that ends at `address` went, also through a word of memory at a fixed place: `call *slot(%rip)`, which
+/// `-fno-plt` writes instead of an entry of the procedure linkage table. `None` for a call through a register.
+pub(super) fn fixed_target(address: u64, arch: Arch, space: &AddressSpace<'_, '_>) -> Option<u64> {
+    target(address, arch, space).or_else(|| {
+        let call = (arch == Arch::X86_64).then(|| call_x86_64(address, space).ok()?)?;
+        let slot = call.filter(Instruction::is_ip_rel_memory_operand)?.ip_rel_memory_address();
+        space.read_u64(Avma(slot)).ok()
+    })
+}
+
+/// The function behind an entry of the procedure linkage table.
 pub(super) fn behind_plt(address: u64, arch: Arch, space: &AddressSpace<'_, '_>) -> Option<u64> {
     /// Bytes of an entry of the table.
     const ENTRY: usize = 16;
-    let bytes = space.read(Avma(address), ENTRY).ok().filter(|_| arch == Arch::X86_64)?;
+    let slot = plt_slot(space.read(Avma(address), ENTRY).ok()?, address, arch)?;
+    space.read_u64(Avma(slot)).ok()
+}
+
+/// The word that holds the address of the function behind an entry of the procedure linkage table, from the entry's code.
+pub(crate) fn plt_slot(bytes: &[u8], address: u64, arch: Arch) -> Option<u64> {
+    match arch {
+        Arch::X86_64 => slot_x86_64(bytes, address),
+        Arch::Aarch64 => slot_aarch64(bytes, address),
+        _ => None,
+    }
+}
+
+/// `jmp *slot(%rip)`, perhaps behind `endbr64`.
+fn slot_x86_64(bytes: &[u8], address: u64) -> Option<u64> {
     let mut decoder = Decoder::with_ip(64, bytes, address, DecoderOptions::NONE);
     let mut instruction = decoder.decode();
     if instruction.mnemonic() == Mnemonic::Endbr64 {
@@ -59,7 +83,23 @@ pub(super) fn behind_plt(address: u64, arch: Arch, space: &AddressSpace<'_, '_>)
     }
     let through_slot =
         instruction.flow_control() == FlowControl::IndirectBranch && instruction.is_ip_rel_memory_operand();
-    space.read_u64(Avma(instruction.ip_rel_memory_address())).ok().filter(|_| through_slot)
+    through_slot.then(|| instruction.ip_rel_memory_address())
+}
+
+/// `adrp x16, page`, `ldr x17, [x16, #offset]`, perhaps behind `bti c` (ELF for the Arm 64-bit Architecture, appendix on PLTs).
+fn slot_aarch64(bytes: &[u8], address: u64) -> Option<u64> {
+    const BTI_C: u32 = 0xd503_245f;
+    let word = |at: usize| Some(u32::from_le_bytes(*bytes.get(at..)?.first_chunk()?));
+    let skip = if word(0)? == BTI_C { 4 } else { 0 };
+    let (page, load) = (word(skip)?, word(skip + 4)?);
+    if page & 0x9f00_001f != 0x9000_0010 || load & 0xffc0_03ff != 0xf940_0211 {
+        return None;
+    }
+    // 21 bits of signed distance in pages: 19 of them from bit 5, the two lowest at bit 29.
+    let pages = ((page >> 5 & 0x7_ffff) << 2 | page >> 29 & 3) << 11;
+    let distance = i64::from(pages.cast_signed() >> 11) << 12;
+    let offset = u64::from(load >> 10 & 0xfff) * 8;
+    (address.checked_add(skip as u64)? & !0xfff).checked_add_signed(distance)?.checked_add(offset)
 }
 
 fn before_x86_64(address: u64, space: &AddressSpace<'_, '_>) -> Before {
@@ -139,6 +179,29 @@ mod tests {
         }
         assert_eq!(before_end_of(&[0x48, 0x89, 0xe5, 0x5d, 0xc3], Arch::X86_64), Before::Other);
         assert_eq!(before_end_of(&[], Arch::X86_64), Before::Unknown);
+    }
+
+    #[test]
+    fn an_entry_of_the_linkage_table_leads_to_its_slot() {
+        // adrp x16, one page on; ldr x17, [x16, #16].
+        let words: [u32; 2] = [0xb000_0010, 0xf940_0a11];
+        let code: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
+        assert_eq!(plt_slot(&code, 0x1000, Arch::Aarch64), Some(0x2010));
+        assert_eq!(plt_slot(&code[..6], 0x1000, Arch::Aarch64), None);
+        // endbr64; jmp *0x10(%rip).
+        let code = [0xf3, 0x0f, 0x1e, 0xfa, 0xff, 0x25, 0x10, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+        assert_eq!(plt_slot(&code, 0x1000, Arch::X86_64), Some(0x101a));
+        assert_eq!(plt_slot(&[0x90; 16], 0x1000, Arch::X86_64), None);
+    }
+
+    #[test]
+    fn a_call_through_a_fixed_word_has_a_target() {
+        let code: &'static [u8] = &[0xff, 0x15, 2, 0, 0, 0, 0x90, 0x90, 0x34, 0x12, 0, 0, 0, 0, 0, 0];
+        let memory = Memory::new(vec![code_region(0x1000, code)]);
+        let images = Images::default();
+        let space = AddressSpace::new(&memory, &images);
+        assert_eq!(fixed_target(0x1006, Arch::X86_64, &space), Some(0x1234));
+        assert_eq!(target(0x1006, Arch::X86_64, &space), None);
     }
 
     #[test]

@@ -94,8 +94,25 @@ pub(crate) struct Tables<'data> {
     vendor: gimli::Vendor,
     debug_index: OnceLock<Index>,
     rows: RwLock<FxHashMap<u64, Found<'data>>>,
-    sigpanic: OnceLock<Option<(u64, u64)>>,
+    go: OnceLock<Vec<(u64, u64, GoFunction)>>,
 }
+
+/// Functions of Go's runtime whose frames are not what they seem.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum GoFunction {
+    /// `runtime.sigpanic`: the signal handler makes it look called by the faulting instruction itself, so that its return
+    /// address is not behind a call (`preparePanic` in `signal_amd64.go`).
+    Sigpanic,
+    /// Functions that change from a goroutine's stack to the thread's own (`asm_amd64.s`): what lies above them there is the
+    /// beginning of that stack, not who called them.
+    LeavesStack,
+}
+
+const GO_FUNCTIONS: [(&str, GoFunction); 3] = [
+    ("runtime.sigpanic", GoFunction::Sigpanic),
+    ("runtime.systemstack", GoFunction::LeavesStack),
+    ("runtime.morestack", GoFunction::LeavesStack),
+];
 
 impl<'data> Tables<'data> {
     /// The tables of an image. Indices are built at the first look-up that needs them.
@@ -129,7 +146,7 @@ impl<'data> Tables<'data> {
             vendor: machine.vendor,
             debug_index: OnceLock::new(),
             rows: RwLock::default(),
-            sigpanic: OnceLock::new(),
+            go: OnceLock::new(),
         }
     }
 
@@ -147,16 +164,26 @@ impl<'data> Tables<'data> {
         found
     }
 
-    /// The address lies in Go's `runtime.sigpanic`. The signal handler makes it look called by the faulting instruction itself,
-    /// so that its return address is not behind a call (`preparePanic` in the runtime's `signal_amd64.go`).
-    pub(super) fn in_sigpanic(&self, image: &Image<'data>, address: Svma) -> bool {
+    /// The address lies in one of these functions of Go's runtime.
+    pub(super) fn go_function(&self, image: &Image<'data>, address: Svma) -> Option<GoFunction> {
         let find = || {
-            let elf = image.elf.as_ref().filter(|elf| elf.section_by_name(".gopclntab").is_some())?;
-            let symbol = elf.symbols().find(|symbol| symbol.name() == Ok("runtime.sigpanic"))?;
-            Some((symbol.address(), symbol.size()))
+            let mut known = Vec::new();
+            let Some(elf) = image.elf.as_ref().filter(|elf| elf.section_by_name(".gopclntab").is_some()) else {
+                return known;
+            };
+            for symbol in elf.symbols() {
+                let name = symbol.name().unwrap_or_default();
+                // Assembly is called by the first calling convention, `ABI0`, and through a wrapper that bears the plain name.
+                let name = name.strip_suffix(".abi0").unwrap_or(name);
+                if let Some(&(_, function)) = GO_FUNCTIONS.iter().find(|(known, _)| *known == name) {
+                    known.push((symbol.address(), symbol.size(), function));
+                }
+            }
+            known
         };
-        let range = *self.sigpanic.get_or_init(find);
-        range.is_some_and(|(start, size)| address.0.checked_sub(start).is_some_and(|offset| offset < size))
+        let known = self.go.get_or_init(find).iter();
+        let covers = |start: u64, size: u64| address.0.checked_sub(start).is_some_and(|offset| offset < size);
+        known.filter(|&&(start, size, _)| covers(start, size)).map(|&(.., function)| function).next()
     }
 
     /// `.debug_frame` is looked for only when `.eh_frame` does not cover an address: it may be compressed, or in another file.

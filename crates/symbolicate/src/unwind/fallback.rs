@@ -26,7 +26,18 @@ pub(super) const WAYS: &[(Way, Trust)] = &[
 ];
 
 /// The next word on the stack that stands behind a call. It may be left over from a call that has long returned.
+///
+/// Where the code of the frame is not at hand, a call of which the target is known to lie in that file is looked for first: a
+/// call through a register proves nothing, and the loader leaves one of `__libc_csu_init` on many a stack.
 pub(super) fn scan(walker: &Walker<'_, '_>, cursor: &Cursor) -> Option<Caller> {
+    let proved = has_no_code(walker, cursor).then(|| scan_for(walker, cursor, called_into_its_file)).flatten();
+    proved.or_else(|| scan_for(walker, cursor, may_have_called))
+}
+
+/// Whether the call that ends at an address may be the one that led to a frame.
+type Test = fn(&Walker<'_, '_>, &Cursor, u64) -> bool;
+
+fn scan_for(walker: &Walker<'_, '_>, cursor: &Cursor, test: Test) -> Option<Caller> {
     let (machine, space) = (walker.machine, walker.space);
     let first = cursor.floor.checked_next_multiple_of(8)?;
     for slot in (first..u64::MAX).step_by(8).take(SCANNED_WORDS) {
@@ -34,7 +45,7 @@ pub(super) fn scan(walker: &Walker<'_, '_>, cursor: &Cursor) -> Option<Caller> {
         let address = machine.strip(space.read_u64(Avma(slot)).ok()?, space);
         let called =
             space.is_code(Avma(address)) && calls::before(address, cursor.registers.arch(), space) == Before::Call;
-        if !called || !may_have_called(walker, cursor, address) {
+        if !called || !test(walker, cursor, address) {
             continue;
         }
         let end = slot.checked_add(8)?;
@@ -52,15 +63,26 @@ pub(super) fn scan(walker: &Walker<'_, '_>, cursor: &Cursor) -> Option<Caller> {
     None
 }
 
+/// The call before a return address went into the file of this frame.
+fn called_into_its_file(walker: &Walker<'_, '_>, cursor: &Cursor, return_address: u64) -> bool {
+    let target = calls::fixed_target(return_address, cursor.registers.arch(), walker.space);
+    target.is_some_and(|target| same_file(walker, target, cursor.address.lookup().0))
+}
+
 /// The call before a return address may have entered the function of this frame: it is indirect, or its target lies
 /// shortly before the frame's address. This drops most leftovers of earlier calls.
 fn may_have_called(walker: &Walker<'_, '_>, cursor: &Cursor, return_address: u64) -> bool {
     let callee = cursor.address.lookup().0;
     match calls::target(return_address, cursor.registers.arch(), walker.space) {
-        Some(target) if walker.space.images.at(Avma(callee)).is_none() => same_file(walker, target, callee),
+        Some(target) if has_no_code(walker, cursor) => same_file(walker, target, callee),
         Some(target) => callee.checked_sub(target).is_some_and(|distance| distance <= LARGEST_FUNCTION),
         None => true,
     }
+}
+
+/// The code of a frame is not at hand: no file, and the dump holds the first page of it at most.
+fn has_no_code(walker: &Walker<'_, '_>, cursor: &Cursor) -> bool {
+    walker.space.read(cursor.address.lookup(), 1).is_err()
 }
 
 /// Both addresses lie in mappings of one file. Where that file is not at hand, its frames can not be told apart: the word

@@ -62,6 +62,11 @@ impl Machine {
         if self.lr.is_none() || space.is_code(Avma(address)) {
             return address;
         }
+        // What the kernel said of this process comes before what is usual.
+        let told = address & !space.signed_bits;
+        if told != address && space.is_code(Avma(told)) {
+            return told;
+        }
         let below = |bits: u32| address & ((1 << bits) - 1);
         let small = below(AARCH64_SMALL_USER_BITS);
         let wide = below(AARCH64_USER_BITS);
@@ -77,5 +82,27 @@ impl Machine {
             }
         }
         kept
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use necropsy_model::Memory;
+
+    use super::*;
+    use crate::image::Images;
+    use crate::unwind::tests::code_region;
+
+    #[test]
+    fn signed_addresses_lose_what_the_kernel_says_is_signature() {
+        // With 52 bits of address the signature begins at bit 55; bit 51 is address.
+        let code = 0x0008_0000_0040_0000;
+        let memory = Memory::new(vec![code_region(code, &[0; 16])]);
+        let images = Images::default();
+        let space = AddressSpace::new(&memory, &images);
+        let signed = code | 0x5500_0000_0000_0000;
+        assert_ne!(AARCH64.strip(signed, &space), code);
+        assert_eq!(AARCH64.strip(signed, &space.with_signed_bits(Some(0x7f00_0000_0000_0000))), code);
+        assert_eq!(X86_64.strip(signed, &space), signed);
     }
 }

@@ -13,6 +13,7 @@ mod walk;
 
 use necropsy_model::{Arch, Avma, CodeAddress, FrameKind, Gap, Registers, StackEnd, Thread, Trust, Warning};
 
+pub(crate) use calls::plt_slot;
 pub(crate) use cfi::Tables;
 pub(crate) use machine::Machine;
 pub(crate) use walk::Limits;
@@ -79,4 +80,4 @@ pub(crate) fn behind_plt(address: Avma, space: &AddressSpace<'_, '_>) -> Option<
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -90,7 +90,7 @@ fn chain(walker: &mut Walker<'_, '_>, callee: &RawFrame, caller: &RawFrame) -> V
         return Vec::new();
     }
     let arch = caller.registers.arch();
-    let Some(called) = calls::target(return_address.0, arch, walker.space) else { return Vec::new() };
+    let Some(called) = calls::fixed_target(return_address.0, arch, walker.space) else { return Vec::new() };
     let Some(goal) = walker.function_at(callee.address.lookup()) else { return Vec::new() };
     if goal.covers(called) || !walker.is_whole(&goal) {
         return Vec::new();

@@ -5,11 +5,12 @@ use std::cell::Cell;
 use std::sync::Arc;
 
 use super::calls::{self, Before};
-use super::cfi::{Context, NoRow, Row};
+use super::cfi::{Context, GoFunction, NoRow, Row};
 use super::fold::Folder;
 use super::frame::{Callee, Caller, Fault};
 use super::machine::Machine;
 use super::{RawFrame, Walk, fallback, signal, tail_calls};
+use crate::goroutine;
 use crate::space::AddressSpace;
 
 /// Frames walked per thread, listed or folded. A stack of 64 MiB of the smallest frames has four million; a recursion
@@ -98,6 +99,7 @@ pub(super) fn walk(thread: &Thread<'_>, space: &AddressSpace<'_, '_>, limits: Li
         space,
         machine,
         context: Context::new(),
+        thread_pointer: thread.detail.as_ref().and_then(|detail| detail.thread_pointer),
         switches: 0,
         scanned: 0,
         words_left: Cell::new(limits.scanned_words),
@@ -150,6 +152,8 @@ pub(super) struct Walker<'a, 'data> {
     pub space: &'a AddressSpace<'a, 'data>,
     pub machine: &'static Machine,
     context: Context,
+    /// Base of the thread's local storage.
+    thread_pointer: Option<u64>,
     switches: usize,
     scanned: usize,
     /// Words that scans may still look at.
@@ -195,6 +199,11 @@ impl<'data> Walker<'_, 'data> {
         }
         if cursor.interrupted() && !self.space.is_code(Avma(cursor.pc())) {
             return self.behind_bad_pointer(cursor);
+        }
+        if self.go_function(cursor) == Some(GoFunction::LeavesStack)
+            && let Some(step) = self.back_to_goroutine(cursor)
+        {
+            return step;
         }
         let Ok(row) = row else { return self.without_rules(cursor, no_rules(cursor, self.space)) };
         if self.misses_return_address(cursor, row) {
@@ -264,7 +273,7 @@ impl<'data> Walker<'_, 'data> {
             return Step::End(StackEnd::Broken("looping stack: the stack pointer does not advance".into()), caller.cfa);
         }
         let next = Cursor {
-            address: if self.in_sigpanic(cursor) {
+            address: if self.go_function(cursor) == Some(GoFunction::Sigpanic) {
                 CodeAddress::Instruction(Avma(pc))
             } else {
                 CodeAddress::Return(Avma(pc))
@@ -278,11 +287,28 @@ impl<'data> Walker<'_, 'data> {
         Step::Next(Box::new(next), caller.cfa)
     }
 
-    fn in_sigpanic(&self, cursor: &Cursor) -> bool {
+    fn go_function(&self, cursor: &Cursor) -> Option<GoFunction> {
         let images = self.space.images;
-        let Some((index, image)) = images.at(cursor.address.lookup()) else { return false };
-        let tables = images.tables(index, self.machine);
-        tables.is_some_and(|tables| tables.in_sigpanic(image, image.bias.to_svma(cursor.address.lookup())))
+        let (index, image) = images.at(cursor.address.lookup())?;
+        let tables = images.tables(index, self.machine)?;
+        tables.go_function(image, image.bias.to_svma(cursor.address.lookup()))
+    }
+
+    /// From Go's system stack to the goroutine that the thread left for it.
+    fn back_to_goroutine(&mut self, cursor: &Cursor) -> Option<Step> {
+        let left = goroutine::left_behind(&cursor.registers, self.thread_pointer, self.space)?;
+        let (sp, pc) = left.resumes_at;
+        if !self.space.is_code(Avma(pc)) || !self.switch_allowed() {
+            return None;
+        }
+        let mut registers = Registers::new(cursor.registers.arch());
+        registers.set(self.machine.sp, sp);
+        registers.set(self.machine.pc, pc);
+        let called = calls::before(pc, cursor.registers.arch(), self.space) == Before::Call;
+        let address = if called { CodeAddress::Return(Avma(pc)) } else { CodeAddress::Instruction(Avma(pc)) };
+        let next =
+            Cursor { address, registers, saved: Vec::new(), kind: FrameKind::Normal, trust: Trust::Cfi, floor: sp };
+        Some(Step::Next(Box::new(next), None))
     }
 
     fn switch_allowed(&mut self) -> bool {

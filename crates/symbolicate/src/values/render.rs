@@ -177,7 +177,12 @@ impl<'r, 'u, 'a, 'data> Renderer<'r, 'u, 'a, 'data> {
     /// Text of a known length, in units of `width` bytes.
     pub fn text(&self, object: &Object, length: u64, width: usize) -> Result<Value<'data>, Absence> {
         let shown = length.min(MAX_TEXT as u64) as usize;
-        let bytes = object.read(self.frame.context.space, shown * width)?;
+        let space = self.frame.context.space;
+        // Moved and dropped values keep their place in debug information. Seen in rustc's code at -O0 and -O2.
+        if length > 0 && object.address().is_some_and(|address| crate::stop::is_freed(address, space)) {
+            return Err(Absence::Freed);
+        }
+        let bytes = object.read(space, shown * width)?;
         Ok(Value::Text { text: decode(&bytes, width).into(), cut: length > shown as u64 })
     }
 

@@ -1,4 +1,6 @@
-//! The program ended itself with `abort` and left no known message in memory.
+//! The program ended itself with `abort` and left no message in memory that tells more.
+
+use necropsy_model::MessageKind;
 
 use super::{finding, wording};
 use crate::Rule;
@@ -9,7 +11,7 @@ pub(crate) static RULE: Rule = Rule {
     doc: include_str!("abort_called.md"),
     check: |case| {
         let Some(crash) = &Crash::of_kind(case, Kind::Abort) else { return Vec::new() };
-        vec![finding(&RULE, crash, wording::plain(crash, "called abort"))]
+        vec![finding(&RULE, crash, wording::said(crash, MessageKind::Other, "called abort"))]
     },
 };
 

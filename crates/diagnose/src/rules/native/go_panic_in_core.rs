@@ -11,7 +11,9 @@ pub(crate) static RULE: Rule = Rule {
     doc: include_str!("go_panic_in_core.md"),
     check: |case| {
         let Some(crash) = &Crash::of_kind(case, Kind::GoPanic) else { return Vec::new() };
-        vec![finding(&RULE, crash, wording::said(crash, MessageKind::GoPanic, "panicked in Go"))]
+        let gave_up = crash.last.messages.iter().any(|message| message.kind == MessageKind::GoFatal);
+        let what = if gave_up { "ended with the Go runtime giving up" } else { "panicked in Go" };
+        vec![finding(&RULE, crash, wording::said(crash, MessageKind::GoPanic, what))]
     },
 };
 

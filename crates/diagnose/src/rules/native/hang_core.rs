@@ -43,7 +43,7 @@ pub(crate) static RULE: Rule = Rule {
 /// The core shows a process that was stopped from outside.
 pub(crate) fn is_hang(case: &Case<'_, '_>) -> bool {
     let asked_for = case.snapshot.stop.as_ref().is_none_or(|stop| stop.signal.is_none());
-    let sent = || Crash::of(case).is_some_and(|crash| crash.kind() == Some(Kind::SignalSent));
+    let sent = || Crash::of(case).is_some_and(|crash| crash.kind() == Some(Kind::SignalSent) && !crash.raised_itself());
     !case.snapshot.memory.is_empty() && !case.snapshot.threads.is_empty() && (asked_for || sent())
 }
 
@@ -76,5 +76,6 @@ mod tests {
     #[test]
     fn keeps_quiet() {
         assert!(!fired(&RULE, &with_memory(stop(Signal::ABRT, -6, |_| {}))));
+        assert!(!fired(&RULE, &with_memory(stop(Signal::ILL, -6, |_| {}))));
     }
 }

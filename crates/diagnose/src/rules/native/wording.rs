@@ -112,6 +112,7 @@ pub(crate) fn said<'data>(crash: &Crash<'_, 'data>, kind: MessageKind, what: &st
         MessageKind::Assert => &[MessageKind::Assert],
         MessageKind::Heap => &[MessageKind::Heap],
         MessageKind::RustPanic => &[MessageKind::RustPanic],
+        MessageKind::Other => &[MessageKind::Other],
         _ => &[MessageKind::Terminate],
     };
     let words = crash.words(kinds);
@@ -123,6 +124,9 @@ pub(crate) fn said<'data>(crash: &Crash<'_, 'data>, kind: MessageKind, what: &st
 /// "process 4242 was sent SIGABRT by process 17".
 pub(crate) fn sent<'data>(crash: &Crash<'_, 'data>) -> Title<'data> {
     let signal = crash.stop.signal.map_or_else(|| "a signal".to_owned(), |signal| signal.to_string());
+    if crash.raised_itself() {
+        return format!("{} raised {signal}", who(crash)).into();
+    }
     let own = crash.snapshot.process.pid;
     let by = match crash.stop.sender {
         Some(sender) if Some(sender.pid) == own => " by itself".to_owned(),

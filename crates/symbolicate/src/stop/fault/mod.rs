@@ -216,6 +216,10 @@ fn executed_no_code(scene: &Scene<'_, '_, '_>, pc: u64, fault: &mut Fault<'_>) {
         // A return has popped its address; it still stands below the stack pointer.
         let popped = sp.checked_sub(8).and_then(|slot| scene.space.read_u64(Avma(slot)).ok());
         fault.is_return = popped == Some(pc);
+    } else if scene.registers.arch() == Arch::Aarch64 {
+        // A call leaves the address behind itself in the link register; a return goes to what is in it, without its top byte.
+        let without_tag = |address: u64| address << 8;
+        fault.is_return = scene.registers.by_name("x30").map(without_tag) == Some(without_tag(pc));
     }
 }
 

@@ -5,7 +5,7 @@ mod libcxx;
 mod libstdcxx;
 mod rust;
 
-use necropsy_model::Value;
+use necropsy_model::{Absence, Value};
 
 use super::entries::{Die, Entry};
 use super::object::Object;
@@ -136,7 +136,10 @@ impl<'u, 'data> Subject<'_, '_, 'u, '_, 'data> {
 
     /// UTF-8 text at an address; `None` when it can not be read at all.
     fn text_at(&self, address: u64, length: u64) -> Option<Value<'data>> {
-        self.renderer.text(&Object::Memory(address), length, 1).ok()
+        match self.renderer.text(&Object::Memory(address), length, 1) {
+            Err(reason @ Absence::Freed) => Some(Value::Absent(reason)),
+            text => text.ok(),
+        }
     }
 
     /// A container of which only the size is shown.

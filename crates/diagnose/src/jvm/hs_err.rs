@@ -176,6 +176,7 @@ impl<'a, 'data> Hs<'a, 'data> {
     }
 
     /// The kind of library of a native frame.
+    #[expect(clippy::unused_self, reason = "it reads as the others do: hs.library(frame)")]
     pub(crate) fn library(&self, frame: &HsFrame<'_>) -> Option<Library> {
         match frame.kind {
             HsFrameKind::Vm => Some(Library::Vm),
@@ -274,6 +275,7 @@ impl<'a, 'data> Hs<'a, 'data> {
     }
 
     /// A frame in words: `apply_refund in librefund.so`, `Crash.processEvent at bytecode 7`.
+    #[expect(clippy::unused_self, reason = "it reads as the others do: hs.words(frame)")]
     pub(crate) fn words(&self, frame: &HsFrame<'_>) -> String {
         if let Some(method) = &frame.method {
             let bci = frame.bci.map(|bci| format!(" at bytecode {bci}")).unwrap_or_default();

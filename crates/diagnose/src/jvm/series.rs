@@ -207,7 +207,9 @@ mod tests {
     fn a_single_log_or_sent_signals_say_nothing_together() {
         assert_eq!(verdict(&[log("a", None, "h")]), None);
         let mut sent = [log("a", None, "h"), log("b", None, "h")];
-        sent.iter_mut().for_each(|log| log.rule = "jvm-signal-sent");
+        for log in &mut sent {
+            log.rule = "jvm-signal-sent";
+        }
         assert_eq!(verdict(&sent), None);
     }
 }

@@ -193,7 +193,7 @@ fn crash<'data>(case: &Case<'_, 'data>) -> Vec<Finding<'data>> {
         None => format!("{} {}", hs.words(top), hs.tried()),
     };
     if blamed.is_none_or(|(at, _)| at > 0) && hs.library(top) == Some(Library::Base) && blamed.is_none() {
-        title = format!("{}: the caller handed it a bad value, and the native stack does not name it", title);
+        title.push_str(": the caller handed it a bad value, and the native stack does not name it");
     }
     let passed = hs.passer();
     if let Some((_, frame)) = passed {

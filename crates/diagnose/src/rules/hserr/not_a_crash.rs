@@ -221,7 +221,7 @@ mod tests {
         });
         assert!(fired(&SAFEPOINT, &hang));
         let oom = log(|log| {
-            log.header.java_oom = Some(necropsy_model::hs_err::Said::new("Java heap space".into(), Source::line(3)))
+            log.header.java_oom = Some(necropsy_model::hs_err::Said::new("Java heap space".into(), Source::line(3)));
         });
         assert!(fired(&JAVA_OOM, &oom));
         assert!(fired(&ASKED, &signal(("SIGSEGV", 11, 0), 0, &["C libc.so.6 raise", "j Main.main 3"], |_| {})));

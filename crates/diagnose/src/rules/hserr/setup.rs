@@ -216,7 +216,7 @@ fn noexec<'data>(case: &Case<'_, 'data>) -> Vec<Finding<'data>> {
     let made = entry.filter(|entry| {
         entry.path.as_deref().is_none_or(|path| path.contains("/tmp") || path.contains("ffi") || path.contains("memfd"))
     });
-    if closure.filter(|_| hs.is_null()).is_none() && made.is_none() {
+    if (closure.is_none() || !hs.is_null()) && made.is_none() {
         return Vec::new();
     }
     let title = "memory for code made at run time may not be executed here".to_owned();

@@ -46,7 +46,7 @@ fn check<'data>(case: &Case<'_, 'data>) -> Vec<Finding<'data>> {
     let Some((at, call)) = clean.enumerate().find(|(_, frame)| is_unsafe(frame)) else { return by_value(&hs) };
     let user = frames.iter().enumerate().skip(at).find(|(_, frame)| frame.kind.is_java() && !is_unsafe(frame));
     let own = hs.own_java().filter(|own| own.0 > at).or(user);
-    let origin = own.map(|(_, frame)| hs.words(frame)).unwrap_or_else(|| "Java code".to_owned());
+    let origin = own.map_or_else(|| "Java code".to_owned(), |(_, frame)| hs.words(frame));
     // `Unsafe` in the middle of a stack is also how locks and fields of the JDK itself are changed.
     let access = call.function.as_deref().or(call.method.as_ref().map(|method| &*method.name)).unwrap_or_default();
     let sync = ["park", "compareAnd", "allocateInstance", "ensureClass", "defineClass", "throwException"];

@@ -105,6 +105,20 @@ pub(crate) fn wanted(go: &Go<'_, '_>, thread: u32) -> Option<u64> {
     go.facts.waits.get(at).map(|wait| wait.address)
 }
 
+/// A method that may hold a lock while a call of it wants the lock.
+#[derive(Clone, Copy)]
+pub(crate) struct Outer {
+    /// The object around the lock.
+    pub object: u64,
+    /// The frame of the method.
+    pub frame: usize,
+    /// Between the two calls other code ran, which called back into the object. Methods that call each other directly were
+    /// written together, and seldom lock twice.
+    pub reentered: bool,
+    /// The call that wants the lock has the same receiver; else it had one that is stale.
+    pub same_receiver: bool,
+}
+
 /// A goroutine whose arguments are known.
 pub(crate) struct Known<'a, 'data> {
     pub thread: &'a Thread<'data>,
@@ -147,19 +161,47 @@ impl<'a, 'data> Known<'a, 'data> {
         name.get(..=end)
     }
 
-    /// A method of the object around a lock further down than the call that wants it: the object, and the method's frame.
-    pub(crate) fn outer_method(&self, address: u64) -> Option<(u64, usize)> {
+    /// A method further down than the call that wants a lock, whose object is around the lock.
+    ///
+    /// The receiver of the call itself may be stale by then (since Go 1.17 arguments come in registers): a method of the
+    /// same type further down whose object is around the lock will do, as less.
+    pub(crate) fn outer_method(&self, address: Option<u64>) -> Option<Outer> {
         let caller = self.caller()?;
-        let object = self.receiver(caller).filter(|&object| is_around(object, address))?;
         let owner = self.type_of(caller)?;
-        let outer = (caller + 1..self.frames.len()).find(|&at| {
-            self.receiver(at) == Some(object) && self.type_of(at) == Some(owner) && self.name(at) != self.name(caller)
-        })?;
-        Some((object, outer))
+        let around = |object: u64| address.is_none_or(|address| is_around(object, address));
+        let own = self.receiver(caller).filter(|&object| around(object));
+        // Without the receiver of the call the address of the lock has to tell the object.
+        if own.is_none() && (address.is_none() || self.receiver(caller).is_some()) {
+            return None;
+        }
+        let same_object = |at: usize| match (self.receiver(at), own) {
+            (Some(object), Some(own)) => object == own,
+            (Some(object), None) => around(object),
+            (None, _) => false,
+        };
+        // A function and its closures are one method, and so is a recursion.
+        let other = |at: &usize| self.type_of(*at) == Some(owner) && self.method(*at) != self.method(caller);
+        let frame = (caller + 1..self.frames.len()).find(|at| same_object(*at) && other(at))?;
+        let between = self.frames.get(caller + 1..frame).unwrap_or_default();
+        let left = |frame: &&Frame<'_>| !frame.function.as_deref().is_some_and(|name| name.starts_with(owner));
+        Some(Outer {
+            object: self.receiver(frame)?,
+            frame,
+            reentered: between.iter().any(left),
+            same_receiver: own.is_some(),
+        })
+    }
+
+    /// The name of a method without the closures in it.
+    fn method(&self, frame: usize) -> &str {
+        let name = self.name(frame);
+        let from = self.type_of(frame).map_or(0, str::len) + 1;
+        let end = name.get(from..).and_then(|rest| rest.find('.')).map_or(name.len(), |dot| from + dot);
+        name.get(..end).unwrap_or(name)
     }
 
     /// How an argument of a call of the program leads to a lock.
-    fn leads_to(&self, address: u64) -> Option<(Reason, usize)> {
+    fn leads_to(&self, address: u64, wanted: Option<u64>) -> Option<(Reason, usize)> {
         let reasons = self.sample.arguments.iter().filter_map(|argument| {
             let frame = usize::from(argument.frame);
             if !self.frames.get(frame).is_some_and(|frame| in_program(frame)) {
@@ -172,7 +214,8 @@ impl<'a, 'data> Known<'a, 'data> {
                 value if value == address => Reason::Lock,
                 value if method && is_around(value, address) => Reason::Receiver,
                 // Objects are at least of a small size class; a wider look finds neighbours.
-                value if is_around(value, address) && address - value < 0x40 => Reason::Near,
+                // That it wants a lock next to this one is no reason.
+                value if is_around(value, address) && address - value < 0x40 && wanted != Some(value) => Reason::Near,
                 _ => return None,
             };
             Some((reason, frame))
@@ -194,7 +237,7 @@ pub(crate) fn candidates(go: &Go<'_, '_>, lock: &Lock) -> Vec<Candidate> {
         .iter()
         .filter(|sample| lock.threads.binary_search(&sample.thread).is_err())
         .filter_map(|sample| {
-            let (reason, frame) = Known::of(go, sample)?.leads_to(lock.address)?;
+            let (reason, frame) = Known::of(go, sample)?.leads_to(lock.address, wanted(go, sample.thread))?;
             Some(Candidate { thread: sample.thread, frame, reason })
         })
         .collect();

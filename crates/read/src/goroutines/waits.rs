@@ -44,16 +44,19 @@ const PLACES: [Place; 17] = [
 ];
 
 /// Where the semaphore of a lock lies in it, by the call above which the semaphore is waited for. Until Go 1.19 mutexes and
-/// reader-writer locks called the same function, which the compiler did not inline: its argument was reliable.
-const SEMAPHORES: [(&[u8], WaitKind, u64); 4] = [
+/// reader-writer locks called the same function, which the compiler did not inline: its argument was reliable. Since then
+/// `semacquire1` of Go's `runtime/sema.go` has a reliable one, in dumps that show the runtime's frames.
+const SEMAPHORES: [(&[u8], WaitKind, u64); 6] = [
+    (b"sync.runtime_SemacquireRWMutexR", WaitKind::ReadLock, 12),
+    (b"sync.runtime_SemacquireRWMutex", WaitKind::WriteLock, 8),
     (b"sync.(*RWMutex).RLock", WaitKind::ReadLock, 12),
     (b"sync.(*RWMutex).Lock", WaitKind::WriteLock, 8),
     (b"sync.(*Mutex).lockSlow", WaitKind::Lock, 4),
     (b"sync.(*Mutex).Lock", WaitKind::Lock, 4),
 ];
 
-/// Functions of `sync` that wait for the semaphore of a lock, whatever lock it is.
-const WAITS: [&[u8]; 2] = [b"sync.runtime_SemacquireMutex", b"sync.runtime_Semacquire"];
+/// Functions that wait for the semaphore of a lock, whatever lock it is.
+const WAITS: [&[u8]; 3] = [b"runtime.semacquire1", b"sync.runtime_SemacquireMutex", b"sync.runtime_Semacquire"];
 
 /// Where the address of a stack may stand: frames with the offset to subtract.
 #[derive(Clone, Debug, Default)]
@@ -157,6 +160,17 @@ mod tests {
             "sync.(*RWMutex).Lock(0xc000010000)",
         ];
         assert_eq!(address(&behind_a_writer), (Some(WaitKind::WriteLock), Some(0xc0_0001_0000)));
+    }
+
+    #[test]
+    fn the_frames_of_the_runtime_name_the_semaphore() {
+        let reader = [
+            "runtime.gopark(0xa6d540?, 0x8000000000000?, 0x0?)",
+            "runtime.semacquire1(0x15c80d897dc, 0x0, 0x3, 0x0, 0x17)",
+            "sync.runtime_SemacquireRWMutexR(0xda20cefa993?, 0x0?, 0x0?)",
+            "sync.(*RWMutex).RLock(...)",
+        ];
+        assert_eq!(address(&reader), (Some(WaitKind::ReadLock), Some(0x15c_80d8_97d0)));
     }
 
     #[test]

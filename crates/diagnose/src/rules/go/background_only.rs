@@ -33,10 +33,9 @@ fn check<'data>(case: &Case<'_, 'data>) -> Vec<Finding<'data>> {
 
 /// The main goroutine, where programs wait for their end: a signal, a server that accepts, an empty select.
 fn waits_to_be_ended(go: &Go<'_, '_>, group: &Group) -> bool {
-    let frames = go.frames(group);
-    let own = frames.iter().find(|frame| crate::go::in_program(frame)).and_then(|frame| frame.function.as_deref());
+    let is_main = go.frames(group).iter().any(|frame| frame.function.as_deref() == Some("main.main"));
     let waits = matches!(go.activity(group), Activity::Never | Activity::Signal | Activity::Idle);
-    own == Some("main.main") && waits && matches!(go.state(group), "select (no cases)" | "chan receive" | "select")
+    is_main && waits && matches!(go.state(group), "select (no cases)" | "chan receive" | "select")
 }
 
 #[cfg(test)]

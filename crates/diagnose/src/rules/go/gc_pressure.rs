@@ -13,10 +13,16 @@ const SEVERAL: usize = 3;
 fn check<'data>(case: &Case<'_, 'data>) -> Vec<Finding<'data>> {
     let Some(go) = Go::alive(case) else { return Vec::new() };
     let helps = |group: &&Group| {
-        matches!(
+        let said = matches!(
             go.state(group),
             "GC assist marking" | "GC assist wait" | "wait for GC cycle" | "GC weak to strong wait"
-        )
+        );
+        // Whoever allocates while a cycle is to begin waits for it in `gcStart` of Go's `runtime/mgc.go`.
+        let starts = || {
+            let mut names = go.frames(group).into_iter().filter_map(|frame| frame.function.as_deref());
+            names.any(|name| matches!(name, "runtime.gcStart" | "runtime.gcAssistAlloc"))
+        };
+        said || go.state(group) == "semacquire" && starts()
     };
     let groups: Vec<_> = go.groups.groups.iter().filter(helps).collect();
     let count = members(&groups);
@@ -39,6 +45,12 @@ mod tests {
     fn fires() {
         let dump = Dump::new(GoForm::Stacks).add(5, "GC assist wait", &["runtime.gcAssistAlloc", "main.parse"]);
         assert!(dump.add(2, "GC assist marking", &["main.parse"]).findings(&RULE)[0].title.starts_with("7 of 7"));
+    }
+
+    #[test]
+    fn who_waits_for_a_cycle_to_begin_counts() {
+        let calls = ["runtime.semacquire", "runtime.gcStart", "runtime.mallocgc", "main.parse"];
+        assert!(Dump::new(GoForm::Signalled).add(20, "semacquire", &calls).fires(&RULE));
     }
 
     #[test]

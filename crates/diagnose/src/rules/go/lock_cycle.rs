@@ -62,7 +62,18 @@ fn by_arguments<'data>(go: &Go<'_, 'data>, locks: &[Lock]) -> Option<Finding<'da
         0 => String::new(),
         more => format!("; {} behind them", go.does(more, "wait")),
     };
-    let title = format!("goroutines {} wait for each other's locks, it seems{more}", names.join(" and "));
+    let at = |id: &necropsy_model::ThreadId| {
+        let thread = go.snapshot.threads.iter().find(|thread| thread.id == *id)?;
+        let frames: Vec<_> = go.snapshot.frames_of(thread).collect();
+        frames.get(crate::go::own(&frames)?).map(|frame| crate::go::words(frame))
+    };
+    let mut places: Vec<_> = ids.iter().filter_map(at).collect();
+    places.dedup();
+    let title = format!(
+        "goroutines {} wait for each other's locks, it seems, at {}{more}",
+        names.join(" and "),
+        places.join(" and ")
+    );
     let mut finding = finding(RULE.id, Severity::Critical, confidence, title);
     for (lock, holder) in &cycle {
         finding.evidence.extend(locks.get(*lock).map(|lock| locks::evidence(go, lock)).into_iter().flatten().take(2));
@@ -119,7 +130,7 @@ fn by_line<'data>(go: &Go<'_, 'data>, locks: &[Lock]) -> Option<Finding<'data>> 
         }
     }
     let of = |address: &u64| locks.iter().find(|lock| lock.address == *address);
-    let held = |lock: &&Lock| locks::candidates(go, lock).iter().any(|candidate| candidate.reason < Reason::Stale);
+    let held = |lock: &&Lock| locks::candidates(go, lock).iter().any(|candidate| candidate.reason <= Reason::Receiver);
     let few = at_line.into_iter().filter(|(_, addresses)| (2..=LONGEST).contains(&addresses.len()));
     let (place, several) = few
         .map(|(place, addresses)| (place, addresses.iter().filter_map(of).collect::<Vec<_>>()))

@@ -1,8 +1,10 @@
 //! A goroutine that waits for a lock which a method further down its own stack has.
 
+use std::collections::BTreeMap;
+
 use necropsy_model::{Confidence, Evidence, Finding, Group, Role, Severity, WaitKind};
 
-use crate::go::locks::{self, Known, Lock, Reason};
+use crate::go::locks::{self, Known, Lock, Outer, Reason};
 use crate::go::{Go, finding};
 use crate::{Case, Rule};
 
@@ -11,21 +13,57 @@ pub(crate) static RULE: Rule = Rule { id: "go-self-deadlock", doc: include_str!(
 fn check<'data>(case: &Case<'_, 'data>) -> Vec<Finding<'data>> {
     let Some(go) = Go::alive(case) else { return Vec::new() };
     let locks = locks::locks(&go);
-    locks::waiting(&go).into_iter().filter_map(|group| in_group(&go, &locks, group)).collect()
+    let mut suspects: BTreeMap<u64, Vec<Suspect<'_, 'data>>> = BTreeMap::new();
+    for suspect in locks::waiting(&go).into_iter().filter_map(|group| suspect(&go, &locks, group)) {
+        suspects.entry(suspect.lock.address).or_default().push(suspect);
+    }
+    suspects.into_values().filter_map(|of_lock| finding_of(&go, of_lock)).collect()
 }
 
-fn in_group<'data>(go: &Go<'_, 'data>, locks: &[Lock], group: &Group) -> Option<Finding<'data>> {
+/// A goroutine that may wait for itself.
+struct Suspect<'a, 'data> {
+    group: &'a Group,
+    lock: &'a Lock,
+    waiter: Known<'a, 'data>,
+    outer: Outer,
+}
+
+fn suspect<'a, 'data>(go: &Go<'a, 'data>, locks: &'a [Lock], group: &'a Group) -> Option<Suspect<'a, 'data>> {
     let &first = group.threads.first()?;
     let address = locks::wanted(go, first)?;
     let lock = locks.iter().find(|lock| lock.address == address)?;
     let waiter = Known::at(go, first)?;
-    let (object, outer) = waiter.outer_method(address)?;
+    let outer = waiter.outer_method(Some(address))?;
     // A reader behind a writer that waits for readers is the other rule's.
-    if locks::kind(go, first) == Some(WaitKind::ReadLock) && super::recursive_read_lock::writer(go, lock).is_some() {
+    let reads = locks::kind(go, first) == Some(WaitKind::ReadLock);
+    if reads && super::recursive_read_lock::writer(go, lock).is_some() {
         return None;
     }
+    // Methods that call each other are suspicious only when nobody else is near the lock.
+    (outer.reentered || lock.threads.len() == 1).then_some(Suspect { group, lock, waiter, outer })
+}
+
+/// What the suspects of one lock come to: at most one of them has it.
+fn finding_of<'data>(go: &Go<'_, 'data>, mut suspects: Vec<Suspect<'_, 'data>>) -> Option<Finding<'data>> {
+    let several = suspects.len() > 1;
+    let Suspect { group, lock, waiter, outer } = suspects.drain(..).next()?;
+    let same_receiver = outer.same_receiver;
+    let (address, object, outer) = (lock.address, outer.object, outer.frame);
+    let first = *group.threads.first()?;
     let others = locks::candidates(go, lock).iter().filter(|candidate| candidate.reason <= Reason::Near).count();
+    // An object of the same type that lies next to this one can not be told from it without the receiver.
+    if !same_receiver && (others > 0 || lock.threads.len() > 1) {
+        return None;
+    }
     let confidence = match (go.is_all_asleep(), others) {
+        _ if several => Confidence::Low,
+        (asleep, _) if !same_receiver => {
+            if asleep {
+                Confidence::Medium
+            } else {
+                Confidence::Low
+            }
+        }
         (true, 0) => Confidence::High,
         (true, _) | (false, 0) => Confidence::Medium,
         (false, _) => Confidence::Low,
@@ -45,11 +83,18 @@ fn in_group<'data>(go: &Go<'_, 'data>, locks: &[Lock], group: &Group) -> Option<
     let mut finding = finding(RULE.id, Severity::Critical, confidence, title);
     finding.places.extend(go.place(group, Role::Waiter));
     finding.places.extend(go.snapshot.place(first as usize, outer, Role::Holder));
-    let text = format!(
-        "the lock at {address:#x} lies in the object {object:#x}, which is the receiver of {} and of {}",
-        waiter.name(caller),
-        waiter.name(outer)
-    );
+    let text = match same_receiver {
+        true => format!(
+            "the lock at {address:#x} lies in the object {object:#x}, which is the receiver of {} and of {}",
+            waiter.name(caller),
+            waiter.name(outer)
+        ),
+        false => format!(
+            "the lock at {address:#x} lies in or right behind the object {object:#x}, the receiver of {}; that of {} is stale",
+            waiter.name(outer),
+            waiter.name(caller)
+        ),
+    };
     finding.evidence.push(Evidence::new(text, waiter.thread.source));
     let text = match others {
         0 => {
@@ -94,7 +139,25 @@ mod tests {
     }
 
     #[test]
+    fn a_stale_receiver_makes_it_less_sure() {
+        let calls = |dump: Dump| {
+            let dump = dump.add(1, "sync.Mutex.Lock", &CALLS).waits_for(WaitKind::Lock, 0xc000_0110);
+            dump.arguments(&[(2, 0, 0xc000_0100)])
+        };
+        assert_eq!(calls(Dump::asleep()).findings(&RULE)[0].confidence, Confidence::Medium);
+        assert_eq!(calls(Dump::new(GoForm::Stacks)).findings(&RULE)[0].confidence, Confidence::Low);
+        let other = calls(Dump::asleep()).add(1, "chan send", &["main.(*Cart).send"]).arguments(&[(0, 0, 0xc000_0110)]);
+        assert!(!other.fires(&RULE), "two carts side by side look the same");
+    }
+
+    #[test]
     fn keeps_quiet() {
+        let queue = cart(cart(Dump::new(GoForm::Stacks), 0xc000_0100, 0xc000_0100), 0xc000_0100, 0xc000_0100);
+        assert!(!queue.fires(&RULE), "two wait: somebody else has it");
+        let closure = ["sync.(*Mutex).Lock", "main.(*Cart).add.func1", "main.(*Cart).add"];
+        let dump = Dump::new(GoForm::Stacks).add(1, "sync.Mutex.Lock", &closure).waits_for(WaitKind::Lock, 0xc000_0110);
+        let dump = dump.arguments(&[(1, 0, 0xc000_0100), (2, 0, 0xc000_0100)]);
+        assert!(!dump.fires(&RULE), "a closure is a part of its function");
         assert!(!cart(Dump::new(GoForm::Stacks), 0xc000_0100, 0xc000_0900).fires(&RULE), "another cart");
         assert!(!cart(Dump::new(GoForm::Stacks), 0xc000_0900, 0xc000_0900).fires(&RULE), "the lock is elsewhere");
         let recursion = ["sync.(*Mutex).Lock", "main.(*Cart).add", "main.(*Cart).add"];

@@ -7,6 +7,8 @@
 
 #![allow(clippy::print_stderr, reason = "the harness tells the developer which gaps have closed")]
 
+#[path = "support/goroutine_truth.rs"]
+mod goroutine_truth;
 #[path = "support/stage.rs"]
 mod stage;
 #[path = "support/truth.rs"]
@@ -114,7 +116,9 @@ fn written_truths() {
         let truth: Value = serde_json::from_str(&truth).unwrap_or_else(|error| panic!("{}: {error}", name(case)));
         let output = Staged::new(case).run(&["--json"]);
         let report = serde_json::from_str(output.lines().next().unwrap_or_default()).unwrap_or(Value::Null);
-        let wrong = truth::compare(&truth, &report).into_iter();
+        let of_go = goroutine_truth::is_of_go(&truth);
+        let wrong =
+            if of_go { goroutine_truth::compare(&truth, &report) } else { truth::compare(&truth, &report) }.into_iter();
         wrong.map(|(fact, why)| (format!("{} {fact}", name(case)), why)).collect()
     };
     let wrong: Vec<_> = cases().par_iter().flat_map_iter(check).collect();

@@ -154,7 +154,7 @@ enum Judgement {
 }
 
 /// Rules that name a class of bug, by the words of the manifest; the first that match count.
-const CLASSES: [(&str, &[&str]); 18] = [
+const CLASSES: [(&str, &[&str]); 17] = [
     ("AB-BA", &["go-lock-cycle"]),
     ("RWR Deadlock", &["go-recursive-read-lock"]),
     ("Double Locking", &["go-self-deadlock", "go-recursive-read-lock"]),
@@ -171,7 +171,6 @@ const CLASSES: [(&str, &[&str]); 18] = [
     ("panic:", &["go-panic"]),
     ("NonBlocking", &["go-panic", "go-nil-dereference"]),
     ("fan-out per entity", &["go-fan-out"]),
-    ("synthetic server", &[]),
     ("leak demo", &[]),
 ];
 
@@ -243,7 +242,7 @@ fn real_dumps() {
 }
 
 /// What the first finding of a form must be, and that of the symptom.
-const FORMS: [(&str, &str, &str); 64] = [
+const FORMS: [(&str, &str, &str); 65] = [
     ("abba-sigquit", "go-lock-cycle go-mutex-waiters", "hang-idle"),
     ("ancestors", "go-nil-dereference", "managed-crash"),
     ("busy", "go-spinning", "hang-busy"),
@@ -302,12 +301,13 @@ const FORMS: [(&str, &str, &str); 64] = [
     ("stackoverflow", "go-stack-overflow", "managed-crash"),
     ("stackoverflow-goroutine", "go-stack-overflow", "managed-crash"),
     ("synctest-deadlock", "go-panic", "managed-crash"),
-    ("synctest-timeout", "go-test-timeout", "hang-idle"),
+    ("synctest-timeout", "go-test-timeout go-panic", ""),
     ("testpanic", "go-nil-dereference", "managed-crash"),
     ("testtimeout", "go-test-timeout", "hang-idle"),
     ("typeassert", "go-panic", "managed-crash"),
     ("typeassert-nil", "go-panic", "managed-crash"),
     ("unlock", "go-fatal-error", "managed-crash"),
+    ("wgneg", "go-panic", "managed-crash"),
 ];
 
 /// Forms of the zoo, whose goroutines of the program are counted in `debug2`.

@@ -47,7 +47,7 @@ fn explains(finding: &Finding<'_>) -> bool {
 /// Findings that say that nothing moves.
 fn hangs(finding: &Finding<'_>) -> bool {
     finding.severity > Severity::Note
-        && !matches!(finding.rule, "go-spinning" | "go-gc-pressure" | "go-thread-exhaustion")
+        && !matches!(finding.rule, "go-spinning" | "go-gc-pressure" | "go-stopping-the-world" | "go-thread-exhaustion")
 }
 
 fn symptom(go: &Go<'_, '_>, findings: &[Finding<'_>]) -> Symptom {
@@ -60,7 +60,7 @@ fn symptom(go: &Go<'_, '_>, findings: &[Finding<'_>]) -> Symptom {
         GoForm::Panic | GoForm::Fatal | GoForm::Recovered | GoForm::Races => Symptom::ManagedCrash,
         _ if go.snapshot.stop.is_some() => Symptom::NativeCrash,
         _ if findings.iter().any(hangs) => Symptom::HangIdle,
-        _ if has("go-spinning") || has("go-gc-pressure") => Symptom::HangBusy,
+        _ if has("go-spinning") || has("go-gc-pressure") || has("go-stopping-the-world") => Symptom::HangBusy,
         _ if has("go-thread-exhaustion") => Symptom::HangIdle,
         _ => Symptom::Unclear,
     }

@@ -16,14 +16,16 @@ fn check<'data>(case: &Case<'_, 'data>) -> Vec<Finding<'data>> {
         return Vec::new();
     }
     let count = go.snapshot.threads.len();
-    let title = match rest.first() {
+    let of_program = |group: &&&Group| go.frames(group).iter().any(|frame| crate::go::in_program(frame));
+    let main = rest.iter().find(of_program);
+    let title = match main {
         Some(main) => {
             format!("nothing is stuck: main waits to be ended at {}, the others are idle background", go.at(main))
         }
         None => "nothing is stuck: only idle background goroutines".to_owned(),
     };
     let mut finding = finding(RULE.id, Severity::Note, Confidence::Medium, title);
-    finding.places.extend(rest.first().and_then(|main| go.place(main, Role::Related)));
+    finding.places.extend(main.and_then(|main| go.place(main, Role::Related)));
     let source = go.groups.groups.first().map_or(necropsy_model::Source::DUMP, |group| go.source(group));
     let text = format!("{} goroutines, none of which waits for anything of the program", number(count));
     finding.evidence.push(Evidence::new(text, source));
@@ -31,8 +33,13 @@ fn check<'data>(case: &Case<'_, 'data>) -> Vec<Finding<'data>> {
     vec![finding]
 }
 
-/// The main goroutine, where programs wait for their end: a signal, a server that accepts, an empty select.
+/// The main goroutine, where programs wait for their end (a signal, a server that accepts, an empty select), or a goroutine
+/// that only waits in the standard library.
 fn waits_to_be_ended(go: &Go<'_, '_>, group: &Group) -> bool {
+    let of_library = !go.frames(group).iter().any(|frame| crate::go::in_program(frame));
+    if of_library {
+        return matches!(go.state(group), "select" | "chan receive" | "IO wait" | "syscall");
+    }
     let is_main = go.frames(group).iter().any(|frame| frame.function.as_deref() == Some("main.main"));
     let waits = matches!(go.activity(group), Activity::Never | Activity::Signal | Activity::Idle);
     is_main && waits && matches!(go.state(group), "select (no cases)" | "chan receive" | "select")

@@ -83,17 +83,13 @@ fn finding_of<'data>(go: &Go<'_, 'data>, mut suspects: Vec<Suspect<'_, 'data>>) 
     let mut finding = finding(RULE.id, Severity::Critical, confidence, title);
     finding.places.extend(go.place(group, Role::Waiter));
     finding.places.extend(go.snapshot.place(first as usize, outer, Role::Holder));
-    let text = match same_receiver {
-        true => format!(
-            "the lock at {address:#x} lies in the object {object:#x}, which is the receiver of {} and of {}",
-            waiter.name(caller),
-            waiter.name(outer)
-        ),
-        false => format!(
-            "the lock at {address:#x} lies in or right behind the object {object:#x}, the receiver of {}; that of {} is stale",
-            waiter.name(outer),
-            waiter.name(caller)
-        ),
+    let (called, inner) = (waiter.name(outer), waiter.name(caller));
+    let text = if same_receiver {
+        format!("the lock at {address:#x} lies in the object {object:#x}, the receiver of {inner} and of {called}")
+    } else {
+        format!(
+            "the lock at {address:#x} lies in or behind the object {object:#x}, the receiver of {called}; that of {inner} is stale"
+        )
     };
     finding.evidence.push(Evidence::new(text, waiter.thread.source));
     let text = match others {

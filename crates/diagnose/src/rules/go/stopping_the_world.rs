@@ -9,11 +9,16 @@ pub(crate) static RULE: Rule = Rule { id: "go-stopping-the-world", doc: include_
 
 fn check<'data>(case: &Case<'_, 'data>) -> Vec<Finding<'data>> {
     let Some(go) = Go::alive(case) else { return Vec::new() };
+    // The collector's own worker stops the world at the end of each cycle: that is a part of its work.
+    let collects = |group: &Group| {
+        go.frames(group).iter().any(|frame| frame.function.as_deref() == Some("runtime.gcBgMarkWorker"))
+    };
     let stops = |group: &&Group| {
-        matches!(
+        let said = matches!(
             go.state(group),
             "stopping the world" | "flushing proc caches" | "trace goroutine status" | "trace proc status"
-        )
+        );
+        said && !collects(group)
     };
     let Some(group) = go.groups.groups.iter().find(stops) else { return Vec::new() };
     // The one that does not yield runs code of the program or of a library.
@@ -51,5 +56,7 @@ mod tests {
     #[test]
     fn keeps_quiet() {
         assert!(!Dump::new(GoForm::Stacks).add(1, "running", &["main.copyAll"]).fires(&RULE));
+        let collector = ["runtime.gcMarkTermination", "runtime.gcMarkDone", "runtime.gcBgMarkWorker"];
+        assert!(!Dump::new(GoForm::Signalled).add(1, "flushing proc caches", &collector).fires(&RULE));
     }
 }

@@ -32,6 +32,10 @@ score-origin:
 score-hserr:
     cargo test -p necropsy --test score_hserr -- --nocapture
 
+# Goroutine dumps of the corpus that NECROPSY_CORPUS names: goroutines and groups found, warnings, the class of bug
+score-go:
+    cargo test -p necropsy --test goroutines -- --nocapture --test-threads 1
+
 # Triage a dump with a release build
 run *ARGS:
     cargo run --release -q -- {{ARGS}}

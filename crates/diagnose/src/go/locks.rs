@@ -92,6 +92,11 @@ pub(crate) fn locks(go: &Go<'_, '_>) -> Vec<Lock> {
     locks
 }
 
+/// The locks that goroutines wait for whose arguments are known, the first few of each stack, in the order of the dump.
+pub(crate) fn sampled<'a>(go: &Go<'a, '_>) -> impl Iterator<Item = (u32, u64)> {
+    go.facts.samples.iter().filter_map(|sample| Some((sample.thread, wanted(go, sample.thread)?)))
+}
+
 /// How a thread waits for a lock.
 pub(crate) fn kind(go: &Go<'_, '_>, thread: u32) -> Option<WaitKind> {
     let stack = go.thread(thread)?.stack?;
@@ -230,14 +235,17 @@ fn is_around(object: u64, lock: u64) -> bool {
 }
 
 /// Goroutines that may hold a lock, best reason first. Those that wait for it themselves are not among them.
-pub(crate) fn candidates(go: &Go<'_, '_>, lock: &Lock) -> Vec<Candidate> {
+pub(crate) fn candidates(go: &Go<'_, '_>, address: u64) -> Vec<Candidate> {
     let mut all: Vec<_> = go
         .facts
         .samples
         .iter()
-        .filter(|sample| lock.threads.binary_search(&sample.thread).is_err())
         .filter_map(|sample| {
-            let (reason, frame) = Known::of(go, sample)?.leads_to(lock.address, wanted(go, sample.thread))?;
+            let wanted = wanted(go, sample.thread);
+            if wanted == Some(address) {
+                return None;
+            }
+            let (reason, frame) = Known::of(go, sample)?.leads_to(address, wanted)?;
             Some(Candidate { thread: sample.thread, frame, reason })
         })
         .collect();
@@ -263,7 +271,7 @@ pub(crate) fn describe<'data>(go: &Go<'_, 'data>, candidate: &Candidate) -> Opti
 pub(crate) fn evidence<'data>(go: &Go<'_, 'data>, lock: &Lock) -> Vec<Evidence<'data>> {
     let source = lock.threads.first().and_then(|&at| go.thread(at)).map_or(Source::DUMP, |thread| thread.source);
     let text = format!("{} for the lock at {:#x}", go.does(lock.threads.len(), "wait"), lock.address);
-    let candidates = candidates(go, lock);
+    let candidates = candidates(go, lock.address);
     let holders = candidates.iter().take(SHOWN).filter_map(|candidate| describe(go, candidate));
     std::iter::once(Evidence::new(text, source)).chain(holders).collect()
 }

@@ -11,7 +11,7 @@ use necropsy_model::{
 use rayon::prelude::*;
 use rustc_hash::{FxHashMap, FxHashSet};
 
-use super::frame::{call, words};
+use super::frame::{call, is_position, words};
 use super::labels;
 use super::scan::{self, Foreign, Head, RawStack, RawThread, Scan, Torn};
 use super::stack::{Interner, Resolved};
@@ -337,7 +337,7 @@ impl<'d> Builder<'d> {
             if line.starts_with(b"created by ") {
                 break;
             }
-            if matches!(line.first(), None | Some(b'\t' | b' ' | b'.')) {
+            if matches!(line.first(), None | Some(b'.')) || is_position(line) {
                 continue;
             }
             for (position, value, stale) in call(line).arguments.into_iter().flat_map(words) {

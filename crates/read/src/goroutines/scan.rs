@@ -11,7 +11,7 @@ use memchr::{memchr, memmem, memrchr};
 use necropsy_model::{LabelsId, StackId, StateId, ThreadFlags};
 use rustc_hash::FxHashMap;
 
-use super::frame::{Call, call};
+use super::frame::{Call, call, is_position};
 use super::header::{self, Extra};
 use super::seen::{Hash, Known, Seen};
 use super::waits::{self, Plan};
@@ -283,7 +283,7 @@ impl<'d> Scanner<'d> {
                     let name = memmem::rfind(line, b" in goroutine ").and_then(|at| line.get(..at)).unwrap_or(line);
                     hash.add(name);
                     let (position, after) = self.line(next);
-                    if matches!(position.first(), Some(b'\t' | b' ')) {
+                    if is_position(position) {
                         hash.add(without_pointers(position));
                         (after, 2)
                     } else {
@@ -293,7 +293,7 @@ impl<'d> Scanner<'d> {
                 Some(_) if creator => break,
                 Some(_) => {
                     let (position, after) = self.line(next);
-                    if !matches!(position.first(), Some(b'\t' | b' ')) {
+                    if !is_position(position) {
                         // The text may end in the middle of a record; `exit status 2` is none of it.
                         let ended = self.text.last() == Some(&b'\n');
                         if next >= self.text.len()
@@ -341,7 +341,7 @@ impl<'d> Scanner<'d> {
         let body = self.text.get(start..).unwrap_or_default();
         let last = memrchr(b'\n', body).and_then(|at| body.get(at + 1..)).unwrap_or(body).trim_ascii_end();
         let position = super::frame::position(last);
-        matches!(last.first(), Some(b'\t' | b' ')) && position.line > 0
+        is_position(last) && position.line > 0
     }
 
     /// Steps over the stacks of those that made this goroutine (`GODEBUG=tracebackancestors`).

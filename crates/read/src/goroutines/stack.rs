@@ -6,7 +6,7 @@ use necropsy_model::{
 };
 use rustc_hash::FxHashMap;
 
-use super::frame::{call, is_runtime, position};
+use super::frame::{call, is_position, is_runtime, position};
 use super::header;
 use crate::text::lines;
 
@@ -86,7 +86,7 @@ impl<'d> Interner<'d> {
                 end = StackEnd::Broken("it ran on another machine thread while the dump was written".to_owned());
                 continue;
             }
-            let place = all.next_if(|next| matches!(next.first(), Some(b'\t' | b' '))).unwrap_or_default();
+            let place = all.next_if(|next| is_position(next)).unwrap_or_default();
             if let Some(name) = line.strip_prefix(b"created by ") {
                 let name = memmem::rfind(name, b" in goroutine ").and_then(|at| name.get(..at)).unwrap_or(name);
                 creator = self.frame(name.trim_ascii(), place, false, false, snapshot);

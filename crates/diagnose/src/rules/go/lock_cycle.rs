@@ -13,13 +13,12 @@ pub(crate) static RULE: Rule = Rule { id: "go-lock-cycle", doc: include_str!("lo
 /// Goroutines of a circle; longer ones are taken for chance.
 const LONGEST: usize = 4;
 
-/// Locks between which a circle is looked for, those with most waiters first.
+/// Locks between which a circle is looked for.
 const LOCKS: usize = 64;
 
 fn check<'data>(case: &Case<'_, 'data>) -> Vec<Finding<'data>> {
     let Some(go) = Go::alive(case) else { return Vec::new() };
-    let locks = locks::locks(&go);
-    let found = by_arguments(&go, &locks).or_else(|| by_line(&go, &locks));
+    let found = by_arguments(&go).or_else(|| by_line(&go));
     found.into_iter().collect()
 }
 
@@ -30,21 +29,26 @@ struct Edge {
 }
 
 /// A circle that the arguments tell.
-fn by_arguments<'data>(go: &Go<'_, 'data>, locks: &[Lock]) -> Option<Finding<'data>> {
-    let index: BTreeMap<u64, usize> = locks.iter().enumerate().map(|(at, lock)| (lock.address, at)).collect();
-    let edges: Vec<Vec<Edge>> = locks
+fn by_arguments<'data>(go: &Go<'_, 'data>) -> Option<Finding<'data>> {
+    // Whoever is in a circle waits itself, and its arguments are known.
+    let mut wanted: Vec<u64> = locks::sampled(go).map(|(_, address)| address).collect();
+    wanted.sort_unstable();
+    wanted.dedup();
+    wanted.truncate(LOCKS);
+    let edges: Vec<Vec<Edge>> = wanted
         .iter()
-        .take(LOCKS)
-        .map(|lock| {
-            let holders = locks::candidates(go, lock).into_iter();
+        .map(|&address| {
+            let holders = locks::candidates(go, address).into_iter();
             let edge = |holder: Candidate| {
-                let to = *index.get(&locks::wanted(go, holder.thread)?)?;
+                let to = wanted.binary_search(&locks::wanted(go, holder.thread)?).ok()?;
                 Some(Edge { to, holder })
             };
             holders.filter_map(edge).collect()
         })
         .collect();
     let cycle = (0..edges.len()).find_map(|start| walk(&edges, start, &mut vec![start], &mut Vec::new()))?;
+    let locks = locks::locks(go);
+    let lock_at = |at: usize| locks.iter().find(|lock| wanted.get(at) == Some(&lock.address));
     // As good as the worst reason of the circle.
     let worst = cycle.iter().map(|&(_, holder)| holder.reason).max()?;
     let confidence = match (worst, go.is_all_asleep()) {
@@ -56,7 +60,7 @@ fn by_arguments<'data>(go: &Go<'_, 'data>, locks: &[Lock]) -> Option<Finding<'da
     ids.sort_unstable();
     let names: Vec<_> = ids.iter().map(ToString::to_string).collect();
     let behind: usize =
-        cycle.iter().filter_map(|(lock, _)| locks.get(*lock)).map(|lock| lock.threads.len()).sum::<usize>();
+        cycle.iter().filter_map(|(lock, _)| lock_at(*lock)).map(|lock| lock.threads.len()).sum::<usize>();
     let behind = behind.saturating_sub(cycle.len());
     let more = match behind {
         0 => String::new(),
@@ -76,7 +80,7 @@ fn by_arguments<'data>(go: &Go<'_, 'data>, locks: &[Lock]) -> Option<Finding<'da
     );
     let mut finding = finding(RULE.id, Severity::Critical, confidence, title);
     for (lock, holder) in &cycle {
-        finding.evidence.extend(locks.get(*lock).map(|lock| locks::evidence(go, lock)).into_iter().flatten().take(2));
+        finding.evidence.extend(lock_at(*lock).map(|lock| locks::evidence(go, lock)).into_iter().flatten().take(2));
         let frames: Vec<_> = go.thread(holder.thread).into_iter().flat_map(|it| go.snapshot.frames_of(it)).collect();
         let waits = crate::go::own(&frames);
         finding.places.extend(waits.and_then(|at| go.snapshot.place(holder.thread as usize, at, Role::Waiter)));
@@ -116,25 +120,27 @@ fn walk(
 
 /// Goroutines at one line that wait for different locks: what a function leaves that takes two of them in the order of its
 /// arguments. Only where nothing tells who holds the locks.
-fn by_line<'data>(go: &Go<'_, 'data>, locks: &[Lock]) -> Option<Finding<'data>> {
+fn by_line<'data>(go: &Go<'_, 'data>) -> Option<Finding<'data>> {
     let mut at_line: BTreeMap<String, Vec<u64>> = BTreeMap::new();
-    for group in locks::waiting(go) {
-        let addresses = at_line.entry(go.at(group)).or_default();
-        for address in group.threads.iter().filter_map(|&thread| locks::wanted(go, thread)) {
-            if !addresses.contains(&address) {
-                addresses.push(address);
-            }
-            if addresses.len() > LONGEST {
-                break;
-            }
+    for (thread, address) in locks::sampled(go) {
+        let frames: Vec<_> = go.snapshot.frames_of(go.thread(thread)?).collect();
+        let Some(own) = frames.iter().find(|frame| crate::go::in_program(frame)) else { continue };
+        let addresses = at_line.entry(crate::go::words(own)).or_default();
+        if !addresses.contains(&address) {
+            addresses.push(address);
         }
     }
-    let of = |address: &u64| locks.iter().find(|lock| lock.address == *address);
-    let held = |lock: &&Lock| locks::candidates(go, lock).iter().any(|candidate| candidate.reason <= Reason::Receiver);
-    let few = at_line.into_iter().filter(|(_, addresses)| (2..=LONGEST).contains(&addresses.len()));
-    let (place, several) = few
-        .map(|(place, addresses)| (place, addresses.iter().filter_map(of).collect::<Vec<_>>()))
-        .find(|(_, several)| !several.iter().any(held))?;
+    let held =
+        |&address: &u64| locks::candidates(go, address).iter().any(|candidate| candidate.reason <= Reason::Receiver);
+    let (place, addresses) = at_line
+        .into_iter()
+        .find(|(_, addresses)| (2..=LONGEST).contains(&addresses.len()) && !addresses.iter().any(held))?;
+    let locks = locks::locks(go);
+    let several: Vec<&Lock> = locks.iter().filter(|lock| addresses.contains(&lock.address)).collect();
+    // The first few of many that wait each for its own lock are no circle.
+    if locks.len() > several.len() + LONGEST {
+        return None;
+    }
     let confidence = if go.is_all_asleep() { Confidence::Medium } else { Confidence::Low };
     let title = format!(
         "goroutines wait at one line, {place}, for {} different locks: two locks taken in opposite order look like this",
@@ -180,7 +186,9 @@ mod tests {
 
     #[test]
     fn one_line_and_two_locks_are_a_weak_sign() {
-        let waits = |dump: Dump, lock| dump.add(1, "sync.Mutex.Lock", &CALLS).waits_for(WaitKind::Lock, lock);
+        let waits = |dump: Dump, lock| {
+            dump.add(1, "sync.Mutex.Lock", &CALLS).waits_for(WaitKind::Lock, lock).arguments(&[(2, 0, 1)])
+        };
         let dump = waits(waits(Dump::new(GoForm::Stacks), 0xc000_1000), 0xc000_2000);
         assert_eq!(dump.findings(&RULE)[0].confidence, Confidence::Low);
     }
@@ -190,6 +198,6 @@ mod tests {
         let chain = pays(pays(Dump::new(GoForm::Stacks), 0xc000_1000, 0xc000_2000), 0xc000_2000, 0xc000_3000);
         assert!(!chain.fires(&RULE), "the last one waits for somebody else");
         let one = Dump::new(GoForm::Stacks).add(9, "sync.Mutex.Lock", &CALLS).waits_for(WaitKind::Lock, 0xc000_1000);
-        assert!(!one.fires(&RULE), "a queue for one lock");
+        assert!(!one.arguments(&[(2, 0, 1)]).fires(&RULE), "a queue for one lock");
     }
 }

@@ -23,7 +23,8 @@ fn check<'data>(case: &Case<'_, 'data>) -> Vec<Finding<'data>> {
         several => (format!("{} locks", several.len().max(2)), false),
     };
     let holder = known.first().filter(|_| one).and_then(|lock| {
-        let best = locks::candidates(&go, lock).into_iter().next().filter(|best| best.reason <= Reason::Receiver)?;
+        let best =
+            locks::candidates(&go, lock.address).into_iter().next().filter(|best| best.reason <= Reason::Receiver)?;
         let thread = go.thread(best.thread)?;
         let state = thread.state.and_then(|id| go.snapshot.state(id))?;
         Some(format!("; goroutine {} ({}) may hold it", thread.id, state.text))
@@ -43,7 +44,7 @@ fn check<'data>(case: &Case<'_, 'data>) -> Vec<Finding<'data>> {
     show(&go, &groups, Role::Waiter, &mut finding);
     for lock in known.iter().take(SHOWN) {
         finding.evidence.extend(locks::evidence(&go, lock));
-        for holder in locks::candidates(&go, lock).iter().take(1) {
+        for holder in locks::candidates(&go, lock.address).iter().take(1) {
             finding.places.extend(go.snapshot.place(holder.thread as usize, holder.frame, Role::Holder));
         }
     }

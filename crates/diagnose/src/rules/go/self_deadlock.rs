@@ -12,45 +12,49 @@ pub(crate) static RULE: Rule = Rule { id: "go-self-deadlock", doc: include_str!(
 
 fn check<'data>(case: &Case<'_, 'data>) -> Vec<Finding<'data>> {
     let Some(go) = Go::alive(case) else { return Vec::new() };
-    let locks = locks::locks(&go);
     let mut suspects: BTreeMap<u64, Vec<Suspect<'_, 'data>>> = BTreeMap::new();
-    for suspect in locks::waiting(&go).into_iter().filter_map(|group| suspect(&go, &locks, group)) {
-        suspects.entry(suspect.lock.address).or_default().push(suspect);
+    for suspect in locks::waiting(&go).into_iter().filter_map(|group| suspect(&go, group)) {
+        suspects.entry(suspect.address).or_default().push(suspect);
     }
-    suspects.into_values().filter_map(|of_lock| finding_of(&go, of_lock)).collect()
+    if suspects.is_empty() {
+        return Vec::new();
+    }
+    let locks = locks::locks(&go);
+    locks.iter().filter_map(|lock| finding_of(&go, lock, suspects.remove(&lock.address)?)).collect()
 }
 
 /// A goroutine that may wait for itself.
 struct Suspect<'a, 'data> {
     group: &'a Group,
-    lock: &'a Lock,
+    address: u64,
     waiter: Known<'a, 'data>,
     outer: Outer,
 }
 
-fn suspect<'a, 'data>(go: &Go<'a, 'data>, locks: &'a [Lock], group: &'a Group) -> Option<Suspect<'a, 'data>> {
+fn suspect<'a, 'data>(go: &Go<'a, 'data>, group: &'a Group) -> Option<Suspect<'a, 'data>> {
     let &first = group.threads.first()?;
     let address = locks::wanted(go, first)?;
-    let lock = locks.iter().find(|lock| lock.address == address)?;
     let waiter = Known::at(go, first)?;
     let outer = waiter.outer_method(Some(address))?;
-    // A reader behind a writer that waits for readers is the other rule's.
-    let reads = locks::kind(go, first) == Some(WaitKind::ReadLock);
-    if reads && super::recursive_read_lock::writer(go, lock).is_some() {
-        return None;
-    }
-    // Methods that call each other are suspicious only when nobody else is near the lock.
-    (outer.reentered || lock.threads.len() == 1).then_some(Suspect { group, lock, waiter, outer })
+    Some(Suspect { group, address, waiter, outer })
 }
 
 /// What the suspects of one lock come to: at most one of them has it.
-fn finding_of<'data>(go: &Go<'_, 'data>, mut suspects: Vec<Suspect<'_, 'data>>) -> Option<Finding<'data>> {
+fn finding_of<'data>(go: &Go<'_, 'data>, lock: &Lock, mut suspects: Vec<Suspect<'_, 'data>>) -> Option<Finding<'data>> {
+    // A reader behind a writer that waits for readers is the other rule's.
+    let reads = |suspect: &Suspect<'_, '_>| {
+        let first = suspect.group.threads.first();
+        first.is_some_and(|&first| locks::kind(go, first) == Some(WaitKind::ReadLock))
+    };
+    let has_readers = super::recursive_read_lock::writer(go, lock).is_some();
+    // Methods that call each other are suspicious only when nobody else is near the lock.
+    suspects.retain(|suspect| (suspect.outer.reentered || lock.threads.len() == 1) && !(has_readers && reads(suspect)));
     let several = suspects.len() > 1;
-    let Suspect { group, lock, waiter, outer } = suspects.drain(..).next()?;
+    let Suspect { group, address, waiter, outer } = suspects.into_iter().next()?;
     let same_receiver = outer.same_receiver;
-    let (address, object, outer) = (lock.address, outer.object, outer.frame);
+    let (object, outer) = (outer.object, outer.frame);
     let first = *group.threads.first()?;
-    let others = locks::candidates(go, lock).iter().filter(|candidate| candidate.reason <= Reason::Near).count();
+    let others = locks::candidates(go, address).iter().filter(|candidate| candidate.reason <= Reason::Near).count();
     // An object of the same type that lies next to this one can not be told from it without the receiver.
     if !same_receiver && (others > 0 || lock.threads.len() > 1) {
         return None;

@@ -15,7 +15,7 @@ pub(super) fn origin<'data>(crash: &Crash<'_, 'data>) -> Option<Origin<'data>> {
     let (best, others) = trail.chains.split_first()?;
     let (grade, why) = grade(best, trail);
     let unknown = grade == Grade::D;
-    let birth = if unknown { best.gate.as_ref().unwrap_or(&best.birth) } else { &best.birth };
+    let birth = if unknown { best.gate.as_ref().unwrap_or(&best.birth) } else { born(best, crash) };
     let alternatives = others.iter().filter(|other| !same(&other.birth, &best.birth)).map(|other| &other.birth);
     let nearest = [&best.birth].into_iter().filter(|nearest| unknown && !same(nearest, birth));
     let alternatives = nearest.chain(alternatives).take(MOST_ALTERNATIVES);
@@ -32,6 +32,15 @@ pub(super) fn origin<'data>(crash: &Crash<'_, 'data>) -> Option<Origin<'data>> {
         alternatives: alternatives.cloned().map(|other| Place { role: Role::Related, ..other }).collect(),
         trail: best.steps.clone(),
     })
+}
+
+/// The birth at the end of a chain. A function that everybody releases memory with is not to blame: when it is the victim as
+/// well, the earlier call of it is.
+fn born<'a, 'data>(chain: &'a Chain<'data>, crash: &Crash<'_, 'data>) -> &'a Place<'data> {
+    let helper = |place: &Place<'_>| place.function == chain.birth.function;
+    let victim = crash.victim().is_some_and(|victim| helper(&victim));
+    let earlier = chain.steps.iter().rev().map(|step| &step.place).find(|place| !helper(place));
+    earlier.filter(|_| victim && chain.kind == BirthKind::Freed).unwrap_or(&chain.birth)
 }
 
 fn same(one: &Place<'_>, other: &Place<'_>) -> bool {
@@ -88,5 +97,72 @@ fn next_lower(grade: Grade) -> Grade {
         Grade::AMinus => Grade::B,
         Grade::B => Grade::C,
         Grade::C | Grade::D => Grade::D,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use necropsy_model::{Frame, Groups, Location, Signal, Snapshot, Source, Stack, Stop, Thread, ThreadId, TrailStep};
+
+    use super::*;
+    use crate::Case;
+
+    fn place(function: &'static str, line: u32) -> Place<'static> {
+        let location = Some(Location::new("receipt.c", Some(line)));
+        let function = Some(function.into());
+        Place {
+            thread: None,
+            frame: None,
+            function,
+            module: None,
+            location,
+            inlined: false,
+            trust: None,
+            role: Role::Related,
+        }
+    }
+
+    /// A process that died in `victim`, with a chain of these places that ends where the object was freed.
+    fn freed(victim: &'static str, steps: &[(&'static str, u32)]) -> Option<String> {
+        let places: Vec<_> = steps.iter().map(|&(function, line)| place(function, line)).collect();
+        let step = |place: &Place<'static>| TrailStep {
+            place: place.clone(),
+            step: "written-by",
+            text: "a step".to_owned(),
+            source: Source::DUMP,
+        };
+        let chain = Chain {
+            kind: BirthKind::Freed,
+            birth: places.last()?.clone(),
+            what: String::new(),
+            gate: None,
+            handed_through: Vec::new(),
+            steps: places.iter().map(step).collect(),
+            sole: true,
+            doubts: Vec::new(),
+        };
+        let mut snapshot = Snapshot::default();
+        let frame = Frame::printed(victim, None);
+        let frames = snapshot.add_frame(frame).into_iter().collect();
+        let mut thread = Thread::new(ThreadId(1), Source::DUMP);
+        thread.stack = snapshot.add_stack(Stack { frames, ..Stack::default() });
+        snapshot.threads.push(thread);
+        let signal = Some(Signal { number: Signal::ABRT, code: Some(-6) });
+        let trail = Some(Box::new(Trail { chains: vec![chain], ..Trail::default() }));
+        snapshot.stop = Some(Stop { signal, thread: Some(0), trail, ..Stop::default() });
+        let groups = Groups::default();
+        let crash = Crash::of(&Case { snapshot: &snapshot, groups: &groups })?;
+        origin(&crash).and_then(|origin| origin.birth.function.map(|name| name.to_string()))
+    }
+
+    #[test]
+    fn a_helper_that_releases_twice_is_not_blamed_but_its_first_caller() {
+        let steps = [("release", 26), ("main", 45), ("cancel_order", 32), ("release", 26)];
+        assert_eq!(freed("release", &steps).as_deref(), Some("cancel_order"));
+    }
+
+    #[test]
+    fn another_function_that_released_it_is_blamed() {
+        assert_eq!(freed("read_name", &[("read_name", 9), ("drop_session", 4)]).as_deref(), Some("drop_session"));
     }
 }

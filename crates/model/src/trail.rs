@@ -46,6 +46,8 @@ pub enum BirthKind {
     ReturnedConstant,
     /// A function that is no longer on the stack returned a value that it computed or found in memory.
     ReturnedComputed,
+    /// A function that is no longer on the stack computed it from others.
+    ReturnedArithmetic,
     /// A function of a library returned it.
     LibraryResult,
     /// A constant of a function that is still on the stack.
@@ -86,6 +88,7 @@ impl BirthKind {
         match self {
             Self::ReturnedConstant => "returned-constant",
             Self::ReturnedComputed => "returned-computed",
+            Self::ReturnedArithmetic => "returned-arithmetic",
             Self::LibraryResult => "library-result",
             Self::Constant => "constant",
             Self::Stored => "stored",

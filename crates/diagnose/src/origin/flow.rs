@@ -22,7 +22,7 @@ pub(super) fn origin<'data>(crash: &Crash<'_, 'data>) -> Option<Origin<'data>> {
     Some(Origin {
         birth: Place { role: Role::Origin, ..birth.clone() },
         kind: if unknown { BirthKind::Unknown.name() } else { best.kind.name() }.to_owned(),
-        value: trail.value.map(value),
+        value: trail.value.map(|number| value(number, &trail.subject)),
         confidence: confidence(grade),
         grade,
         why: if best.what.is_empty() { why.to_owned() } else { format!("{}; {why}", best.what) },
@@ -48,9 +48,11 @@ fn same(one: &Place<'_>, other: &Place<'_>) -> bool {
     one.function == other.function && line(one) == line(other)
 }
 
-fn value(value: u64) -> String {
+fn value(value: u64, subject: &str) -> String {
+    let number = subject.starts_with("the divisor") || subject.starts_with("the value");
     match value {
-        0 => "NULL".to_owned(),
+        0 if !number => "NULL".to_owned(),
+        value if number => value.to_string(),
         value => format!("{value:#x}"),
     }
 }
@@ -75,13 +77,17 @@ fn grade(chain: &Chain<'_>, trail: &Trail<'_>) -> (Grade, &'static str) {
         (BirthKind::Constant, true) => (Grade::C, "the only definition that fits the value"),
         (BirthKind::Moved, _) => (Grade::C, "nothing else in the program moves or unmaps blocks"),
         (BirthKind::FileShortened, _) => (Grade::C, "nothing else in the program makes files shorter"),
+        (BirthKind::ReturnedArithmetic, true) => {
+            (Grade::C, "the call computed it; what it was computed from was not followed")
+        }
         (BirthKind::EndOfList, _) => (Grade::C, "a walk came to the end of its list"),
         (BirthKind::NeverSet, _) => (Grade::C, "the function that made the object never set it"),
         (BirthKind::UninitialisedLocal, _) => (Grade::C, "no store to the variable on the way"),
         (BirthKind::StoredSomewhere, _) => (Grade::C, "a store that may have been to this place"),
-        (BirthKind::Stored | BirthKind::ReturnedComputed | BirthKind::GlobalStore, false) => {
-            (Grade::C, "one of several writers that fit the value")
-        }
+        (
+            BirthKind::Stored | BirthKind::ReturnedComputed | BirthKind::ReturnedArithmetic | BirthKind::GlobalStore,
+            false,
+        ) => (Grade::C, "one of several writers that fit the value"),
         (BirthKind::Constant | BirthKind::GlobalInitial, false)
         | (BirthKind::Loaded | BirthKind::Arithmetic | BirthKind::Unknown, _) => (Grade::D, "the trail was lost here"),
     };

@@ -6,9 +6,7 @@ use std::rc::Rc;
 use necropsy_model::{Avma, CodeAddress, FrameKind};
 
 use super::function::{Function, Reader, Stack};
-use super::op::{Flow, Insn, Mem, Op, Part, Reg, Src};
-use super::reach::{Kind, Loc};
-use super::x86_64::{ARGUMENTS, RAX, RSP};
+use super::op::{Flow, Insn, Src};
 use super::{Limits, Tracer};
 use crate::unwind;
 
@@ -75,7 +73,7 @@ impl Tracer<'_, '_, '_> {
         made
     }
 
-    fn make_frame(&mut self, frame: usize) -> Option<Ctx> {
+    pub fn make_frame(&mut self, frame: usize) -> Option<Ctx> {
         let raw = self.frames.get(frame)?;
         if raw.kind != FrameKind::Normal {
             return None;
@@ -106,7 +104,7 @@ impl Tracer<'_, '_, '_> {
     }
 
     /// The instruction that ends at a return address.
-    fn call_before(&self, back: u64) -> Option<u64> {
+    pub fn call_before(&self, back: u64) -> Option<u64> {
         let mut factory = iced_x86::InstructionInfoFactory::new();
         (2..=8).find_map(|length| {
             let at = back.checked_sub(length)?;
@@ -134,7 +132,7 @@ impl Tracer<'_, '_, '_> {
         found
     }
 
-    fn find_caller(&mut self, ctx: Ctx) -> Option<(Ctx, usize)> {
+    pub fn find_caller(&mut self, ctx: Ctx) -> Option<(Ctx, usize)> {
         let frame = self.run(ctx).frame?;
         // Frames that are not listed lie between these two.
         if self.gap.is_some_and(|gap| gap.after == frame + 1) {
@@ -158,7 +156,7 @@ impl Tracer<'_, '_, '_> {
     }
 
     /// Two entries of one function: aliases, `endbr64` skipped, resolvers of indirect functions.
-    fn same_function(&mut self, one: u64, other: u64) -> bool {
+    pub fn same_function(&mut self, one: u64, other: u64) -> bool {
         let range = |address| unwind::function_range(self.space, Avma(address));
         let (Some((start, end)), Some(other_range)) = (range(one), range(other)) else { return true };
         (start, end) == other_range || other.wrapping_sub(start.0) < 16
@@ -230,7 +228,7 @@ impl Tracer<'_, '_, '_> {
     }
 
     /// The code of the function around an address.
-    fn function_at(&mut self, address: u64, seed: Option<(u64, Stack)>) -> Option<Rc<Function>> {
+    pub fn function_at(&mut self, address: u64, seed: Option<(u64, Stack)>) -> Option<Rc<Function>> {
         let mut ranges = self.values.function_ranges(Avma(address));
         let (start, end) = unwind::function_range(self.space, Avma(address))
             .map(|(start, end)| (start.0, end.0))
@@ -270,7 +268,7 @@ impl Tracer<'_, '_, '_> {
     }
 
     /// `setjmp` returns a second time, from wherever `longjmp` was called: from any call of the function.
-    fn link_returns_twice(&mut self, function: &mut Function) {
+    pub fn link_returns_twice(&mut self, function: &mut Function) {
         const NAMES: [&str; 2] = ["setjmp", "sigsetjmp"];
         let calls: Vec<(usize, u64)> = function.direct_calls().collect();
         let twice = calls.iter().filter(|&&(_, target)| {
@@ -291,7 +289,7 @@ impl Tracer<'_, '_, '_> {
         unwind::behind_plt(Avma(target), self.space).map_or(target, |found| found.0)
     }
 
-    fn is_noreturn(&mut self, target: u64) -> bool {
+    pub fn is_noreturn(&mut self, target: u64) -> bool {
         const NAMES: [&str; 15] = [
             "abort",
             "exit",
@@ -342,261 +340,5 @@ impl Tracer<'_, '_, '_> {
             source => self.eval(ctx, call, source)?,
         };
         self.space.is_code(Avma(direct)).then(|| self.behind_plt(direct))
-    }
-
-    /// The address that a memory operand names at an instruction.
-    pub fn address_of(&mut self, ctx: Ctx, at: usize, mem: &Mem) -> Option<u64> {
-        if mem.thread_local {
-            return None;
-        }
-        if let Some(offset) = self.run(ctx).function.stack(at).slot(mem) {
-            return Some(self.run(ctx).cfa.wrapping_add_signed(offset));
-        }
-        let word = |reg| Src::Reg(Part { reg, offset: 0, size: 8 });
-        let base = match mem.base {
-            Some(base) => self.eval(ctx, at, word(base))?,
-            None => 0,
-        };
-        let index = match mem.index {
-            Some((index, scale)) => self.eval(ctx, at, word(index))?.wrapping_mul(u64::from(scale)),
-            None => 0,
-        };
-        Some(base.wrapping_add(index).wrapping_add_signed(mem.displacement))
-    }
-
-    /// The value that a source had before an instruction, where it can be told.
-    pub fn eval(&mut self, ctx: Ctx, at: usize, source: Src) -> Option<u64> {
-        match source {
-            Src::Const(value) => Some(value),
-            Src::Reg(part) => self.eval_register(ctx, at, part),
-            Src::Address(mem) => self.address_of(ctx, at, &mem),
-            Src::Mem(mem) => {
-                let address = self.address_of(ctx, at, &mem)?;
-                self.eval_memory(ctx, at, address, mem.size)
-            }
-            Src::Other => None,
-        }
-    }
-
-    fn eval_register(&mut self, ctx: Ctx, at: usize, part: Part) -> Option<u64> {
-        if part.reg == RSP && part.offset == 0 {
-            let sp = self.run(ctx).function.stack(at).sp?;
-            return Some(super::op::mask(self.run(ctx).cfa.wrapping_add_signed(sp), part.size));
-        }
-        let key = (ctx, at, part);
-        if let Some(&(known, read)) = self.evaluated.get(&key) {
-            self.read_memory |= read;
-            return known;
-        }
-        if self.eval_depth >= Limits::EVALUATIONS || self.states >= Limits::STATES {
-            return None;
-        }
-        // What is being asked for is not known while it is: a loop.
-        self.evaluated.insert(key, (None, false));
-        self.eval_depth += 1;
-        let outer = std::mem::replace(&mut self.read_memory, false);
-        let found = self.find_register(ctx, at, part);
-        self.eval_depth -= 1;
-        self.evaluated.insert(key, (found, self.read_memory));
-        self.read_memory |= outer;
-        found
-    }
-
-    fn find_register(&mut self, ctx: Ctx, at: usize, part: Part) -> Option<u64> {
-        let frame = self.run(ctx).frame;
-        if let (Some(frame), Some(live)) = (frame, self.live(ctx))
-            && !self.changed_between(ctx, at, live, Loc::Reg(part))
-            && let Some(value) = self.live_value(ctx, frame, part.reg)
-        {
-            return Some(super::op::mask(value >> (u32::from(part.offset) * 8), part.size));
-        }
-        self.eval_by_definitions(ctx, at, Loc::Reg(part))
-    }
-
-    /// A register of a frame where it stands: as the unwinder recovered it, else as its callee was entered with it.
-    fn live_value(&mut self, ctx: Ctx, frame: usize, reg: Reg) -> Option<u64> {
-        if let Some(value) = self.frames.get(frame)?.registers.get(reg) {
-            return Some(value);
-        }
-        let callee = self.of_frame(frame.checked_sub(1)?)?;
-        if reg > 16 || self.caller(callee).is_none_or(|(caller, _)| caller != ctx) {
-            return None;
-        }
-        let first = self.function(callee).first()?;
-        self.entry_value(callee, first, reg)
-    }
-
-    /// What a frame was entered with in a register, as far as it still has it: in the register, or where it put it first.
-    fn entry_value(&mut self, ctx: Ctx, first: usize, reg: Reg) -> Option<u64> {
-        /// Instructions at the start of a function that put its parameters away.
-        const REACH: usize = 24;
-        let part = Part { reg, offset: 0, size: 8 };
-        let (frame, live) = (self.run(ctx).frame?, self.live(ctx)?);
-        if !self.changed_between(ctx, first, live, Loc::Reg(part))
-            && let Some(value) = self.live_value(ctx, frame, reg)
-        {
-            return Some(value);
-        }
-        let function = self.function(ctx);
-        let mut at = first;
-        for _ in 0..REACH {
-            let insn = function.insns.get(at)?;
-            for op in &insn.ops {
-                match *op {
-                    Op::Store { to, from: Src::Reg(from) } if from == part => {
-                        let offset = function.stack(at).slot(&to)?;
-                        let address = self.run(ctx).cfa.wrapping_add_signed(offset);
-                        let &[next] = function.after(at) else { return None };
-                        let loc = Loc::Mem { address, size: 8 };
-                        if next == live || !self.changed_between(ctx, next, live, loc) {
-                            return self.word(address, 8);
-                        }
-                    }
-                    Op::Set { to, from: Src::Reg(from), .. } if from == part && to.reg != reg && to.size == 8 => {
-                        let &[next] = function.after(at) else { return None };
-                        if (next == live || !self.changed_between(ctx, next, live, Loc::Reg(to)))
-                            && let Some(value) = self.live_value(ctx, frame, to.reg)
-                        {
-                            return Some(value);
-                        }
-                    }
-                    _ => {}
-                }
-            }
-            if self.may_change(ctx, at, Loc::Reg(part)) {
-                return None;
-            }
-            let &[next] = function.after(at) else { return None };
-            at = next;
-        }
-        None
-    }
-
-    /// Memory as it was before an instruction: as it is now, unless that is a frame which is gone.
-    pub fn eval_memory(&mut self, ctx: Ctx, at: usize, address: u64, size: u8) -> Option<u64> {
-        let own = self.is_own(ctx, address);
-        let loc = Loc::Mem { address, size };
-        if own {
-            let stale = match self.live(ctx) {
-                Some(live) => self.changed_between(ctx, at, live, loc),
-                None => true,
-            };
-            if stale {
-                if self.eval_depth >= Limits::EVALUATIONS {
-                    return None;
-                }
-                self.eval_depth += 1;
-                let found = self.eval_by_definitions(ctx, at, loc);
-                self.eval_depth -= 1;
-                return found;
-            }
-        }
-        self.read_memory |= !own;
-        self.word(address, size)
-    }
-
-    /// The address lies in the frame of a run, or below it.
-    pub fn is_own(&self, ctx: Ctx, address: u64) -> bool {
-        address < self.run(ctx).cfa && self.run(ctx).cfa - address < 0x10_0000
-    }
-
-    /// Memory as it is now.
-    pub fn word(&self, address: u64, size: u8) -> Option<u64> {
-        let bytes = self.space.read(Avma(address), usize::from(size)).ok().filter(|_| size <= 8)?;
-        let mut wide = [0; 8];
-        wide.get_mut(..bytes.len())?.copy_from_slice(bytes);
-        Some(u64::from_le_bytes(wide))
-    }
-
-    /// The value by the definitions that reach the instruction, when they all agree.
-    fn eval_by_definitions(&mut self, ctx: Ctx, at: usize, loc: Loc) -> Option<u64> {
-        let outer = std::mem::replace(&mut self.stop_at_slots, true);
-        let found = self.reaching(ctx, at, loc, None);
-        self.stop_at_slots = outer;
-        let mut agreed = None;
-        for def in found {
-            let value = match def.kind {
-                Kind::Value(value) => value,
-                Kind::Load { mem, extend } => {
-                    let value = self.eval(ctx, def.at, Src::Mem(mem))?;
-                    super::reach::extended(value, mem.size, extend)
-                }
-                Kind::Address(mem) => self.address_of(ctx, def.at, &mem)?,
-                Kind::Compute { kind, left, right, size } => {
-                    let left = self.eval(ctx, def.at, left)?;
-                    let right = self.eval(ctx, def.at, right)?;
-                    kind.apply(left, right, size)?
-                }
-                Kind::Result => match def.loc {
-                    Loc::Reg(part) if part.reg == RAX && part.offset == 0 => self.result_of(ctx, def.at)?,
-                    _ => return None,
-                },
-                Kind::Entry => match def.loc {
-                    Loc::Reg(part) => {
-                        let (caller, call) = self.caller(ctx)?;
-                        self.eval(caller, call, Src::Reg(part))?
-                    }
-                    Loc::Mem { address, size } if !self.is_own(ctx, address) => {
-                        self.read_memory = true;
-                        self.word(address, size)?
-                    }
-                    Loc::Mem { .. } => return None,
-                },
-                Kind::Out | Kind::Maker(_) => continue,
-                Kind::Unknown | Kind::Fill => return None,
-            };
-            let value = def.undo(value);
-            if agreed.is_some_and(|agreed| agreed != value) {
-                return None;
-            }
-            agreed = Some(value);
-        }
-        agreed
-    }
-
-    /// Something on a way from one instruction to another may change a register or a place in memory.
-    fn changed_between(&mut self, ctx: Ctx, from: usize, to: usize, loc: Loc) -> bool {
-        if from == to {
-            return false;
-        }
-        let function = self.function(ctx);
-        // Instructions from which `to` can be reached without passing `from` again.
-        let mut behind = vec![false; function.insns.len()];
-        let mut open: Vec<usize> = function.before(to).iter().map(|edge| edge.from).collect();
-        while let Some(at) = open.pop() {
-            if behind.get(at).copied().unwrap_or(true) {
-                continue;
-            }
-            behind[at] = true;
-            if at != from {
-                open.extend(function.before(at).iter().map(|edge| edge.from));
-            }
-        }
-        if !behind.get(from).copied().unwrap_or(false) {
-            // It does not lead there at all: nothing is known.
-            return true;
-        }
-        let mut seen = vec![false; function.insns.len()];
-        let mut open = vec![from];
-        while let Some(at) = open.pop() {
-            if at == to && at != from || seen.get(at).copied().unwrap_or(true) || !behind[at] {
-                continue;
-            }
-            seen[at] = true;
-            if self.may_change(ctx, at, loc) {
-                return true;
-            }
-            open.extend(function.after(at).iter().copied());
-        }
-        false
-    }
-
-    /// The first arguments of a call, as far as they are known.
-    pub fn arguments(&mut self, ctx: Ctx, call: usize) -> Vec<(usize, u64)> {
-        let known = ARGUMENTS.iter().enumerate().filter_map(|(number, &reg)| {
-            let value = self.eval(ctx, call, Src::Reg(Part { reg, offset: 0, size: 8 }))?;
-            Some((number, value))
-        });
-        known.collect()
     }
 }

@@ -30,7 +30,11 @@ impl Tracer<'_, '_, '_> {
     }
 
     /// The address lies in data that the process could write.
-    fn is_writable(&self, address: u64) -> bool {
+    pub fn is_writable(&self, address: u64) -> bool {
+        // What the loader has relocated and sealed (`PT_GNU_RELRO`) is writable in the file, and not in the process.
+        if let Some(rights) = self.space.memory.region(Avma(address)).and_then(|region| region.permissions) {
+            return rights.write;
+        }
         let Some((_, image)) = self.space.images.at(Avma(address)) else { return false };
         let svma = image.bias.to_svma(Avma(address)).0;
         let covers = |start: u64, size: u64| svma.checked_sub(start).is_some_and(|offset| offset < size);
@@ -42,7 +46,9 @@ impl Tracer<'_, '_, '_> {
         let spot = Spot { ctx, at };
         if !self.is_writable(address) {
             let path = path.with(spot, "constant", "read from constant data".to_owned());
-            self.lead(BirthKind::Constant, spot, "constant data".to_owned(), &path);
+            let gone = self.run(ctx).frame.is_none() && path.stored.is_none();
+            let kind = if gone { BirthKind::ReturnedComputed } else { BirthKind::Constant };
+            self.lead(kind, spot, "read from constant data".to_owned(), &path);
             return;
         }
         let Some(uses) = self.uses(address, size) else {
@@ -89,6 +95,7 @@ impl Tracer<'_, '_, '_> {
                 kind: BirthKind::GlobalInitial,
                 spot,
                 global: name.map(|name| (name, declared)),
+                declared: None,
                 what: format!("the initial value of {shown}"),
                 path,
                 complete,
@@ -100,7 +107,7 @@ impl Tracer<'_, '_, '_> {
     }
 
     /// The value that a store gave.
-    fn store_to_global(&mut self, store: u64, value: Option<u64>, path: &Path) {
+    pub fn store_to_global(&mut self, store: u64, value: Option<u64>, path: &Path) {
         let Some(ctx) = self.detached(store) else { return };
         let function = self.function(ctx);
         let Some(at) = function.at(store) else { return };
@@ -141,7 +148,7 @@ impl Tracer<'_, '_, '_> {
     }
 
     /// What the file says that the variable begins with.
-    fn initial(&self, address: u64, size: u8) -> Option<u64> {
+    pub fn initial(&self, address: u64, size: u8) -> Option<u64> {
         let (_, image) = self.space.images.at(Avma(address))?;
         let svma = image.bias.to_svma(Avma(address)).0;
         let segment = image
@@ -155,7 +162,7 @@ impl Tracer<'_, '_, '_> {
         Some(u64::from_le_bytes(wide))
     }
 
-    fn global_name(&self, address: u64) -> Option<String> {
+    pub fn global_name(&self, address: u64) -> Option<String> {
         use object::{Object, ObjectSymbol};
         let (_, image) = self.space.images.at(Avma(address))?;
         let svma = image.bias.to_svma(Avma(address)).0;
@@ -251,7 +258,7 @@ impl Tracer<'_, '_, '_> {
     }
 
     /// No other variable begins between two addresses.
-    fn same_object(&self, start: u64, address: u64) -> bool {
+    pub fn same_object(&self, start: u64, address: u64) -> bool {
         start == address || self.global_name(start).is_some_and(|name| self.global_name(address) == Some(name))
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use necropsy_model::{
-    BirthKind, Chain, Frame, Location, ModuleId, Place, Role, Snapshot, Source, Trail, TrailStep, Trust,
+    Avma, BirthKind, Chain, Frame, Location, ModuleId, Place, Role, Snapshot, Source, Trail, TrailStep, Trust,
 };
 
 use super::Tracer;
@@ -23,6 +23,8 @@ pub(super) struct Step {
     pub spot: Spot,
     pub step: &'static str,
     pub text: String,
+    /// The memory that tells.
+    pub memory: Option<u64>,
 }
 
 /// The way from the fault to where the search is.
@@ -44,14 +46,23 @@ pub(super) struct Path {
     /// It was read as 32 bits and used as more.
     pub narrow: bool,
     pub doubts: Vec<&'static str>,
+    /// The value that is followed.
+    pub value: Option<u64>,
 }
 
 impl Path {
     /// The same path with a step more.
     pub fn with(&self, spot: Spot, step: &'static str, text: String) -> Self {
         let mut path = self.clone();
-        path.steps.push(Step { spot, step, text });
+        path.steps.push(Step { spot, step, text, memory: None });
         path
+    }
+
+    /// The memory that tells of the last step.
+    pub fn seen_in(&mut self, address: u64) {
+        if let Some(step) = self.steps.last_mut() {
+            step.memory = Some(address);
+        }
     }
 }
 
@@ -63,18 +74,26 @@ pub(super) struct Lead {
     pub spot: Spot,
     /// A global variable: its name and where it is declared.
     pub global: Option<(String, Option<(String, u32)>)>,
+    /// Where the variable is declared that is the birth.
+    pub declared: Option<(String, u32)>,
     pub what: String,
     pub path: Path,
     /// Nothing else was consistent, as far as this search knows.
     pub complete: bool,
 }
 
+/// Memory does not hold any more what was read.
+pub(super) const CHANGED: &str = "memory has changed since it was read";
+
 /// How much a kind of birth tells; less is more.
 fn rank(kind: BirthKind) -> u8 {
     match kind {
         BirthKind::Freed | BirthKind::Overrun | BirthKind::Moved | BirthKind::FileShortened => 0,
         BirthKind::ReturnedConstant | BirthKind::Stored | BirthKind::LibraryResult => 1,
-        BirthKind::ReturnedComputed | BirthKind::GlobalInitial | BirthKind::GlobalStore => 2,
+        BirthKind::ReturnedComputed
+        | BirthKind::ReturnedArithmetic
+        | BirthKind::GlobalInitial
+        | BirthKind::GlobalStore => 2,
         BirthKind::NeverSet | BirthKind::UninitialisedLocal | BirthKind::StoredSomewhere | BirthKind::Constant => 3,
         BirthKind::EndOfList => 4,
         BirthKind::Loaded => 5,
@@ -132,11 +151,22 @@ impl<'data> Tracer<'_, '_, 'data> {
             self.limit_hit = true;
             return;
         }
-        self.leads.push(Lead { kind, spot, global: None, what, path: path.clone(), complete: true });
+        let final_word = matches!(kind, BirthKind::Freed | BirthKind::Overrun | BirthKind::Loaded | BirthKind::Unknown);
+        let cut = path.narrow && kind == BirthKind::Stored;
+        if !final_word && !cut && path.value.is_some_and(|value| self.is_lost(value)) {
+            // Nobody makes a pointer to where nothing is: it was right when it was made.
+            let freed = path.value.filter(|_| !self.seeking).is_some_and(|value| self.freed(value, path));
+            if !freed {
+                let what = "it was right when it was made; what happened since was not found".to_owned();
+                self.lead(BirthKind::Loaded, spot, what, path);
+            }
+            return;
+        }
+        self.leads.push(Lead { kind, spot, global: None, declared: None, what, path: path.clone(), complete: true });
     }
 
     /// The nearest spot outwards whose code is the program's own.
-    fn own_spot(&mut self, mut spot: Spot) -> Spot {
+    pub fn own_spot(&mut self, mut spot: Spot) -> Spot {
         for _ in 0..64 {
             let address = self.address(spot.ctx, spot.at);
             let own = self.names(address).iter().any(|name| !is_standard(name)) && !self.is_library(address);
@@ -158,6 +188,11 @@ impl<'data> Tracer<'_, '_, 'data> {
         thread: usize,
     ) -> Trail<'data> {
         let mut leads = std::mem::take(&mut self.leads);
+        // What memory holds now speaks against these.
+        let changed = |lead: &Lead| lead.path.doubts.contains(&CHANGED);
+        if leads.iter().any(|lead| !changed(lead) && rank(lead.kind) < 6) {
+            leads.retain(|lead| !changed(lead));
+        }
         leads.sort_by_key(|lead| (rank(lead.kind), lead.path.steps.len()));
         let mut chains: Vec<Chain<'data>> = Vec::new();
         let mut births: BTreeSet<(Option<String>, Option<u32>)> = BTreeSet::new();
@@ -176,13 +211,16 @@ impl<'data> Tracer<'_, '_, 'data> {
         Trail { subject, value, chains, limit_hit: self.limit_hit, not_checked: vec!["other threads"] }
     }
 
-    fn chain(&mut self, lead: &Lead, snapshot: &Snapshot<'data>, thread: usize) -> Chain<'data> {
+    pub fn chain(&mut self, lead: &Lead, snapshot: &Snapshot<'data>, thread: usize) -> Chain<'data> {
         let spot = self.own_spot(lead.spot);
         let mut birth = self.shown(spot, snapshot, thread);
         if let Some((name, declared)) = &lead.global {
             birth.function = Some(name.clone().into());
             birth.frame = None;
             birth.location = declared.as_ref().map(|(file, line)| Location::new(file.clone(), Some(*line)));
+        }
+        if let Some((file, line)) = &lead.declared {
+            birth.location = Some(Location::new(file.clone(), Some(*line)));
         }
         let kind = match lead.kind {
             BirthKind::ReturnedConstant | BirthKind::Stored
@@ -192,7 +230,11 @@ impl<'data> Tracer<'_, '_, 'data> {
             }
             BirthKind::ReturnedConstant if spot != lead.spot => BirthKind::ReturnedComputed,
             // Lost inside a library, and nothing in between that is the program's own.
-            BirthKind::ReturnedComputed if spot != lead.spot && self.run(spot.ctx).frame.is_some() => BirthKind::Loaded,
+            BirthKind::ReturnedComputed | BirthKind::ReturnedArithmetic
+                if spot != lead.spot && self.run(spot.ctx).frame.is_some() =>
+            {
+                BirthKind::Loaded
+            }
             kind => kind,
         };
         let gate = lead.path.gate.map(|gate| {
@@ -205,7 +247,7 @@ impl<'data> Tracer<'_, '_, 'data> {
             place: self.shown(step.spot, snapshot, thread),
             step: step.step,
             text: step.text.clone(),
-            source: Source::DUMP,
+            source: step.memory.map_or(Source::DUMP, |address| self.space.memory.source(Avma(address))),
         });
         let steps = steps.collect();
         let doubts = lead.path.doubts.clone();
@@ -213,12 +255,12 @@ impl<'data> Tracer<'_, '_, 'data> {
     }
 
     /// A place for the report. Of functions inlined into one another the innermost that is the program's own.
-    fn shown(&self, spot: Spot, snapshot: &Snapshot<'data>, thread: usize) -> Place<'data> {
+    pub fn shown(&self, spot: Spot, snapshot: &Snapshot<'data>, thread: usize) -> Place<'data> {
         let names = self.names_with_line(spot);
         let address = self.address(spot.ctx, spot.at);
         let chosen = names.iter().position(|name| !is_standard(name)).unwrap_or(0);
         let named = names.get(chosen);
-        let module = self.space.images.at(necropsy_model::Avma(address)).map(|(_, image)| image.module);
+        let module = self.space.images.at(Avma(address)).map(|(_, image)| image.module);
         let function = named.and_then(|name| name.function.clone());
         let listed = self.run(spot.ctx).frame.and_then(|raw| listed(snapshot, thread, raw, function.as_deref()));
         Place {
@@ -235,7 +277,7 @@ impl<'data> Tracer<'_, '_, 'data> {
 
     /// The names of an instruction; where the compiler gave it no line, those of the nearest one before or behind it in the same
     /// function that has one.
-    fn names_with_line(&self, spot: Spot) -> std::rc::Rc<Vec<Named<'data>>> {
+    pub fn names_with_line(&self, spot: Spot) -> std::rc::Rc<Vec<Named<'data>>> {
         /// Instructions away.
         const REACH: usize = 6;
         let own = self.names(self.address(spot.ctx, spot.at));
@@ -255,7 +297,7 @@ impl<'data> Tracer<'_, '_, 'data> {
     }
 
     /// The position of a name with the text of its line, where the source is at hand.
-    fn located(&self, name: &Named<'data>, module: Option<ModuleId>) -> Option<Location<'data>> {
+    pub fn located(&self, name: &Named<'data>, module: Option<ModuleId>) -> Option<Location<'data>> {
         let mut location = name.location.clone()?;
         let debug = module.and_then(|module| self.space.images.of(module)?.debug.get());
         location.text =

@@ -4,26 +4,37 @@
 //! ```text
 //! op        what an instruction does, in terms of no machine; x86_64 lifts to it
 //! function  the code of one function: instructions, who comes before whom, where the stack stands
-//! context   functions as they ran: frames, and calls that have returned; values that are known in them
-//! reach     definitions of a place that reach an instruction, the value as a filter
+//! context   functions as they ran: frames, and calls that have returned
+//! eval      values that registers and memory had in them
+//! reach     definitions of a place that reach an instruction; branch and calls say what is impossible on the way
 //! subject   what to follow: the operand at fault
-//! chase     from definition to definition, across calls and memory
-//! lead      what was found, as chains
+//! chase     from definition to definition, across calls; sum: through arithmetic; memory: through stores
 //! globals   who stores to a global variable
 //! overrun   text where a pointer should be
+<<<<<<< HEAD
 //! callers   who calls what leaves no value behind: a block moved, a file made shorter
 //! ```
 
 mod callers;
+=======
+//! lead      what was found, as chains
+//! ```
+
+mod branch;
+mod calls;
+>>>>>>> 13eb84c (Origin: results of functions that return their argument, frames that are gone, lost pointers; one file per subject)
 mod chase;
 mod context;
+mod eval;
 mod function;
 mod globals;
 mod lead;
+mod memory;
 mod op;
 mod overrun;
 mod reach;
 mod subject;
+mod sum;
 mod x86_64;
 
 use std::collections::{HashMap, HashSet};
@@ -97,7 +108,7 @@ struct Tracer<'t, 'a, 'data> {
 }
 
 impl<'t, 'a, 'data> Tracer<'t, 'a, 'data> {
-    fn new(walk: &'t Walk, space: &'t AddressSpace<'a, 'data>) -> Self {
+    pub fn new(walk: &'t Walk, space: &'t AddressSpace<'a, 'data>) -> Self {
         Self {
             space,
             frames: &walk.frames,
@@ -125,24 +136,24 @@ impl<'t, 'a, 'data> Tracer<'t, 'a, 'data> {
     }
 
     /// The names of an address, innermost inlined function first.
-    fn names(&self, address: u64) -> Rc<Vec<Named<'data>>> {
+    pub fn names(&self, address: u64) -> Rc<Vec<Named<'data>>> {
         self.namer.at(Avma(address))
     }
 
     /// The function that the code at an address belongs to, not one inlined there.
-    fn function_name(&self, address: u64) -> Option<String> {
+    pub fn function_name(&self, address: u64) -> Option<String> {
         let names = self.names(address);
         names.last().and_then(|name| name.function.as_ref()).map(Text::to_string)
     }
 
     /// The code at an address belongs to a library of the system.
-    fn is_of_system(&self, address: u64) -> bool {
+    pub fn is_of_system(&self, address: u64) -> bool {
         let Some((_, image)) = self.space.images.at(Avma(address)) else { return true };
         image.debug.get().is_some_and(crate::modules::Debug::is_of_system)
     }
 
     /// The code at an address belongs to a library of the system, or to the standard library of a language.
-    fn is_library(&self, address: u64) -> bool {
+    pub fn is_library(&self, address: u64) -> bool {
         if self.is_of_system(address) {
             return true;
         }

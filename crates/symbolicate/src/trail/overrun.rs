@@ -29,7 +29,7 @@ impl Tracer<'_, '_, '_> {
     }
 
     /// Where the text begins that runs through an address.
-    fn text_start(&self, address: u64, value: u64) -> Option<u64> {
+    pub fn text_start(&self, address: u64, value: u64) -> Option<u64> {
         let printable = |byte: u8| (0x20..0x7f).contains(&byte);
         let bytes = value.to_le_bytes();
         let text = bytes.iter().take_while(|&&byte| printable(byte)).count();
@@ -45,7 +45,7 @@ impl Tracer<'_, '_, '_> {
     }
 
     /// A call before an instruction that got the object at the start of the text, and writes bytes.
-    fn writer_before(&mut self, ctx: Ctx, at: usize, start: u64, path: &Path) -> bool {
+    pub fn writer_before(&mut self, ctx: Ctx, at: usize, start: u64, path: &Path) -> bool {
         let function = self.function(ctx);
         let mut seen = HashSet::new();
         let mut open = std::collections::VecDeque::from([at]);
@@ -74,7 +74,7 @@ impl Tracer<'_, '_, '_> {
     }
 
     /// Where a called function writes bytes one after another.
-    fn writes_text(&mut self, call: Spot, target: u64) -> Option<(Spot, &'static str)> {
+    pub fn writes_text(&mut self, call: Spot, target: u64) -> Option<(Spot, &'static str)> {
         const NAMES: [&str; 16] = [
             "strcpy", "strncpy", "strcat", "strncat", "stpcpy", "memcpy", "memmove", "sprintf", "vsprintf", "snprintf",
             "gets", "fgets", "read", "fread", "recv", "sscanf",

@@ -5,8 +5,8 @@ use std::collections::{HashMap, VecDeque};
 use std::rc::Rc;
 
 use super::context::Ctx;
-use super::op::{Arith, Condition, Extend, Flags, Flow, Mem, Op, Part, Reg, Src, mask, sign_extend};
-use super::x86_64::{RAX, RBP, RSP, SCRATCH};
+use super::op::{Arith, Extend, Flow, Mem, Op, Part, Reg, Src, mask, sign_extend};
+use super::x86_64::{RBP, RSP, SCRATCH};
 use super::{Limits, Tracer};
 
 /// Where a value is kept.
@@ -79,6 +79,18 @@ impl Def {
         let mut next = self.changes.as_deref();
         while let Some(change) = next {
             if matches!(change.what, Changed::Added { by, .. } if by != 0) {
+                return true;
+            }
+            next = change.before.as_deref();
+        }
+        false
+    }
+
+    /// It was scaled or widened on the way from there, as an index is.
+    pub fn indexed(&self) -> bool {
+        let mut next = self.changes.as_deref();
+        while let Some(change) = next {
+            if matches!(change.what, Changed::Scaled { .. } | Changed::Extended { .. }) {
                 return true;
             }
             next = change.before.as_deref();
@@ -512,7 +524,7 @@ impl Tracer<'_, '_, '_> {
     }
 
     /// Something between a load and the point where the frame stands may have changed its slot.
-    fn may_change_after(&mut self, ctx: Ctx, from: usize, live: usize, loc: Loc) -> bool {
+    pub fn may_change_after(&mut self, ctx: Ctx, from: usize, live: usize, loc: Loc) -> bool {
         let function = self.function(ctx);
         let mut seen = vec![false; function.insns.len()];
         let mut open = vec![from];
@@ -553,245 +565,6 @@ impl Tracer<'_, '_, '_> {
             }
             _ => false,
         })
-    }
-
-    /// A branch would not have gone this way had the place held the value.
-    fn contradicts(&mut self, ctx: Ctx, branch: usize, taken: bool, loc: Loc, value: Option<u64>) -> bool {
-        /// Instructions between a comparison and its branch, and before the comparison, that are looked at.
-        const REACH: usize = 12;
-        let Some(value) = value else { return false };
-        let function = self.function(ctx);
-        let Some(Flow::Branch(target, condition)) = function.insns.get(branch).map(|insn| insn.flow) else {
-            return false;
-        };
-        if function.insns.get(branch).is_some_and(|insn| insn.next == target) {
-            return false;
-        }
-        let mut at = branch;
-        let mut setter = None;
-        for _ in 0..REACH {
-            let [edge] = function.before(at) else { break };
-            at = edge.from;
-            let Some(insn) = function.insns.get(at) else { break };
-            if insn.flags != Flags::Kept {
-                setter = Some(insn);
-                break;
-            }
-            if matches!(insn.flow, Flow::Call(_)) || self.may_change(ctx, at, loc) {
-                break;
-            }
-        }
-        let Some(setter) = setter else { return false };
-        // Places that hold the same at the comparison.
-        let mut same: Vec<Loc> = vec![loc];
-        let mut back = at;
-        // Registers written between there and the comparison hold something else by then.
-        let mut killed: Vec<Reg> = Vec::new();
-        for _ in 0..REACH {
-            let [edge] = function.before(back) else { break };
-            back = edge.from;
-            let Some(insn) = function.insns.get(back) else { break };
-            if matches!(insn.flow, Flow::Call(_)) {
-                break;
-            }
-            let alive = |place: &Loc, killed: &[Reg]| match place {
-                Loc::Reg(part) => !killed.contains(&part.reg),
-                Loc::Mem { .. } => true,
-            };
-            let mut lost = false;
-            for op in insn.ops.iter().rev() {
-                match *op {
-                    Op::Set { to, from, .. } if matches!(loc, Loc::Reg(part) if part.reg == to.reg) => {
-                        same.extend(self.place(ctx, back, from).filter(|place| alive(place, &killed)));
-                        lost = true;
-                    }
-                    Op::Store { to, from } if self.is_place(ctx, back, Src::Mem(to), loc) => {
-                        same.extend(self.place(ctx, back, from).filter(|place| alive(place, &killed)));
-                        lost = true;
-                    }
-                    Op::Set { to, from, .. } if self.is_place(ctx, back, from, loc) => {
-                        same.extend(Some(Loc::Reg(to)).filter(|place| alive(place, &killed)));
-                    }
-                    _ => lost |= self.may_change(ctx, back, loc),
-                }
-                killed.extend(match *op {
-                    Op::Set { to, .. } | Op::MaySet { to, .. } | Op::Compute { to, .. } => Some(to.reg),
-                    Op::Write(reg) => Some(reg),
-                    _ => None,
-                });
-            }
-            if lost {
-                break;
-            }
-        }
-        let mut known = |source: Src| match source {
-            Src::Const(constant) => Some((constant, false)),
-            source => {
-                let hit = same.iter().any(|&loc| self.is_place(ctx, at, source, loc));
-                hit.then_some((value, true))
-            }
-        };
-        let outcome = match setter.flags {
-            Flags::Compare { left, right, size } => {
-                let (Some((left, one)), Some((right, other))) = (known(left), known(right)) else { return false };
-                if !one && !other {
-                    return false;
-                }
-                condition.holds(left, right, size)
-            }
-            Flags::Test { left, right, size } => {
-                let (Some((left, one)), Some((right, other))) = (known(left), known(right)) else { return false };
-                if !one && !other {
-                    return false;
-                }
-                condition.holds(left & right, 0, size)
-            }
-            Flags::Result(part) => {
-                let Loc::Reg(held) = loc else { return false };
-                if held.reg != part.reg {
-                    return false;
-                }
-                let simple = matches!(
-                    condition,
-                    Condition::Equal | Condition::NotEqual | Condition::Negative | Condition::NotNegative
-                );
-                if simple { condition.holds(value, 0, part.size.min(held.size)) } else { None }
-            }
-            Flags::Kept | Flags::Other => None,
-        };
-        outcome.is_some_and(|outcome| outcome != taken)
-    }
-
-    fn place(&mut self, ctx: Ctx, at: usize, source: Src) -> Option<Loc> {
-        match source {
-            Src::Reg(part) => Some(Loc::Reg(part)),
-            Src::Mem(mem) => {
-                let offset = self.run(ctx).function.stack(at).slot(&mem);
-                let address = match offset {
-                    Some(offset) => self.run(ctx).cfa.wrapping_add_signed(offset),
-                    None => return None,
-                };
-                Some(Loc::Mem { address, size: mem.size })
-            }
-            _ => None,
-        }
-    }
-
-    /// A source is the same place: whole, or its low part.
-    fn is_place(&mut self, ctx: Ctx, at: usize, source: Src, loc: Loc) -> bool {
-        match (self.place(ctx, at, source), loc) {
-            (Some(Loc::Reg(one)), Loc::Reg(other)) => {
-                one.reg == other.reg && one.offset == other.offset && one.size <= other.size
-            }
-            (Some(Loc::Mem { address, size }), Loc::Mem { address: other, size: wide }) => {
-                address == other && size <= wide
-            }
-            _ => false,
-        }
-    }
-
-    /// A call changes a register that it need not preserve. gcc knows which ones a function of the same unit leaves alone
-    /// (`-fipa-ra`), and keeps values there.
-    fn clobbers(&mut self, ctx: Ctx, call: usize, reg: Reg) -> bool {
-        let Some(insn) = self.insn(ctx, call) else { return true };
-        let Flow::Call(Src::Const(target)) = insn.flow else { return true };
-        self.function_clobbers(target, reg, ctx, call, 3)
-    }
-
-    fn function_clobbers(&mut self, target: u64, reg: Reg, ctx: Ctx, call: usize, left: usize) -> bool {
-        if let Some(&known) = self.clobbered.get(&(target, reg)) {
-            return known;
-        }
-        self.clobbered.insert((target, reg), true);
-        if left == 0 || self.is_library(target) || self.behind_plt(target) != target {
-            return true;
-        }
-        let Some(callee) = self.enter(ctx, call, target) else { return true };
-        let function = self.function(callee);
-        let mut clobbers = function.incomplete || !function.tails.is_empty();
-        for insn in &function.insns {
-            clobbers |= insn.ops.iter().any(|op| match *op {
-                Op::Set { to, .. } | Op::MaySet { to, .. } | Op::Compute { to, .. } => to.reg == reg,
-                Op::Write(other) => other == reg,
-                _ => false,
-            });
-            if clobbers {
-                break;
-            }
-            clobbers = match insn.flow {
-                Flow::Call(Src::Const(next)) => self.function_clobbers(next, reg, ctx, call, left - 1),
-                Flow::Call(_) => true,
-                _ => false,
-            };
-        }
-        self.clobbered.insert((target, reg), clobbers);
-        clobbers
-    }
-
-    /// What a call can have to do with a place in memory: it got a pointer to the object around it, or returned one.
-    fn touches(&mut self, ctx: Ctx, call: usize, address: u64) -> Option<Kind> {
-        if let Some(object) = self.result_of(ctx, call)
-            && self.covers(object, address)
-            && !self.is_own(ctx, address)
-            && !self.on_stack(address)
-        {
-            return Some(Kind::Maker(object));
-        }
-        let arguments = self.arguments(ctx, call);
-        if self.seeking {
-            return arguments.iter().any(|&(_, argument)| argument > 0xffff).then_some(Kind::Out);
-        }
-        arguments.iter().any(|&(_, argument)| self.covers(argument, address)).then_some(Kind::Out)
-    }
-
-    /// What a call returned, by what became of it.
-    pub fn result_of(&mut self, ctx: Ctx, call: usize) -> Option<u64> {
-        /// Instructions behind a call in which its result is put away.
-        const REACH: usize = 8;
-        if let Some(&(_, known)) = self.run(ctx).results.iter().find(|&&(at, _)| at == call) {
-            return Some(known);
-        }
-        let key = (ctx, call);
-        if let Some(&known) = self.result_known.get(&key) {
-            return known;
-        }
-        self.result_known.insert(key, None);
-        let found = self.find_result(ctx, call, REACH);
-        self.result_known.insert(key, found);
-        found
-    }
-
-    fn find_result(&mut self, ctx: Ctx, call: usize, reach: usize) -> Option<u64> {
-        let function = self.function(ctx);
-        let mut at = call;
-        for _ in 0..reach {
-            let &[next] = function.after(at) else { return None };
-            at = next;
-            let insn = function.insns.get(at)?;
-            for op in &insn.ops {
-                let kept = match *op {
-                    Op::Set { to, from: Src::Reg(from), .. } if from.reg == RAX && from.size == 8 && to.reg != RAX => {
-                        let &[behind] = function.after(at) else { return None };
-                        self.eval(ctx, behind, Src::Reg(Part { reg: to.reg, offset: 0, size: 8 }))
-                    }
-                    Op::Store { to, from: Src::Reg(from) } if from.reg == RAX && from.size == 8 => {
-                        let &[behind] = function.after(at) else { return None };
-                        let address = self.address_of(ctx, at, &to)?;
-                        self.eval_memory(ctx, behind, address, 8)
-                    }
-                    _ => continue,
-                };
-                if kept.is_some() {
-                    return kept;
-                }
-            }
-            if matches!(insn.flow, Flow::Call(_))
-                || self.may_change(ctx, at, Loc::Reg(Part { reg: RAX, offset: 0, size: 8 }))
-            {
-                return None;
-            }
-        }
-        None
     }
 }
 

@@ -37,7 +37,19 @@ struct Subject {
 }
 
 /// Follows the value that decided a stop.
+///
+/// The search calls itself as often as functions call each other; a thread of its own has room for that wherever it is asked.
 pub(crate) fn follow<'data>(scene: &Scene<'_, '_, 'data>) -> Option<Trail<'data>> {
+    /// Bytes of stack: the deepest search of a debug build needs less than half.
+    const STACK: usize = 64 << 20;
+    std::thread::scope(|scope| {
+        let search = || search(scene);
+        let thread = std::thread::Builder::new().stack_size(STACK).spawn_scoped(scope, search).ok()?;
+        thread.join().ok().flatten()
+    })
+}
+
+fn search<'data>(scene: &Scene<'_, '_, 'data>) -> Option<Trail<'data>> {
     let pc = scene.walk.frames.first()?;
     if pc.registers.arch() != Arch::X86_64 {
         return None;
@@ -78,7 +90,9 @@ pub(crate) fn follow<'data>(scene: &Scene<'_, '_, 'data>) -> Option<Trail<'data>
         tracer.of_moved_block(&subject);
     }
     if tracer.leads.is_empty() {
-        return None;
+        let spot = Spot { ctx: subject.ctx, at: subject.at };
+        let path = Path::default().with(spot, "fault", format!("{} is bad", subject.name));
+        tracer.lead(BirthKind::Unknown, spot, "nothing that was followed led anywhere".to_owned(), &path);
     }
     Some(tracer.trail(subject.name, subject.value, scene.snapshot, scene.thread))
 }
@@ -177,6 +191,10 @@ impl<'data> Tracer<'_, '_, 'data> {
             (None, Some(index)) => whole(index),
             (None, None) => return None,
         };
+        // The stack pointer is no value that somebody made: the stack is full.
+        if matches!(source, Src::Reg(part) if part.reg == super::x86_64::RSP) {
+            return None;
+        }
         Some(Subject { ctx, at, source, value, name })
     }
 

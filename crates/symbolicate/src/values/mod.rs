@@ -123,19 +123,22 @@ impl<'a, 'data> Values<'a, 'data> {
         let variables = variables.filter(|entry| entry.tag == gimli::DW_TAG_variable);
         let placed = variables.filter_map(|entry| Some((static_address(&entry)?, entry)));
         let (_, variable) = placed.filter(|&(start, _)| start <= wanted).max_by_key(|&(start, _)| start)?;
-        let line = u32::try_from(variable.holder(gimli::DW_AT_decl_line)?.number(gimli::DW_AT_decl_line)?).ok()?;
-        let holder = variable.holder(gimli::DW_AT_decl_file)?;
-        let unit = &holder.die.unit.parsed;
-        let header = unit.line_program.as_ref()?.header();
-        let number = match holder.value(gimli::DW_AT_decl_file)? {
-            gimli::AttributeValue::FileIndex(number) => number,
-            value => value.udata_value()?,
-        };
-        let entry = header.file(number)?;
-        let text = |value| file.dwarf().attr_string(unit, value).ok().map(|text| text.to_string_lossy().into_owned());
-        let name = text(entry.path_name())?;
-        let directory = entry.directory(header).and_then(text).filter(|_| !name.starts_with('/'));
-        Some((directory.map_or(name.clone(), |directory| format!("{directory}/{name}")), line))
+        declaration(&variable)
+    }
+
+    /// The local variable of the frame at `index` that covers an address: its name, file and line of its declaration.
+    pub fn local_at(&self, frames: &[RawFrame], index: usize, address: u64) -> Option<(String, Option<(String, u32)>)> {
+        let context = Context { store: &self.store, space: &self.space, frames };
+        let frame = Frame::new(context, index)?;
+        let levels = scope::levels(&frame);
+        let locals = levels.iter().flat_map(scope::Level::locals).take(MAX_VARIABLES);
+        let mut covering = locals.filter(|local| {
+            let size = types::size_of(local.type_die(), &frame).unwrap_or(1);
+            let start = frame.object(local).address();
+            start.and_then(|start| address.checked_sub(start)).is_some_and(|offset| offset < size)
+        });
+        let found = covering.find(is_shown)?;
+        Some((found.name()?.into_owned(), declaration(&found)))
     }
 
     /// The source expression behind a memory operand of the frame at `index`: `acct->balance`.
@@ -155,6 +158,24 @@ impl<'a, 'data> Values<'a, 'data> {
         let context = Context { store: &self.store, space: &self.space, frames };
         Frame::new(context, index).map(|frame| field::members_at(&frame, address)).unwrap_or_default()
     }
+}
+
+/// File and line of the declaration of a variable.
+fn declaration(variable: &Entry<'_, '_>) -> Option<(String, u32)> {
+    let line = u32::try_from(variable.holder(gimli::DW_AT_decl_line)?.number(gimli::DW_AT_decl_line)?).ok()?;
+    let holder = variable.holder(gimli::DW_AT_decl_file)?;
+    let unit = &holder.die.unit.parsed;
+    let header = unit.line_program.as_ref()?.header();
+    let number = match holder.value(gimli::DW_AT_decl_file)? {
+        gimli::AttributeValue::FileIndex(number) => number,
+        value => value.udata_value()?,
+    };
+    let entry = header.file(number)?;
+    let text =
+        |value| holder.die.file.dwarf().attr_string(unit, value).ok().map(|text| text.to_string_lossy().into_owned());
+    let name = text(entry.path_name())?;
+    let directory = entry.directory(header).and_then(text).filter(|_| !name.starts_with('/'));
+    Some((directory.map_or(name.clone(), |directory| format!("{directory}/{name}")), line))
 }
 
 /// The address of a variable that has one of its own, in the file's terms.

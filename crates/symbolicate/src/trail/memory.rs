@@ -1,0 +1,304 @@
+//! Memory: who wrote a place, who made the object around it, who freed it.
+
+use necropsy_model::BirthKind;
+
+use super::Tracer;
+use super::chase::{allocates, plain_name};
+use super::context::Ctx;
+use super::lead::{Path, Spot};
+use super::op::{Arith, Flow, Op, Part, Src, mask};
+use super::reach::{Kind, Loc, near};
+use super::x86_64::{ARGUMENTS, RAX};
+
+/// Bytes behind a pointer in which a store at an unknown index is looked for.
+const SOMEWHERE: u64 = 256;
+
+impl Tracer<'_, '_, '_> {
+    /// A call that got a pointer to the place.
+    pub fn written_by_call(&mut self, ctx: Ctx, call: usize, address: u64, size: u8, value: Option<u64>, path: &Path) {
+        let Some(insn) = self.insn(ctx, call) else { return };
+        let Flow::Call(target) = insn.flow else { return };
+        let Some(target) = self.target(ctx, call, target) else { return };
+        self.written_by(Spot { ctx, at: call }, target, (address, size), value, path);
+    }
+
+    pub fn written_by(&mut self, spot: Spot, target: u64, place: (u64, u8), value: Option<u64>, path: &Path) {
+        let (address, size) = place;
+        if self.is_of_system(target) {
+            self.written_by_library(spot, target, place, value, path);
+            return;
+        }
+        let Some(callee) = self.enter(spot.ctx, spot.at, target) else { return };
+        let name = self.function_name(target).unwrap_or_else(|| format!("the function at {target:#x}"));
+        let mut path = path.with(spot, "written-by", format!("{name} got a pointer to it"));
+        path.floor = Some(callee);
+        let function = self.function(callee);
+        let before = self.leads.len();
+        let hit = self.limit_hit;
+        let mut passes = function.returns.is_empty() || function.incomplete;
+        let mut lost = None;
+        for &at in &function.returns {
+            passes |= self.trace(callee, at, Loc::Mem { address, size }, value, &path);
+            lost = lost.or(self.overwritten);
+        }
+        for &(at, target) in &function.tails {
+            if let Some(target) = self.target(callee, at, target) {
+                passes |= self.trace(callee, at, Loc::Mem { address, size }, value, &path);
+                self.written_by(Spot { ctx: callee, at }, target, place, value, &path);
+            }
+        }
+        if self.leads.len() > before || hit != self.limit_hit {
+            return;
+        }
+        if let (false, Some((ctx, at))) = (passes, lost) {
+            self.was_overwritten(Spot { ctx, at }, Loc::Mem { address, size }, value, &path);
+            return;
+        }
+        self.stored_somewhere(callee, place, value, &path);
+    }
+
+    /// A store whose address can not be computed, through a pointer into the object.
+    pub fn stored_somewhere(&mut self, ctx: Ctx, place: (u64, u8), value: Option<u64>, path: &Path) {
+        let (address, size) = place;
+        let function = self.function(ctx);
+        for (at, insn) in function.insns.iter().enumerate() {
+            for op in &insn.ops {
+                let Op::Store { to, from } = *op else { continue };
+                // An address that depends on memory may have been another then.
+                let outer = std::mem::replace(&mut self.read_memory, false);
+                let known = self.address_of(ctx, at, &to).filter(|_| !self.read_memory);
+                self.read_memory |= outer;
+                if to.size != size || known.is_some() {
+                    continue;
+                }
+                let Some(base) = to.base else { continue };
+                let loc = Loc::Reg(Part { reg: base, offset: 0, size: 8 });
+                let mut bases: Vec<u64> =
+                    self.eval(ctx, at, Src::Reg(Part { reg: base, offset: 0, size: 8 })).into_iter().collect();
+                for def in self.reaching(ctx, at, loc, None) {
+                    match (def.kind, def.loc) {
+                        (Kind::Entry, Loc::Reg(part)) => {
+                            if let Some((caller, call)) = self.caller(ctx)
+                                && let Some(known) = self.eval(caller, call, Src::Reg(part))
+                            {
+                                bases.push(def.undo(known));
+                            }
+                        }
+                        // A pointer and an index: either may be the pointer.
+                        (Kind::Compute { kind: Arith::Add, left, right, .. }, _) => {
+                            bases.extend(self.eval(ctx, def.at, left));
+                            bases.extend(self.eval(ctx, def.at, right));
+                        }
+                        _ => {}
+                    }
+                }
+                if !bases.iter().any(|&base| near(base, address) && address - base < SOMEWHERE) {
+                    continue;
+                }
+                let fits = match from {
+                    Src::Const(constant) => value.is_none_or(|value| mask(constant, size) == value),
+                    Src::Reg(part) => {
+                        let defs = self.reaching(ctx, at, Loc::Reg(part), value);
+                        defs.iter().any(|def| matches!(def.kind, Kind::Value(_)))
+                    }
+                    _ => false,
+                };
+                if fits {
+                    let spot = Spot { ctx, at };
+                    let path =
+                        path.with(spot, "store", "a store into the object, at an index that is not known".to_owned());
+                    self.lead(
+                        BirthKind::StoredSomewhere,
+                        spot,
+                        "stored through a pointer to the object".to_owned(),
+                        &path,
+                    );
+                    return;
+                }
+            }
+        }
+    }
+
+    /// What functions of the C library are known to do to memory.
+    pub fn written_by_library(&mut self, spot: Spot, target: u64, place: (u64, u8), value: Option<u64>, path: &Path) {
+        let Some(name) = self.function_name(target) else { return };
+        let argument = |tracer: &mut Self, number: usize| {
+            let &reg = ARGUMENTS.get(number)?;
+            tracer.eval(spot.ctx, spot.at, Src::Reg(Part { reg, offset: 0, size: 8 }))
+        };
+        let Some(first) = argument(self, 0) else { return };
+        let base = plain_name(&name);
+        let released = matches!(base, "free" | "cfree" | "realloc" | "reallocarray")
+            || base.starts_with("operator delete")
+            || base.starts_with("ZdlPv")
+            || base.starts_with("ZdaPv");
+        if released {
+            // The pointer that was given may have been replaced by the result.
+            let replaced = self.seeking && base.starts_with("realloc") && !self.is_mapped(place.0);
+            if replaced {
+                let mut path = path.with(spot, "freed", format!("{name} may have moved the object"));
+                path.doubts.push("the pointer it was given has been overwritten since");
+                self.lead(BirthKind::Freed, spot, format!("{name} moved an object like it"), &path);
+                return;
+            }
+            if self.chunk_covers(first, place.0) {
+                let path = path.with(spot, "freed", format!("{name}({first:#x}) frees the object"));
+                self.lead(BirthKind::Freed, spot, format!("the object is given to {name}"), &path);
+            }
+            return;
+        }
+        if !near(first, place.0) {
+            return;
+        }
+        let offset = place.0.wrapping_sub(first);
+        if base.starts_with("memset") {
+            let Some(count) = argument(self, 2).filter(|&count| offset < count) else { return };
+            let byte = argument(self, 1);
+            let fits =
+                value.zip(byte).is_none_or(|(value, byte)| mask(u64::from_ne_bytes([byte as u8; 8]), place.1) == value);
+            if fits {
+                let path = path.with(spot, "fill", format!("{name} fills {count} bytes here"));
+                self.lead(BirthKind::NeverSet, spot, format!("filled by {name} and not set since"), &path);
+            }
+        } else if base.starts_with("memcpy") || base.starts_with("memmove") || base.starts_with("mempcpy") {
+            let (Some(from), Some(_)) = (argument(self, 1), argument(self, 2).filter(|&count| offset < count)) else {
+                return;
+            };
+            let mut path = path.with(spot, "copy", format!("{name} copies it from {:#x}", from.wrapping_add(offset)));
+            path.floor = None;
+            self.memory(spot.ctx, spot.at, from.wrapping_add(offset), place.1, value, &path);
+        }
+    }
+
+    /// The object at a pointer may reach to an address.
+    pub fn covers(&self, pointer: u64, address: u64) -> bool {
+        if self.on_stack(address) || self.is_static(address) {
+            return near(pointer, address);
+        }
+        pointer > 0xffff && self.chunk_covers(pointer, address)
+    }
+
+    /// The heap chunk at a pointer reaches to an address, by the size in front of it (glibc `malloc_chunk`).
+    pub fn chunk_covers(&self, pointer: u64, address: u64) -> bool {
+        /// Largest chunk that is believed.
+        const LARGEST: u64 = 1 << 40;
+        let size = pointer.checked_sub(8).and_then(|header| self.word(header, 8)).map(|size| size & !7);
+        match size {
+            Some(size) if (0x20..LARGEST).contains(&size) && size.is_multiple_of(16) => {
+                address.wrapping_sub(pointer) < size - 8
+            }
+            // A large block that is gone took its header with it.
+            _ => near(pointer, address),
+        }
+    }
+
+    /// A call that returned the object around the place.
+    pub fn made_by_call(
+        &mut self,
+        ctx: Ctx,
+        call: usize,
+        object: u64,
+        place: (u64, u8),
+        value: Option<u64>,
+        path: &Path,
+    ) {
+        let Some(insn) = self.insn(ctx, call) else { return };
+        let Flow::Call(target) = insn.flow else { return };
+        let spot = Spot { ctx, at: call };
+        let Some(target) = self.target(ctx, call, target) else { return };
+        self.made_by(spot, target, object, place, value, path);
+    }
+
+    pub fn made_by(&mut self, spot: Spot, target: u64, object: u64, place: (u64, u8), value: Option<u64>, path: &Path) {
+        let name = self.function_name(target).unwrap_or_else(|| format!("the function at {target:#x}"));
+        if self.is_of_system(target) || allocates(&name) {
+            let path = path.with(spot, "allocated", format!("{name} returned the object {object:#x}"));
+            self.lead(BirthKind::NeverSet, spot, format!("allocated by {name} and this part never set"), &path);
+            return;
+        }
+        let Some(callee) = self.enter(spot.ctx, spot.at, target) else { return };
+        let path = path.with(spot, "made-by", format!("{name} returned the object {object:#x}"));
+        let function = self.function(callee);
+        let result = Loc::Reg(Part { reg: RAX, offset: 0, size: 8 });
+        for &at in &function.returns {
+            for def in self.reaching(callee, at, result, Some(object)) {
+                if def.kind == Kind::Result
+                    && let Some(value) = def.value
+                {
+                    self.runs[callee.0].results.push((def.at, value));
+                }
+            }
+        }
+        // What was asked before the result was known.
+        self.evaluated.retain(|&(ctx, ..), _| ctx != callee);
+        self.result_known.retain(|&(ctx, _), _| ctx != callee);
+        let before = self.leads.len();
+        for &at in &function.returns {
+            self.trace(callee, at, Loc::Mem { address: place.0, size: place.1 }, value, &path);
+        }
+        for &(at, target) in &function.tails {
+            if let Some(target) = self.target(callee, at, target) {
+                self.made_by(Spot { ctx: callee, at }, target, object, place, value, &path);
+            }
+        }
+        if self.leads.len() == before
+            && let Some(first) = function.first()
+        {
+            let mut path = path;
+            path.doubts.push("no way through the function gives this value");
+            self.lead(BirthKind::NeverSet, Spot { ctx: callee, at: first }, format!("{name} made the object"), &path);
+        }
+    }
+
+    /// Finds who freed the object at an address before the fault.
+    pub fn freed(&mut self, address: u64, path: &Path) -> bool {
+        let before = self.leads.len();
+        if let Some(&Spot { ctx, at }) = path.steps.first().map(|step| &step.spot) {
+            let outer = std::mem::replace(&mut self.seeking, true);
+            self.trace(ctx, at, Loc::Mem { address, size: 8 }, None, path);
+            self.seeking = outer;
+        }
+        let mut index = 0;
+        self.leads.retain(|lead| {
+            index += 1;
+            index <= before || lead.kind == BirthKind::Freed
+        });
+        self.leads.len() > before
+    }
+
+    /// A pointer that was right when it was made: who freed the object since.
+    pub fn went_bad(&mut self, pointer: u64, spot: Spot, name: &str, path: &Path) {
+        if !self.freed(pointer, path) {
+            let text = format!("it was right when {name} returned it; what happened since was not found");
+            self.lead(BirthKind::Loaded, spot, text, path);
+        }
+    }
+
+    /// A store in the code gave a place another value than it has.
+    pub fn was_overwritten(&mut self, spot: Spot, loc: Loc, value: Option<u64>, path: &Path) {
+        let loaded = path.loaded.unwrap_or(spot);
+        let path = path.with(spot, "overwritten", "another value was stored here: it was overwritten since".to_owned());
+        if let Loc::Mem { address, .. } = loc {
+            if self.overrun(loaded.ctx, loaded.at, address, value, &path) {
+                return;
+            }
+            let heap = !self.on_stack(address) && !self.is_static(address);
+            if heap && !self.seeking && self.freed(address, &path) {
+                return;
+            }
+        }
+        self.lead(BirthKind::Loaded, loaded, "overwritten since it was stored".to_owned(), &path);
+    }
+
+    /// A store of 32 bits of a register that held more.
+    pub fn truncates(&mut self, ctx: Ctx, store: usize) -> bool {
+        let Some(insn) = self.insn(ctx, store) else { return false };
+        insn.ops.iter().any(|op| match *op {
+            Op::Store { to, from: Src::Reg(from) } if to.size == 4 && from.size == 4 => {
+                let whole = self.eval(ctx, store, Src::Reg(Part { size: 8, ..from }));
+                whole.is_some_and(|whole| super::op::sign_extend(whole, 4) != whole.cast_signed() && whole >> 32 != 0)
+            }
+            _ => false,
+        })
+    }
+}

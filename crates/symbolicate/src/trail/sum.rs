@@ -1,0 +1,164 @@
+//! Arithmetic: which operand made the result bad.
+
+use necropsy_model::{Avma, BirthKind};
+
+use super::Tracer;
+use super::chase::{ERROR_POINTERS, NULL_PAGES};
+use super::context::Ctx;
+use super::lead::{Path, Spot};
+use super::op::{Arith, Mem, Part, Src, mask};
+use super::reach::{Def, Loc};
+
+impl Tracer<'_, '_, '_> {
+    /// Arithmetic: the operand that made the result bad, or the operation itself.
+    pub fn compute(&mut self, ctx: Ctx, def: &Def, kind: Arith, operands: (Src, Src), size: u8, path: &Path) {
+        let (left, right) = operands;
+        let here = Spot { ctx, at: def.store.unwrap_or(def.at) };
+        let (one, other) = (self.eval(ctx, def.at, left), self.eval(ctx, def.at, right));
+        if let (Some(one), Some(other), Some(value)) = (one, other, def.value)
+            && kind.apply(one, other, size).is_some_and(|result| result != mask(value, size))
+            && !matches!(left, Src::Mem(_))
+        {
+            return;
+        }
+        let wide = size == 8 && matches!(kind, Arith::Add | Arith::Sub);
+        let sound = |value: Option<u64>| value.is_some_and(|value| value >= NULL_PAGES && self.is_mapped(value));
+        if wide
+            && def.value.is_some_and(|value| value < NULL_PAGES)
+            && kind == Arith::Add
+            && (sound(one) || sound(other))
+        {
+            // No index makes NULL of a pointer.
+            return;
+        }
+        if wide && kind == Arith::Add && def.value == Some(0) && one == Some(0) && other == Some(0) {
+            // NULL plus index 0: the index is the one that was scaled or widened.
+            for source in [left, right] {
+                let Src::Reg(part) = source else { continue };
+                let defs = self.reaching(ctx, def.at, Loc::Reg(part), Some(0));
+                if !defs.is_empty() && !defs.iter().any(Def::indexed) {
+                    self.start(ctx, def.at, source, Some(0), path);
+                    return;
+                }
+            }
+        }
+        let guilty = if wide { self.guilty((left, one), (right, other), kind, def.value) } else { None };
+        if let Some((source, value)) = guilty {
+            let path = path.with(Spot { ctx, at: def.at }, "arithmetic", "one operand of the sum is bad".to_owned());
+            self.start(ctx, def.at, source, value, &path);
+            return;
+        }
+        if size == 8
+            && path.stored.is_some()
+            && let Some(value) = def.value.filter(|&value| self.is_lost(value))
+        {
+            self.went_bad(value, here, "this code", path);
+            return;
+        }
+        let path = path.with(here, "arithmetic", "computed here".to_owned());
+        let birth = self.kind_here(ctx, &path, BirthKind::Arithmetic, BirthKind::ReturnedArithmetic);
+        self.lead(birth, here, "computed here".to_owned(), &path);
+    }
+
+    /// Of a sum, the operand that can not be right.
+    pub fn guilty(
+        &self,
+        left: (Src, Option<u64>),
+        right: (Src, Option<u64>),
+        kind: Arith,
+        sum: Option<u64>,
+    ) -> Option<(Src, Option<u64>)> {
+        let solved = |known: Option<u64>, of_left: bool| {
+            let (sum, known) = sum.zip(known)?;
+            Some(match (kind, of_left) {
+                (Arith::Add, _) => sum.wrapping_sub(known),
+                (_, true) => sum.wrapping_add(known),
+                (_, false) => known.wrapping_sub(sum),
+            })
+        };
+        let one = left.1.or_else(|| solved(right.1, true));
+        let other = right.1.or_else(|| solved(left.1, false));
+        let badness = |value: Option<u64>| {
+            let value = value?;
+            Some(match value {
+                ERROR_POINTERS.. => 5,
+                value if !matches!(value >> 47, 0 | 0x1_ffff) => 4,
+                value if value < NULL_PAGES => 1,
+                value if !self.is_mapped(value) => 3,
+                _ => 0,
+            })
+        };
+        let pick = |source: (Src, Option<u64>), value| {
+            matches!(source.0, Src::Reg(_) | Src::Mem(_)).then_some((source.0, value))
+        };
+        if sum.is_some() && badness(sum) == Some(0) {
+            return None;
+        }
+        match (badness(one), badness(other)) {
+            // NULL plus an offset: the one that is NULL.
+            (Some(1), Some(1)) if one == Some(0) && other != Some(0) => pick(left, one),
+            (Some(1), Some(1)) if other == Some(0) && one != Some(0) => pick(right, other),
+            (Some(one_bad), Some(other_bad)) if one_bad == other_bad => None,
+            (Some(0), Some(_)) => pick(right, other),
+            (Some(_), Some(0)) => pick(left, one),
+            (Some(one_bad), Some(other_bad)) if one_bad > other_bad => pick(left, one),
+            (Some(_), Some(_)) => pick(right, other),
+            _ => None,
+        }
+    }
+
+    /// The value would be a good pointer, but nothing is mapped there any more.
+    pub fn is_lost(&self, value: u64) -> bool {
+        (1 << 32..1 << 47).contains(&value) && !self.is_mapped(value)
+    }
+
+    pub fn is_mapped(&self, value: u64) -> bool {
+        self.space.memory.region(Avma(value)).is_some() || self.space.images.at(Avma(value)).is_some()
+    }
+
+    pub fn address_sum(&mut self, ctx: Ctx, def: &Def, mem: Mem, path: &Path) {
+        let here = Spot { ctx, at: def.store.unwrap_or(def.at) };
+        let word = |reg| Src::Reg(Part { reg, offset: 0, size: 8 });
+        if let (Some(base), Some((index, _))) = (mem.base, mem.index) {
+            let (one, other) = (self.eval(ctx, def.at, word(base)), self.eval(ctx, def.at, word(index)));
+            let scale = u64::from(mem.index.map_or(1, |(_, scale)| scale)).max(1);
+            let rest = def.value.map(|value| value.wrapping_sub(mem.displacement.cast_unsigned()));
+            let scaled = other.map(|other| other.wrapping_mul(scale));
+            let solved =
+                rest.zip(one).map(|(rest, one)| rest.wrapping_sub(one)).filter(|rest| rest.is_multiple_of(scale));
+            let other = other.or(solved.map(|solved| (solved.cast_signed() / scale.cast_signed()).cast_unsigned()));
+            let one = one.or(rest.zip(scaled).map(|(rest, scaled)| rest.wrapping_sub(scaled)));
+            let chosen = self.guilty((word(base), one), (word(index), other), Arith::Add, None);
+            if let Some((source, value)) = chosen {
+                let path =
+                    path.with(Spot { ctx, at: def.at }, "arithmetic", "one operand of the sum is bad".to_owned());
+                self.start(ctx, def.at, source, value, &path);
+                return;
+            }
+        }
+        let path = path.with(here, "address", "an address that is computed here".to_owned());
+        let birth = self.kind_here(ctx, &path, BirthKind::Arithmetic, BirthKind::ReturnedArithmetic);
+        self.lead(birth, here, "an address computed here".to_owned(), &path);
+    }
+
+    /// The part of an address that leads out of the variable that the other part points at.
+    pub fn index_beyond(&mut self, ctx: Ctx, at: usize, mem: &Mem, address: u64) -> Option<(Src, u64)> {
+        let (index, scale) = mem.index?;
+        let word = |reg| Src::Reg(Part { reg, offset: 0, size: 8 });
+        let index_value = self.eval(ctx, at, word(index))?;
+        let outside = |start: u64, this: &Self| {
+            let (first, size) = this.variable_at(start)?;
+            (address < first || address >= first.saturating_add(size)).then_some(())
+        };
+        let base = match mem.base {
+            None => mem.displacement.cast_unsigned(),
+            Some(base) => self.eval(ctx, at, word(base))?.wrapping_add_signed(mem.displacement),
+        };
+        if outside(base, self).is_some() {
+            return Some((word(index), index_value));
+        }
+        let swapped = index_value.wrapping_add_signed(mem.displacement);
+        let other = mem.base.filter(|_| scale == 1 && outside(swapped, self).is_some())?;
+        Some((word(other), self.eval(ctx, at, word(other))?))
+    }
+}

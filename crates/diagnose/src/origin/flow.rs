@@ -52,7 +52,7 @@ fn value(value: u64, subject: &str) -> String {
     let number = subject.starts_with("the divisor") || subject.starts_with("the value");
     match value {
         0 if !number => "NULL".to_owned(),
-        value if number => value.to_string(),
+        value if number => value.cast_signed().to_string(),
         value => format!("{value:#x}"),
     }
 }
@@ -73,6 +73,9 @@ fn grade(chain: &Chain<'_>, trail: &Trail<'_>) -> (Grade, &'static str) {
         (BirthKind::GlobalInitial, true) => (Grade::B, "no store of this value to the global was found"),
         (BirthKind::ReturnedConstant | BirthKind::LibraryResult, false) => {
             (Grade::B, "one of several returns that fit the value")
+        }
+        (BirthKind::Constant, true) if trail.value == Some(0) => {
+            (Grade::B, "the only definition that fits, and it is NULL")
         }
         (BirthKind::Constant, true) => (Grade::C, "the only definition that fits the value"),
         (BirthKind::Moved, _) => (Grade::C, "nothing else in the program moves or unmaps blocks"),

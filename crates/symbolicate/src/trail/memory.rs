@@ -142,6 +142,7 @@ impl Tracer<'_, '_, '_> {
                 return;
             }
             if self.chunk_covers(first, place.0) {
+                let spot = self.who_released(spot, path);
                 let path = path.with(spot, "freed", format!("{name}({first:#x}) frees the object"));
                 self.lead(BirthKind::Freed, spot, format!("the object is given to {name}"), &path);
             }
@@ -168,6 +169,15 @@ impl Tracer<'_, '_, '_> {
             path.floor = None;
             self.memory(spot.ctx, spot.at, from.wrapping_add(offset), place.1, value, &path);
         }
+    }
+
+    /// A function that only releases did what it was asked to, both times: who asked it first is to name.
+    fn who_released(&mut self, spot: Spot, path: &Path) -> Spot {
+        let Some(fault) = path.steps.first().map(|step| step.spot.ctx) else { return spot };
+        if self.run(spot.ctx).function.entry != self.run(fault).function.entry {
+            return spot;
+        }
+        self.caller(spot.ctx).map_or(spot, |(ctx, at)| Spot { ctx, at })
     }
 
     /// The object at a pointer may reach to an address.

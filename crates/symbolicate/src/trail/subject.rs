@@ -90,6 +90,8 @@ fn search<'data>(scene: &Scene<'_, '_, 'data>) -> Option<Trail<'data>> {
         tracer.of_moved_block(&subject);
     }
     if tracer.leads.is_empty() {
+        // What the process said of a failed check says more.
+        scene.stop.fault.as_ref()?;
         let spot = Spot { ctx: subject.ctx, at: subject.at };
         let path = Path::default().with(spot, "fault", format!("{} is bad", subject.name));
         tracer.lead(BirthKind::Unknown, spot, "nothing that was followed led anywhere".to_owned(), &path);

@@ -11,18 +11,13 @@
 //! chase     from definition to definition, across calls; sum: through arithmetic; memory: through stores
 //! globals   who stores to a global variable
 //! overrun   text where a pointer should be
-<<<<<<< HEAD
 //! callers   who calls what leaves no value behind: a block moved, a file made shorter
-//! ```
-
-mod callers;
-=======
 //! lead      what was found, as chains
 //! ```
 
 mod branch;
+mod callers;
 mod calls;
->>>>>>> 13eb84c (Origin: results of functions that return their argument, frames that are gone, lost pointers; one file per subject)
 mod chase;
 mod context;
 mod eval;

@@ -119,8 +119,9 @@ pub fn verdict(logs: &[LogSite]) -> Option<SeriesVerdict> {
         rule.contains("memory-refused") || rule.contains("out-of-memory") || rule.contains("heap-does-not-fit")
     }) && same_rule == count
     {
-        let rule = rule.unwrap_or_default();
-        return said(format!("one cause: all {count} logs say {rule}"), Confidence::High, because);
+        because.extend(rule.map(|rule| format!("the rule is {rule} in each")));
+        let headline = format!("one cause: the same limit refused memory in all {count} logs");
+        return said(headline, Confidence::High, because);
     }
     if flipped > 0 && one_host && sites > 1 {
         because.push(format!("{flipped} of them show a flipped bit"));
@@ -157,7 +158,10 @@ pub fn verdict(logs: &[LogSite]) -> Option<SeriesVerdict> {
         let many = if programs.len() > 1 { format!(" in {} programs", programs.len()) } else { String::new() };
         let confidence = if programs.len() > 1 && count > SEVERAL { Confidence::Medium } else { Confidence::Low };
         return said(
-            format!("not one error: {count} logs of one host crash at {sites} places{many}; test the machine's memory"),
+            format!(
+                "not one place: {count} logs of one host crash at {sites} places{many}: the machine's memory, or somebody who \
+                 damages the heap"
+            ),
             confidence,
             because,
         );
@@ -191,7 +195,7 @@ mod tests {
     #[test]
     fn many_places_on_one_host_are_the_machine() {
         let mut logs: Vec<_> = (0..6).map(|at| log(&format!("libjvm.so+{at}"), None, "a")).collect();
-        assert!(verdict(&logs).unwrap().headline.starts_with("not one error"));
+        assert!(verdict(&logs).unwrap().headline.starts_with("not one place"));
         logs[0].flipped = true;
         let found = verdict(&logs).unwrap();
         assert!(found.headline.starts_with("the machine") && found.confidence == Confidence::High);

@@ -57,6 +57,7 @@ const GENERIC: &str = "gdb writes the parameters out, the symbol's own name does
 const LEFT_OUT: &[(&str, &str)] = &[
     ("i386", "32-bit stacks are refused, with that reason"),
     ("refund-rust-o0", "gdb 13 stops with an internal error (gdbtypes.h, field index)"),
+    ("split-dwarf-missing", "gdb 13 reads no symbols at all where split debug information is missing"),
     ("replaced-binary", "gdb names frames from an executable of another build; necropsy does not"),
 ];
 
@@ -220,7 +221,9 @@ fn ask(mut gdb: Command, staged: &Staged, exe: &str) -> Option<(Vec<Value>, Vec<
     gdb.args(["-q", "-nx", "-batch"]);
     gdb.args(set("debuginfod enabled off"));
     gdb.args(set(&format!("sysroot {}", root.display())));
-    gdb.args(set(&format!("debug-file-directory {}", root.join("usr/lib/debug").display())));
+    // gdb does not look for split debug information (`.dwo`) in its sysroot, but among debug files.
+    let (debug, split) = (root.join("usr/lib/debug"), root.join("srv/ledger/src"));
+    gdb.args(set(&format!("debug-file-directory {}:{}", debug.display(), split.display())));
     gdb.args(set("print null-stop on")).args(set("print repeats unlimited")).args(set("print elements 200"));
     gdb.arg(root.join(exe.trim_start_matches('/'))).arg(&core);
     let last = FRAMES - 1;

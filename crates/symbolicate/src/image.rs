@@ -6,6 +6,7 @@ use necropsy_model::{Avma, Bias, ModuleId, Svma};
 
 use crate::modules::{Debug, Outcome};
 use crate::unwind::{Machine, Tables};
+use crate::values::debug_file::DebugFile;
 
 /// A slice of a little-endian file; all unwound machines are little endian.
 pub(crate) type Slice<'data> = gimli::EndianSlice<'data, gimli::LittleEndian>;
@@ -29,7 +30,7 @@ pub(crate) struct Image<'data> {
     /// The module's own file; `None` when only the dump holds the image.
     pub elf: Option<Elf<'data>>,
     /// Where its debug information is looked for; the look-up happens at first use.
-    pub debug: OnceLock<Debug<'data>>,
+    pub debug: OnceLock<Arc<Debug<'data>>>,
 }
 
 /// A loadable segment (`PT_LOAD`).
@@ -63,11 +64,6 @@ pub(crate) struct UnwindSections<'data> {
 }
 
 impl<'data> Image<'data> {
-    /// Debug information, from the file itself or from a separate debug file; loaded at first use, shared by all.
-    pub fn dwarf(&self) -> Option<Arc<Dwarf<'data>>> {
-        self.debug.get()?.dwarf()
-    }
-
     /// `.debug_frame`, of the file itself or of its debug file: Go writes no other unwind table, and hand-written code of
     /// C libraries often has its rules only there.
     pub fn debug_frame(&self) -> Option<&'data [u8]> {
@@ -91,6 +87,8 @@ pub(crate) struct Images<'data> {
     ranges: Vec<(u64, u64, usize)>,
     /// Unwind tables of each image, made at first use.
     tables: Vec<OnceLock<Tables<'data>>>,
+    /// Debug information of each image, opened at first use and shared by names and values.
+    debug_files: Vec<OnceLock<Option<DebugFile<'data>>>>,
     /// What became of each module, in their order.
     outcomes: Vec<Outcome>,
 }
@@ -109,7 +107,8 @@ impl<'data> Images<'data> {
         }
         ranges.sort_unstable();
         let tables = images.iter().map(|_| OnceLock::new()).collect();
-        Self { images, ranges, tables, outcomes: Vec::new() }
+        let debug_files = images.iter().map(|_| OnceLock::new()).collect();
+        Self { images, ranges, tables, debug_files, outcomes: Vec::new() }
     }
 
     /// The same, with what became of each module of the snapshot.
@@ -138,6 +137,14 @@ impl<'data> Images<'data> {
     pub fn tables(&self, index: usize, machine: &Machine) -> Option<&Tables<'data>> {
         let image = self.images.get(index)?;
         Some(self.tables.get(index)?.get_or_init(|| Tables::new(image, machine)))
+    }
+
+    /// The debug information of an image by its index. The first who asks names the addresses, sorted, that will be looked up
+    /// before all others: of compressed debug information only what they need is unpacked.
+    pub fn debug_file(&self, index: usize, addresses: &[Svma]) -> Option<&DebugFile<'data>> {
+        let image = self.images.get(index)?;
+        let open = || DebugFile::of(image.debug.get()?, image.bias, addresses);
+        self.debug_files.get(index)?.get_or_init(open).as_ref()
     }
 
     /// All images; an index of [`Images::at`] counts these.

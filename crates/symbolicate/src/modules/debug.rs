@@ -2,15 +2,17 @@
 //! before somebody asks.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 
+use gimli::SectionId;
 use necropsy_model::{Arena, BuildId};
 use object::{Object, ObjectSection};
 
 use super::headers;
 use super::open::Mapped;
 use super::search::Search;
-use super::sections::Sections;
+use super::sections::{Part, Sections};
+use super::split::Split;
 use crate::Options;
 use crate::image::{Dwarf, Elf};
 
@@ -29,11 +31,9 @@ pub(crate) struct Debug<'data> {
     options: Arc<Options>,
     arena: &'data Arena,
     found: OnceLock<Found<'data>>,
-    /// What a look-up found missing later: split debug information.
-    later: Mutex<Vec<String>>,
+    /// Files of split debug information.
+    pub(super) split: Split<'data>,
     mini: OnceLock<Option<Elf<'data>>>,
-    lean: OnceLock<Option<Arc<Dwarf<'data>>>>,
-    full: OnceLock<Option<Arc<Dwarf<'data>>>>,
 }
 
 /// The file of a module.
@@ -69,10 +69,8 @@ impl<'data> Debug<'data> {
             options: Arc::clone(options),
             arena,
             found: OnceLock::new(),
-            later: Mutex::default(),
+            split: Split::default(),
             mini: OnceLock::new(),
-            lean: OnceLock::new(),
-            full: OnceLock::new(),
         }
     }
 
@@ -81,7 +79,7 @@ impl<'data> Debug<'data> {
         super::open::locate(path, self.options.sysroot.as_deref())
     }
 
-    fn search(&self) -> Search<'_, 'data> {
+    pub(super) fn search(&self) -> Search<'_, 'data> {
         Search { options: &self.options, arena: self.arena }
     }
 
@@ -90,16 +88,10 @@ impl<'data> Debug<'data> {
         self.found.get_or_init(|| self.find())
     }
 
-    /// Notes what a look-up missed.
-    pub fn add_problems(&self, problems: Vec<String>) {
-        self.later.lock().unwrap_or_else(PoisonError::into_inner).extend(problems);
-    }
-
     /// What should be there and is not, as far as somebody looked.
     pub fn problems(&self) -> Vec<String> {
-        let later = self.later.lock().unwrap_or_else(PoisonError::into_inner);
         let found = self.found.get().map(|found| found.problems.as_slice()).unwrap_or_default();
-        found.iter().chain(later.iter()).cloned().collect()
+        found.iter().cloned().chain(self.split.problem()).collect()
     }
 
     /// A shared library at a place where the system keeps its own, or the kernel's page.
@@ -119,19 +111,28 @@ impl<'data> Debug<'data> {
         self.found.get()
     }
 
-    /// Everything that values need.
-    pub fn dwarf(&self) -> Option<Arc<Dwarf<'data>>> {
-        let load = || match self.holder() {
-            Some(holder) if holder.locations_cost() => self.load(true),
-            _ => self.lean(),
-        };
-        self.full.get_or_init(load).clone()
+    /// There is debug information.
+    pub fn has_dwarf(&self) -> bool {
+        self.holder().is_some()
     }
 
-    /// What names need: all but the location lists, where those would have to be decompressed.
-    pub fn lean(&self) -> Option<Arc<Dwarf<'data>>> {
-        let load = || self.load(!self.holder()?.locations_cost());
-        self.lean.get_or_init(load).clone()
+    /// A section of the debug information; empty where there is none.
+    pub fn section(&self, id: SectionId) -> &'data [u8] {
+        self.holder().map(|holder| holder.get(id.name())).unwrap_or_default()
+    }
+
+    /// A section of the debug information has to be unpacked before it can be read.
+    pub fn is_compressed(&self, id: SectionId) -> bool {
+        self.holder().is_some_and(|holder| holder.is_compressed(id.name()))
+    }
+
+    /// Gives back the memory of the pages that were read of the files.
+    pub fn forget_pages(&self) {
+        let found = self.found_already();
+        let own = self.own.as_ref().map(|own| &own.sections);
+        let separate = found.and_then(|found| found.separate.as_ref()).map(|(_, sections)| sections);
+        let supplementary = found.and_then(|found| found.supplementary.as_ref()).map(|(_, sections)| sections);
+        own.into_iter().chain(separate).chain(supplementary).for_each(Sections::forget_pages);
     }
 
     /// The file with the debug information.
@@ -141,10 +142,11 @@ impl<'data> Debug<'data> {
         own.or_else(|| separate().filter(|sections| sections.has_dwarf()))
     }
 
-    fn load(&self, with_locations: bool) -> Option<Arc<Dwarf<'data>>> {
-        let mut dwarf = self.holder()?.dwarf(with_locations);
+    /// The debug information, or the part of it that is asked for.
+    pub fn dwarf(&self, part: Part) -> Option<Arc<Dwarf<'data>>> {
+        let mut dwarf = self.holder()?.dwarf(part);
         if let Some((_, supplementary)) = &self.found().supplementary {
-            dwarf.set_sup(supplementary.dwarf(with_locations));
+            dwarf.set_sup(supplementary.dwarf(Part { info: usize::MAX, ..part }));
         }
         Some(Arc::new(dwarf))
     }
@@ -253,10 +255,10 @@ impl<'data> Debug<'data> {
         places.iter().find_map(|path| self.open(path).filter(|(_, sections)| right(sections)))
     }
 
-    fn open(&self, path: &Path) -> Option<(PathBuf, Sections<'data>)> {
+    pub(super) fn open(&self, path: &Path) -> Option<(PathBuf, Sections<'data>)> {
         let file = self.search().map(path)?;
         let elf = Elf::parse(file.bytes).ok()?;
-        Some((file.path, Sections::new(elf, self.arena)))
+        Some((file.path, Sections::new(elf, Some(file.pages), self.arena)))
     }
 
     /// `.debug_frame` of the separate file, for a module that has no tables of its own.
@@ -265,32 +267,9 @@ impl<'data> Debug<'data> {
         Some(sections.get(".debug_frame")).filter(|bytes| !bytes.is_empty())
     }
 
-    /// Split debug information (`DW_AT_dwo_name`): a package beside the file, or the one object file.
-    pub fn split_places(&self, directory: Option<&str>, name: Option<&str>) -> Vec<PathBuf> {
-        let mut places = Vec::new();
-        let name = name.map(Path::new);
-        let inside = match (directory.map(Path::new), name) {
-            (_, Some(name)) if name.is_absolute() => Some(name.to_owned()),
-            (Some(directory), Some(name)) => Some(directory.join(name)),
-            _ => None,
-        };
-        places.extend(inside.and_then(|path| self.locate(&path)));
-        let base = name.and_then(Path::file_name);
-        let own = self.own.as_ref().and_then(|own| own.file.path.parent()).map(Path::to_owned);
-        places.extend(own.iter().cloned().chain(self.search().beside()).filter_map(|dir| Some(dir.join(base?))));
-        places
-    }
-
-    /// `FILE.dwp`, the package of all split debug information of a file.
-    pub fn package(&self) -> Option<Sections<'data>> {
-        let mut path = self.own.as_ref()?.file.path.clone().into_os_string();
-        path.push(".dwp");
-        self.open(Path::new(&path)).map(|(_, sections)| sections)
-    }
-
-    /// A file of split debug information; the caller checks its id.
-    pub fn split_file(&self, path: &Path) -> Option<Sections<'data>> {
-        self.open(path).map(|(_, sections)| sections)
+    /// The path of the separate debug file.
+    pub(super) fn separate_path(&self) -> Option<PathBuf> {
+        Some(self.found().separate.as_ref()?.0.clone())
     }
 
     /// Where the files came from, in words.

@@ -7,6 +7,7 @@ mod open;
 mod report;
 mod search;
 mod sections;
+mod split;
 mod verify;
 
 use std::sync::{Arc, OnceLock};
@@ -18,7 +19,7 @@ use rayon::prelude::*;
 pub(crate) use debug::Debug;
 pub(crate) use open::read_small;
 pub(crate) use report::report;
-pub(crate) use sections::Sections;
+pub(crate) use sections::{Part, Sections};
 
 use crate::Options;
 use crate::image::{Elf, Image, Images, UnwindSections};
@@ -117,7 +118,7 @@ impl<'data> Finder<'_, 'data> {
         outcome.verified = Some(verified);
         outcome.identity = identity::read(file.bytes);
         outcome.build_id.clone_from(&file_id);
-        let sections = Sections::new(elf, self.arena);
+        let sections = Sections::new(elf, Some(file.pages.clone()), self.arena);
         let unwind = headers::unwind_sections(&sections, &segments);
         let own = Own { file, sections };
         let elf = Elf::parse(own.file.bytes).ok();
@@ -157,7 +158,16 @@ fn image<'data>(
     if unwind.eh_frame.is_none() && unwind.debug_frame.is_none() && elf.is_some() {
         unwind.debug_frame = debug.debug_frame();
     }
-    Image { module, bias, segments, unwind, elf, debug: OnceLock::from(debug) }
+    Image { module, bias, segments, unwind, elf, debug: OnceLock::from(Arc::new(debug)) }
+}
+
+/// The debug information of a file of this machine.
+#[cfg(test)]
+pub(crate) fn debug_of<'data>(path: &std::path::Path, arena: &'data Arena) -> Option<Debug<'data>> {
+    let file = open::map(path, arena)?;
+    let sections = Sections::new(Elf::parse(file.bytes).ok()?, Some(file.pages.clone()), arena);
+    let name = path.display().to_string();
+    Some(Debug::new(Some(Own { file, sections }), None, &name, &Arc::default(), arena))
 }
 
 /// Adds a phrase once.

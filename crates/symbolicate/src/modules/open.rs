@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
 use std::path::{Component, Path, PathBuf};
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use necropsy_model::Arena;
@@ -21,8 +22,33 @@ pub(crate) struct Mapped<'data> {
     pub path: PathBuf,
     /// Its bytes.
     pub bytes: &'data [u8],
+    /// The memory that they lie in.
+    pub pages: Pages,
     /// When it was last written.
     pub modified: Option<SystemTime>,
+}
+
+/// The memory of a mapped file.
+#[derive(Clone, Debug)]
+pub(crate) struct Pages(Arc<memmap2::Mmap>);
+
+impl AsRef<[u8]> for Pages {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl Pages {
+    /// Gives back the memory of the pages that were read so far; what is read again comes from the file again.
+    ///
+    /// The kernel maps sixteen pages at each first touch, and counts them all as memory of this process.
+    #[allow(unsafe_code)]
+    pub fn forget(&self) {
+        // SAFETY: the map is private, read only and of a file: a page that is dropped is read from the file at the next
+        // touch, with the bytes it had, or those that another process wrote since, for which the argument in `map` holds.
+        #[cfg(unix)]
+        let _ = unsafe { self.0.unchecked_advise(memmap2::UncheckedAdvice::DontNeed) };
+    }
 }
 
 /// Where a path of the dump is on this machine: below the sysroot if there is one, else as it stands.
@@ -108,7 +134,8 @@ pub(crate) fn map<'data>(path: &Path, arena: &'data Arena) -> Option<Mapped<'dat
     // Debug information is read here and there. Reading ahead would fill the memory with pages that nobody asked for.
     #[cfg(unix)]
     let _ = map.advise(memmap2::Advice::Random);
-    Some(Mapped { path, bytes: arena.keep(map), modified: metadata.modified().ok() })
+    let pages = Pages(Arc::new(map));
+    Some(Mapped { path, bytes: arena.keep(pages.clone()), pages, modified: metadata.modified().ok() })
 }
 
 /// Reads a small regular file, or nothing when it is larger than `most` bytes.

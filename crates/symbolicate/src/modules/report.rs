@@ -3,7 +3,7 @@
 use necropsy_model::{Module, ModuleId, Snapshot, Source, SymbolStatus, Symbols, Verified, Warning};
 use rustc_hash::FxHashSet;
 
-use super::{Debug, Outcome, debug};
+use super::{Outcome, debug};
 use crate::image::{Image, Images};
 
 /// Says in each module what was found of its symbols. Modules in which no frame lies are not looked at any further.
@@ -17,14 +17,15 @@ pub(crate) fn report(snapshot: &mut Snapshot<'_>, images: &Images<'_>) {
         if module.build_id.is_none() {
             module.build_id.clone_from(&outcome.build_id);
         }
-        let problems = images.of(id).and_then(|image| image.debug.get()).map(Debug::problems).unwrap_or_default();
+        let problems =
+            images.of(id).and_then(|image| image.debug.get()).map(|debug| debug.problems()).unwrap_or_default();
         snapshot.warnings.extend(problems.into_iter().map(|problem| Warning::new(problem, Source::DUMP)));
     }
 }
 
 fn symbols(module: &Module<'_>, outcome: &Outcome, image: Option<&Image<'_>>, needed: bool) -> Symbols {
     let debug = image.and_then(|image| image.debug.get());
-    let files = debug.map(Debug::files).unwrap_or_default();
+    let files = debug.map(|debug| debug.files()).unwrap_or_default();
     let in_dump = (outcome.verified == Some(Verified::InDump)).then(|| "the dump itself".to_owned());
     let from = (!files.is_empty()).then(|| files.join(", ")).or(in_dump);
     let refused = || (!outcome.refused.is_empty()).then(|| outcome.refused.join("; "));
@@ -50,6 +51,9 @@ fn symbols(module: &Module<'_>, outcome: &Outcome, image: Option<&Image<'_>>, ne
     if let Some(reason) = why(status).filter(|_| outcome.verified != Some(Verified::InDump)) {
         reasons.insert(0, reason.to_owned());
     }
+    if debug.is_some_and(|debug| debug.split.is_missing()) {
+        reasons.insert(0, "but its split debug information was not found".to_owned());
+    }
     let reason = (!reasons.is_empty()).then(|| reasons.join("; "));
     Symbols { status, from, verified: outcome.verified, reason }
 }
@@ -57,7 +61,7 @@ fn symbols(module: &Module<'_>, outcome: &Outcome, image: Option<&Image<'_>>, ne
 /// How much there is, by what the files hold.
 fn status(outcome: &Outcome, image: Option<&Image<'_>>) -> SymbolStatus {
     let debug = image.and_then(|image| image.debug.get());
-    if debug.is_some_and(|debug| debug.lean().is_some()) {
+    if debug.is_some_and(|debug| debug.has_dwarf()) {
         return SymbolStatus::Full;
     }
     let separate = debug.and_then(|debug| debug.found_already()?.separate.as_ref());
@@ -81,7 +85,7 @@ fn status(outcome: &Outcome, image: Option<&Image<'_>>) -> SymbolStatus {
 fn why(status: SymbolStatus) -> Option<&'static str> {
     match status {
         SymbolStatus::NotFound => {
-            Some("no file at the path in the core, beside the dump or in a directory of debug files")
+            Some("not at the path in the core, not beside the dump, not in a directory of debug files")
         }
         SymbolStatus::Stripped => Some("the file has no symbols and no debug file was found"),
         SymbolStatus::Exported => Some("the file has only exported names and no debug file was found"),

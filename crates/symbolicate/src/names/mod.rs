@@ -19,7 +19,7 @@ use crate::image::{Image, Images};
 use crate::unwind::Walk;
 use demangle::demangle;
 pub(crate) use demangle::type_name;
-use dwarf::{Functions, Lines};
+use dwarf::Functions;
 
 pub(crate) use data::{DataSymbol, data_symbols};
 pub(crate) use source::line_text;
@@ -57,27 +57,28 @@ pub(crate) fn look_up<'data>(walks: &[Walk], images: &Images<'data>) -> Names<'d
         .filter_map(|(index, mut addresses)| {
             addresses.sort_unstable_by_key(|&(address, interrupted)| (address, !interrupted));
             addresses.dedup_by_key(|(address, _)| *address);
-            let names = name_all(images.all().get(index)?, &addresses);
+            let names = name_all(images, index, &addresses)?;
             Some((index, addresses, names))
         })
         .collect();
+    // What comes after names reads other pages: all kept together would be the peak.
+    images.all().iter().filter_map(|image| image.debug.get()).for_each(|debug| debug.forget_pages());
     let named = named.into_iter().flat_map(|(index, addresses, names)| {
         addresses.into_iter().zip(names).map(move |((address, _), names)| ((index, address), names))
     });
     named.collect()
 }
 
-/// Names single addresses as they come, with each module prepared once.
+/// Names single addresses as they come, each once.
 pub(crate) struct Namer<'a, 'data> {
     images: &'a Images<'data>,
-    lines: RefCell<FxHashMap<usize, Option<Rc<Lines<'a, 'data>>>>>,
     known: RefCell<FxHashMap<u64, Rc<Vec<Named<'data>>>>>,
 }
 
 impl<'a, 'data> Namer<'a, 'data> {
     /// Names addresses of these images.
     pub fn new(images: &'a Images<'data>) -> Self {
-        Self { images, lines: RefCell::default(), known: RefCell::default() }
+        Self { images, known: RefCell::default() }
     }
 
     /// The names of an address, innermost inlined function first; none outside the images.
@@ -92,32 +93,23 @@ impl<'a, 'data> Namer<'a, 'data> {
 
     fn find(&self, address: Avma) -> Option<Vec<Named<'data>>> {
         let (index, image) = self.images.at(address)?;
-        let lines = {
-            let mut all = self.lines.borrow_mut();
-            let prepare = || image.debug.get().and_then(Lines::new).map(Rc::new);
-            all.entry(index).or_insert_with(prepare).clone()
-        };
-        let address = image.bias.to_svma(address);
-        let found = vec![lines.as_ref().and_then(|lines| lines.look_up(address, false))];
-        let symbols = from_tables(image, &[(address, false)], &found);
-        let has_symbols = lines.is_some() || symbols.any_table;
-        let (functions, symbol) = found.into_iter().zip(symbols.chosen).next()?;
-        Some(combine(functions, symbol, has_symbols))
+        name_all(self.images, index, &[(image.bias.to_svma(address), false)])?.into_iter().next()
     }
 }
 
 /// Names the addresses of one image, which are sorted; each with whether a frame was interrupted there.
-fn name_all<'data>(image: &Image<'data>, addresses: &[(Svma, bool)]) -> Vec<Vec<Named<'data>>> {
-    let debug = image.debug.get();
-    let lines = debug.and_then(Lines::new);
-    let found: Vec<_> =
-        addresses.iter().map(|&(address, interrupted)| lines.as_ref()?.look_up(address, interrupted)).collect();
+fn name_all<'data>(images: &Images<'data>, index: usize, addresses: &[(Svma, bool)]) -> Option<Vec<Vec<Named<'data>>>> {
+    let image = images.all().get(index)?;
+    let plain: Vec<Svma> = addresses.iter().map(|&(address, _)| address).collect();
+    let file = images.debug_file(index, &plain);
+    let found = match file {
+        Some(file) => dwarf::look_up(file, addresses),
+        None => addresses.iter().map(|_| None).collect(),
+    };
     let symbols = from_tables(image, addresses, &found);
-    if let (Some(lines), Some(debug)) = (&lines, debug) {
-        debug.add_problems(lines.problems());
-    }
-    let has_symbols = lines.is_some() || symbols.any_table;
-    found.into_iter().zip(symbols.chosen).map(|(functions, symbol)| combine(functions, symbol, has_symbols)).collect()
+    let has_symbols = file.is_some() || symbols.any_table;
+    let named = found.into_iter().zip(symbols.chosen);
+    Some(named.map(|(functions, symbol)| combine(functions, symbol, has_symbols)).collect())
 }
 
 /// Debug information first; the symbol names what it leaves unnamed.
@@ -178,7 +170,7 @@ fn from_tables<'data>(
     let tables = [
         (image.elf.as_ref(), false, SymbolSource::SymbolTable),
         (separate, false, SymbolSource::SymbolTable),
-        (debug.and_then(crate::modules::Debug::mini), false, SymbolSource::MiniDebugInfo),
+        (debug.and_then(|debug| debug.mini()), false, SymbolSource::MiniDebugInfo),
         (image.elf.as_ref(), true, SymbolSource::DynamicSymbol),
     ];
     let mut any_table = false;

@@ -144,7 +144,7 @@ impl<'t, 'a, 'data> Tracer<'t, 'a, 'data> {
     /// The code at an address belongs to a library of the system.
     pub fn is_of_system(&self, address: u64) -> bool {
         let Some((_, image)) = self.space.images.at(Avma(address)) else { return true };
-        image.debug.get().is_some_and(crate::modules::Debug::is_of_system)
+        image.debug.get().is_some_and(|debug| debug.is_of_system())
     }
 
     /// The code at an address belongs to a library of the system, or to the standard library of a language.

@@ -3,7 +3,8 @@
 use gimli::{AttributeValue, Expression};
 use necropsy_model::{Absence, CodeAddress};
 
-use super::entries::{Die, Entry, Unit};
+use super::debug_file::Unit;
+use super::entries::{Die, Entry};
 use super::location::{Frame, expression_at, svma};
 use crate::image::Slice;
 

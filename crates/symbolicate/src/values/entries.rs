@@ -1,15 +1,11 @@
-//! Debug information entries: units found by address and parsed once, and the references between entries.
+//! Debug information entries, and the references between them.
 
-use std::cell::OnceCell;
-use std::collections::{HashMap, HashSet};
-use std::sync::Arc;
+use gimli::{AttributeValue, DwAt, DwTag, UnitOffset};
+use necropsy_model::Text;
 
-use elsa::FrozenBTreeMap;
-use gimli::{AttributeValue, DebugInfoOffset, DwAt, DwTag, UnitOffset};
-use necropsy_model::{Avma, Bias, Svma, Text};
-
+use super::debug_file::{DebugFile, Unit};
 use super::index::UnitIndex;
-use crate::image::{Dwarf, Images, Slice};
+use crate::image::{Dwarf, Slice};
 
 /// Steps through `DW_AT_abstract_origin` and `DW_AT_specification`. Two is what compilers write; a cycle ends here.
 const MAX_ORIGINS: usize = 8;
@@ -20,189 +16,9 @@ const MAX_CHILDREN: usize = 65_536;
 /// Ranges of one entry: a unit of a large program has some ten thousand.
 const MAX_RANGES: usize = 1 << 20;
 
-/// The debug files of all images, opened as far as they are needed.
-pub(super) struct Store<'a, 'data> {
-    images: &'a Images<'data>,
-    files: FrozenBTreeMap<usize, Box<DebugFile<'data>>>,
-}
-
-impl<'a, 'data> Store<'a, 'data> {
-    pub fn new(images: &'a Images<'data>) -> Self {
-        Self { images, files: FrozenBTreeMap::new() }
-    }
-
-    /// The debug information of the image at an address of the process.
-    pub fn file_at(&self, address: Avma) -> Option<&DebugFile<'data>> {
-        let (index, image) = self.images.at(address)?;
-        if let Some(file) = self.files.get(&index) {
-            return Some(file);
-        }
-        let dwarf = image.dwarf()?;
-        Some(self.files.insert(index, Box::new(DebugFile::new(dwarf, image.bias, false))))
-    }
-}
-
-/// Which section a unit lies in, and where: `.debug_types` exists in DWARF 4 only.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct UnitKey {
-    types: bool,
-    offset: usize,
-}
-
-/// One file of debug information.
-pub(super) struct DebugFile<'data> {
-    dwarf: Arc<Dwarf<'data>>,
-    pub bias: Bias,
-    /// A supplementary file that `dwz` made: only referred to, without code.
-    supplementary: bool,
-    units: FrozenBTreeMap<UnitKey, Box<Unit<'data>>>,
-    /// Where units begin in `.debug_info`, ascending.
-    starts: OnceCell<Vec<usize>>,
-    /// First address, first address behind, start of the unit; ascending: what `.debug_aranges` lists.
-    listed: OnceCell<Vec<(u64, u64, usize)>>,
-    /// The same of the units that it does not list, by their root entries.
-    unlisted: OnceCell<Vec<(u64, u64, usize)>>,
-    /// Type units by signature, each with the offset of its type.
-    signatures: OnceCell<HashMap<u64, (UnitKey, UnitOffset)>>,
-    shared: OnceCell<Option<Box<DebugFile<'data>>>>,
-}
-
-impl<'data> DebugFile<'data> {
-    fn new(dwarf: Arc<Dwarf<'data>>, bias: Bias, supplementary: bool) -> Self {
-        Self {
-            dwarf,
-            bias,
-            supplementary,
-            units: FrozenBTreeMap::new(),
-            starts: OnceCell::new(),
-            listed: OnceCell::new(),
-            unlisted: OnceCell::new(),
-            signatures: OnceCell::new(),
-            shared: OnceCell::new(),
-        }
-    }
-
-    /// The debug sections.
-    pub fn dwarf(&self) -> &Dwarf<'data> {
-        &self.dwarf
-    }
-
-    /// The units whose code covers an address.
-    ///
-    /// Root entries are read only for an address that `.debug_aranges` leaves out: they lie all over the largest section.
-    pub fn units_at(&self, address: Svma) -> Vec<&Unit<'data>> {
-        let listed = self.listed.get_or_init(|| self.listed_ranges());
-        let found = self.covering(listed, address);
-        if !found.is_empty() {
-            return found;
-        }
-        self.covering(self.unlisted.get_or_init(|| self.unlisted_ranges(listed)), address)
-    }
-
-    fn covering(&self, ranges: &[(u64, u64, usize)], address: Svma) -> Vec<&Unit<'data>> {
-        // Ranges of different units do not overlap in a sound file; a few candidates before the address suffice.
-        let after = ranges.partition_point(|&(start, ..)| start <= address.0);
-        let candidates = ranges.get(after.saturating_sub(4)..after).unwrap_or_default().iter().rev();
-        let covering = candidates.filter(|&&(_, end, _)| address.0 < end);
-        covering.filter_map(|&(.., offset)| self.unit(UnitKey { types: false, offset })).collect()
-    }
-
-    /// An entry by its offset in `.debug_info`.
-    pub fn entry_at(&self, offset: DebugInfoOffset) -> Option<Die<'_, 'data>> {
-        let starts = self.starts.get_or_init(|| {
-            let mut headers = self.dwarf.units();
-            std::iter::from_fn(|| headers.next().ok().flatten()).map(|header| header.offset().0).collect()
-        });
-        let after = starts.partition_point(|&start| start <= offset.0);
-        let unit = self.unit(UnitKey { types: false, offset: *starts.get(after.checked_sub(1)?)? })?;
-        Some(Die { file: self, unit, offset: offset.to_unit_offset(&unit.parsed.header)? })
-    }
-
-    fn unit(&self, key: UnitKey) -> Option<&Unit<'data>> {
-        if let Some(unit) = self.units.get(&key) {
-            return Some(unit);
-        }
-        let header = if key.types {
-            let mut headers = self.dwarf.type_units();
-            std::iter::from_fn(|| headers.next().ok().flatten()).find(|header| header.offset().0 == key.offset)?
-        } else {
-            self.dwarf.unit_header(DebugInfoOffset(key.offset)).ok()?
-        };
-        let parsed = self.dwarf.unit(header).ok()?;
-        Some(self.units.insert(key, Box::new(Unit { parsed, index: OnceCell::new() })))
-    }
-
-    fn listed_ranges(&self) -> Vec<(u64, u64, usize)> {
-        let mut found = Vec::new();
-        let mut sets = self.dwarf.debug_aranges.headers();
-        while let Ok(Some(set)) = sets.next() {
-            let offset = set.debug_info_offset().0;
-            let mut entries = set.entries();
-            while let Ok(Some(entry)) = entries.next_raw() {
-                let end = entry.address().checked_add(entry.length()).filter(|_| entry.length() > 0);
-                found.extend(end.map(|end| (entry.address(), end, offset)));
-            }
-        }
-        found.sort_unstable();
-        found
-    }
-
-    /// clang writes no `.debug_aranges`, so that a file may have some units in it and others not.
-    fn unlisted_ranges(&self, listed: &[(u64, u64, usize)]) -> Vec<(u64, u64, usize)> {
-        let listed: HashSet<_> = listed.iter().map(|&(.., offset)| offset).collect();
-        let mut found = Vec::new();
-        let mut headers = self.dwarf.units();
-        while let Ok(Some(header)) = headers.next() {
-            let offset = header.offset().0;
-            if listed.contains(&offset) {
-                continue;
-            }
-            let Ok(unit) = self.dwarf.unit(header) else { continue };
-            let Ok(root) = unit.entry(unit.header.root_offset()) else { continue };
-            let ranges = ranges_of(&self.dwarf, &unit, &root.attrs);
-            found.extend(ranges.into_iter().map(|(start, end)| (start, end, offset)));
-        }
-        found.sort_unstable();
-        found
-    }
-
-    fn by_signature(&self, signature: gimli::DebugTypeSignature) -> Option<Die<'_, 'data>> {
-        let known = self.signatures.get_or_init(|| {
-            let mut known = HashMap::new();
-            let mut note = |header: gimli::UnitHeader<Slice<'data>>, types| {
-                if let gimli::UnitType::Type { type_signature, type_offset } = header.type_() {
-                    let key = UnitKey { types, offset: header.offset().0 };
-                    known.insert(type_signature.0, (key, type_offset));
-                }
-            };
-            let mut headers = self.dwarf.units();
-            std::iter::from_fn(|| headers.next().ok().flatten()).for_each(|header| note(header, false));
-            let mut headers = self.dwarf.type_units();
-            std::iter::from_fn(|| headers.next().ok().flatten()).for_each(|header| note(header, true));
-            known
-        });
-        let &(key, offset) = known.get(&signature.0)?;
-        Some(Die { file: self, unit: self.unit(key)?, offset })
-    }
-
-    fn shared(&self) -> Option<&Self> {
-        let open = || {
-            let dwarf = self.dwarf.sup.clone().filter(|_| !self.supplementary)?;
-            Some(Box::new(Self::new(dwarf, self.bias, true)))
-        };
-        self.shared.get_or_init(open).as_deref()
-    }
-}
-
-/// A unit, and what one pass over it told.
-pub(super) struct Unit<'data> {
-    pub parsed: gimli::Unit<Slice<'data>>,
-    index: OnceCell<UnitIndex<'data>>,
-}
-
 /// Where an entry stands. Cheap to copy; [`Die::read`] reads it.
 #[derive(Clone, Copy)]
-pub(super) struct Die<'u, 'data> {
+pub(crate) struct Die<'u, 'data> {
     pub file: &'u DebugFile<'data>,
     pub unit: &'u Unit<'data>,
     pub offset: UnitOffset,
@@ -226,14 +42,19 @@ impl<'u, 'data> Die<'u, 'data> {
         Some(Entry { die: self, tag: raw.tag, has_children: raw.has_children, attrs: raw.attrs })
     }
 
+    /// Address ranges that attributes of an entry of this unit state.
+    pub fn ranges_of(self, attrs: &[gimli::Attribute<Slice<'data>>]) -> Vec<(u64, u64)> {
+        ranges_of(self.file.dwarf(), &self.unit.parsed, attrs)
+    }
+
     /// Another entry of the same unit.
     pub fn sibling(self, offset: UnitOffset) -> Self {
         Self { offset, ..self }
     }
 
-    /// What one pass over the unit told of its functions and scopes.
+    /// What one pass over the unit told of its types.
     pub fn index(self) -> &'u UnitIndex<'data> {
-        self.unit.index.get_or_init(|| UnitIndex::new(self.file.dwarf(), &self.unit.parsed))
+        self.unit.index()
     }
 
     /// The language of the unit.
@@ -247,7 +68,7 @@ impl<'u, 'data> Die<'u, 'data> {
 
 /// An entry that was read.
 #[derive(Clone)]
-pub(super) struct Entry<'u, 'data> {
+pub(crate) struct Entry<'u, 'data> {
     pub die: Die<'u, 'data>,
     pub tag: DwTag,
     pub has_children: bool,

@@ -4,7 +4,8 @@ use gimli::{AttributeValue, EvaluationResult, Expression, Location, Value};
 use necropsy_model::{Absence, Arch, Avma, CodeAddress, FrameKind, Registers, Svma};
 
 use super::call_site;
-use super::entries::{DebugFile, Die, Entry, Store, Unit};
+use super::debug_file::{DebugFile, Store, Unit};
+use super::entries::{Die, Entry};
 use super::object::{Collected, MAX_COLLECTED, NO_ADDRESS, Object};
 use crate::image::Slice;
 use crate::space::AddressSpace;
@@ -47,10 +48,7 @@ impl<'u, 'a, 'data> Frame<'u, 'a, 'data> {
         let lookup = raw.address.lookup();
         let file = context.store.file_at(lookup)?;
         let lookup = file.bias.to_svma(lookup);
-        let function = file.units_at(lookup).into_iter().find_map(|unit| {
-            let root = Die::root(file, unit);
-            root.sibling(root.index().function_at(lookup)?).read()
-        })?;
+        let function = file.function_at(lookup)?.read()?;
         Some(Self { context, index, raw, function, lookup })
     }
 
@@ -269,7 +267,7 @@ pub(super) fn expression_at<'data>(
         _ => {}
     }
     let file = entry.die.file;
-    let list = file.dwarf().attr_locations(&entry.die.unit.parsed, value);
+    let list = file.with_locations().attr_locations(&entry.die.unit.parsed, value);
     let mut list = list.ok().flatten().ok_or(Absence::Unsupported("location list not found"))?;
     let mut elsewhere = false;
     while let Ok(Some(place)) = list.next() {

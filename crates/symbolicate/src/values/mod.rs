@@ -1,8 +1,9 @@
 //! Arguments and locals of raw frames, from DWARF locations, registers and memory.
 //!
 //! ```text
-//! entries    units found by address, parsed once; references between entries
-//! index      one pass over a unit: its functions, the names around its types
+//! debug_file units found by address, parsed once; shared with names
+//! entries    entries of debug information, and the references between them
+//! index      passes over a unit: its functions, the names around its types
 //! scope      the functions at an address, innermost inlined first, and the variables in scope
 //! location   location expressions of a frame -> where the bytes are
 //! call_site  what the caller passed: entry values
@@ -15,7 +16,8 @@
 //! ```
 
 mod call_site;
-mod entries;
+pub(crate) mod debug_file;
+pub(crate) mod entries;
 mod field;
 mod guard;
 mod index;
@@ -33,7 +35,8 @@ use necropsy_model::{Absence, Avma, Svma, Text, Value, Variable, VariableKind};
 
 use crate::space::AddressSpace;
 use crate::unwind::RawFrame;
-use entries::{Die, Entry, Store};
+use debug_file::Store;
+use entries::{Die, Entry};
 pub(crate) use field::{FieldPath, Member, Operand};
 use location::{Context, Frame};
 use object::Object;
@@ -97,10 +100,7 @@ impl<'a, 'data> Values<'a, 'data> {
     pub fn function_ranges(&self, address: Avma) -> Vec<(u64, u64)> {
         let Some(file) = self.store.file_at(address) else { return Vec::new() };
         let lookup = file.bias.to_svma(address);
-        let function = file.units_at(lookup).into_iter().find_map(|unit| {
-            let root = Die::root(file, unit);
-            root.sibling(root.index().function_at(lookup)?).read()
-        });
+        let function = file.function_at(lookup).and_then(Die::read);
         let ranges = function.map(|function| function.ranges()).unwrap_or_default();
         ranges
             .into_iter()

@@ -149,11 +149,8 @@ impl<'r, 'u, 'a, 'data> Renderer<'r, 'u, 'a, 'data> {
     fn function_at(&self, address: u64) -> Option<Text<'data>> {
         let file = self.frame.context.store.file_at(Avma(address))?;
         let lookup = svma(file, Avma(address));
-        file.units_at(lookup).into_iter().find_map(|unit| {
-            let root = Die::root(file, unit);
-            let function = root.sibling(root.index().function_at(lookup)?).read()?;
-            function.ranges().iter().any(|&(start, _)| start == lookup.0).then(|| function.name())?
-        })
+        let function = file.function_at(lookup)?.read()?;
+        function.ranges().iter().any(|&(start, _)| start == lookup.0).then(|| function.name())?
     }
 
     /// Text up to a zero, where it can be read.

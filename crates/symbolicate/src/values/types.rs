@@ -70,8 +70,8 @@ pub(super) fn defined<'u, 'data>(die: Option<Die<'u, 'data>>) -> Option<Entry<'u
         return Some(defined);
     }
     let name = entry.text(gimli::DW_AT_name);
-    let definition = name.and_then(|name| entry.die.index().definition(&name, entry.die.offset));
-    definition.and_then(|offset| entry.die.sibling(offset).read()).or(Some(entry))
+    let definition = name.and_then(|name| entry.die.definition(&name));
+    definition.and_then(Die::read).or(Some(entry))
 }
 
 /// One of the names that typedefs give a type on the way to what it is.
@@ -248,7 +248,7 @@ pub(super) fn template_argument<'u, 'data>(record: &Entry<'u, 'data>, position: 
 /// The name of a type with the namespaces and types around it, as readers of well-known types compare it.
 pub(super) fn qualified_name<'data>(entry: &Entry<'_, 'data>) -> Option<String> {
     let name: Text<'data> = entry.text(gimli::DW_AT_name)?;
-    let around = entry.die.index().enclosing_names(entry.die.offset);
-    let around = around.iter().map(|name| name.map_or("(anonymous namespace)", |name| &**name));
+    let around = entry.die.enclosing_names();
+    let around = around.iter().map(|name| name.as_deref().unwrap_or("(anonymous namespace)"));
     Some(around.chain([&*name]).collect::<Vec<_>>().join("::"))
 }

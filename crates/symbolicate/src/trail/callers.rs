@@ -30,7 +30,7 @@ impl Tracer<'_, '_, '_> {
         let mut found = Vec::new();
         let images = self.space.images.all();
         for image in images {
-            if image.debug.get().is_some_and(crate::modules::Debug::is_of_system) {
+            if image.debug.get().is_some_and(|debug| debug.is_of_system()) {
                 continue;
             }
             let code: Vec<_> = image.segments.iter().filter(|segment| segment.executable).collect();

@@ -125,7 +125,7 @@ fn manifest(corpus: &Path) -> BTreeMap<String, Row> {
 }
 
 /// Files of which the manifest's throw-away script counted otherwise, and why the count here holds.
-const OTHERWISE: [(&str, &str); 9] = [
+const OTHERWISE: [(&str, &str); 7] = [
     (
         "felixge-runtime-stack.txt",
         "two dumps in one file; a header behind words on its line counts too, and lines of creators tell groups apart",
@@ -139,8 +139,6 @@ const OTHERWISE: [(&str, &str); 9] = [
     ("gvisor-syz-0.txt", "the crash, then all stacks: two dumps, grouped each for itself"),
     ("gvisor-syz-2.txt", "the crash, then all stacks: two dumps, grouped each for itself"),
     ("gvisor-syz-4.txt", "the crash, then all stacks: two dumps, grouped each for itself"),
-    ("felixge-debug1.txt", "no difference in goroutines; groups by creator"),
-    ("natsjsm-debug1.txt", "no difference in goroutines"),
 ];
 
 /// How the answer about a dump compares with its truth.

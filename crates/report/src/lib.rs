@@ -9,6 +9,8 @@ mod value;
 
 #[cfg(test)]
 mod sample;
+#[cfg(test)]
+mod sample_hs_err;
 
 use necropsy_model::{Groups, Snapshot, Verdict};
 

@@ -408,6 +408,7 @@ pub(crate) fn full() -> Sample {
     sample.input.compression = Some("zstd");
     let place = || crash().snapshot.place(0, 0, Role::Victim).unwrap();
     let snapshot = &mut sample.snapshot;
+    snapshot.hs_err = Some(Box::new(crate::sample_hs_err::log()));
     let process = &mut snapshot.process;
     (process.parent_pid, process.uid) = (Some(1), Some(1000));
     process.runtime = Some(Runtime::Native);

@@ -3,6 +3,7 @@
 //! The structures here are the contract and nothing else: they borrow the model and add no judgement.
 
 mod frame;
+mod hs_err;
 mod parts;
 mod stop;
 mod thread;
@@ -39,6 +40,8 @@ struct Document<'a> {
     input: Input<'a>,
     process: Process<'a>,
     stop: Option<stop::Stop<'a>>,
+    /// What only a fatal error log of a Java virtual machine says
+    hs_err: Option<hs_err::Log<'a>>,
     verdict: verdict::Verdict<'a>,
     /// Where it crashed: the victim
     crash_site: Option<verdict::Place<'a>>,
@@ -76,6 +79,7 @@ impl<'a> Document<'a> {
             input: Input::new(input, snapshot.format),
             process: Process::new(&snapshot.process),
             stop: snapshot.stop.as_ref().map(|stop| stop::Stop::new(stop, snapshot)),
+            hs_err: hs_err::Log::of(snapshot),
             verdict: verdict::Verdict::new(verdict),
             crash_site: verdict.crash_site.as_ref().map(verdict::Place::new),
             origin: verdict.origin.as_ref().map(verdict::Origin::new),

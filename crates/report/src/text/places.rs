@@ -46,6 +46,7 @@ fn crash_site(page: &mut Page<'_>, report: &Report<'_, '_>) -> io::Result<()> {
     if let Some(fault) = &stop.fault {
         write_fault(page, fault)?;
     }
+    virtual_machine(page, report)?;
     // The last words may belong to the second signal: the handler that aborted says why.
     let second = report.snapshot.stop.iter().filter(|outer| outer.original.is_some());
     let mut messages: Vec<_> = stop.messages.iter().chain(second.flat_map(|outer| &outer.messages)).collect();
@@ -56,6 +57,23 @@ fn crash_site(page: &mut Page<'_>, report: &Report<'_, '_>) -> io::Result<()> {
     }
     if let Some(more) = messages.len().checked_sub(MESSAGES).filter(|&more| more > 0) {
         page.line(Line::indented(2).put(Tone::Dim, format!("… {more} more messages, all in --json")), 4)?;
+    }
+    Ok(())
+}
+
+/// What a Java virtual machine did as it died: the operation it was in, the method it compiled.
+fn virtual_machine(page: &mut Page<'_>, report: &Report<'_, '_>) -> io::Result<()> {
+    let Some(log) = report.snapshot.hs_err.as_deref() else { return Ok(()) };
+    if let Some(operation) = &log.vm_operation {
+        let mode = operation.mode.as_ref().map(|mode| format!(" ({mode})")).unwrap_or_default();
+        let line = Line::indented(2).plain("VM operation ").put(Tone::Name, &operation.name).plain(mode);
+        page.line(line.join(source(operation.source)), 4)?;
+    }
+    if let Some(task) = &log.compile_task {
+        let compiler = task.compiler.as_deref().unwrap_or("the compiler");
+        let line = Line::indented(2).plain(format!("{} compiled ", clean(compiler)));
+        let line = line.put(Tone::Name, task.method.as_ref().unwrap_or(&task.text));
+        page.line(line.join(source(task.source)), 4)?;
     }
     Ok(())
 }

@@ -271,6 +271,11 @@ fn notes(frame: &Frame<'_>, reason: Option<&'static str>) -> Vec<Line> {
     if let Some(reason) = reason {
         notes.push(Line::new().keep(Tone::Dim, format!("({reason})")));
     }
+    match frame.kind {
+        FrameKind::Interpreted => notes.push(Line::new().keep(Tone::Dim, "interpreted")),
+        FrameKind::Compiled => notes.push(Line::new().keep(Tone::Dim, "compiled")),
+        _ => {}
+    }
     if frame.inlined {
         notes.push(Line::new().keep(Tone::Dim, "[inlined]"));
     }

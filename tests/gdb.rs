@@ -32,11 +32,15 @@ const LEAST_COMPARED: usize = 100;
 const KNOWN: &[(&str, &str, &str)] = &[
     ("cpp-uncaught", "ledger::parse_amount file", INLINED_LINE),
     ("cpp-uncaught", "ledger::parse_amount line", INLINED_LINE),
-    ("refund-aarch64-o2", "apply_refund line", NO_STATEMENT),
-    ("refund-aarch64-pac", "apply_refund line", NO_STATEMENT),
     ("refund-aarch64-pac", "process_batch events", SIGNED),
     ("refund-aarch64-pac", "process_batch count", SIGNED),
     ("refund-aarch64-pac", " function", SIGNED),
+    ("deadlock-rust", "std::thread::lifecycle::JoinInner< function", GENERIC),
+    ("deadlock-rust", "std::thread::join_handle::JoinHandle< function", GENERIC),
+    ("deadlock-rust", "core::ops::function::FnOnce::call_once<fn function", GENERIC),
+    ("deadlock-rust", "std::sys::backtrace::__rust_begin_short_backtrace<fn function", GENERIC),
+    ("deadlock-rust", "std::rt::lang_start::{closure}< function", GENERIC),
+    ("deadlock-rust", "std::rt::lang_start< function", GENERIC),
     ("rust-panic", "rates::Rates::rate code", "gdb takes the lost length of the text for 0 and prints an empty one"),
     ("sent-abort", "poll function", "two names of one address"),
     ("stack-smash-unprotected", "__do_global_dtors_aux missing", SMASHED),
@@ -46,8 +50,6 @@ const KNOWN: &[(&str, &str, &str)] = &[
 ];
 
 const INLINED_LINE: &str = "gdb gives the line of an allocator inlined before the throw to the function around it";
-const NO_STATEMENT: &str = "the instruction has its own row in the line table, which does not begin a statement; gdb \
-    takes the row before, necropsy this one, whose line holds the access";
 const SIGNED: &str = "gdb 13 has no pointer mask from a core of qemu-user, takes a signed return address for one, and loses \
     the stack there";
 const SMASHED: &str = "the return addresses are overwritten: what gdb lists there was never called";

@@ -29,7 +29,7 @@ fn corpus() -> Option<PathBuf> {
 
 /// The header of a goroutine anywhere in a line: its number, `gp`, and what follows the colon.
 static HEADER: LazyLock<Regex> = LazyLock::new(|| {
-    Regex::new(r#"(?m)(?:^|[^\w\\]|\\n)goroutine (\d+)((?: gp=0x[0-9a-f]+)?)[^\[\n\\]* \[(?:[^\]\n]|\]\w)*\](?: \{[^\n]*?\})?:(?:$|\r|\\n)"#)
+    Regex::new(r"(?m)(?:^|[^\w\\]|\\n)goroutine (\d+)((?: gp=0x[0-9a-f]+)?)[^\[\n\\]* \[(?:[^\]\n]|\]\w)*\](?: \{[^\n]*?\})?:(?:$|\r|\\n)")
         .unwrap()
 });
 static TOTAL: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"(?m)profile: total (\d+)").unwrap());

@@ -8,6 +8,7 @@ use serde_json::Value;
 use crate::unwind::{Corpus, begins, frames};
 
 /// A core and what is known of it.
+#[derive(Clone, Copy)]
 struct Truth {
     core: &'static str,
     /// Executable in the corpus; empty for none.

@@ -93,7 +93,7 @@ pub(crate) fn locks(go: &Go<'_, '_>) -> Vec<Lock> {
 }
 
 /// The locks that goroutines wait for whose arguments are known, the first few of each stack, in the order of the dump.
-pub(crate) fn sampled<'a>(go: &Go<'a, '_>) -> impl Iterator<Item = (u32, u64)> {
+pub(crate) fn sampled(go: &Go<'_, '_>) -> impl Iterator<Item = (u32, u64)> {
     go.facts.samples.iter().filter_map(|sample| Some((sample.thread, wanted(go, sample.thread)?)))
 }
 

@@ -128,7 +128,7 @@ fn a_tail_of_nul_bytes_is_told() {
 #[test]
 fn prefixes_wide_characters_and_line_ends_are_undone() {
     let arena = Arena::new();
-    let lines = |prefix: &str, end: &str| LOG.lines().map(|line| format!("{prefix}{line}{end}")).collect::<String>();
+    let lines = |prefix: &str, end: &str| LOG.lines().flat_map(|line| [prefix, line, end]).collect::<String>();
     let wide: Vec<u8> = LOG.encode_utf16().flat_map(u16::to_le_bytes).collect();
     let marked = [&[0xff, 0xfe], wide.as_slice()].concat();
     let latin: Vec<u8> =

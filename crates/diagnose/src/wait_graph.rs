@@ -47,6 +47,7 @@ impl<'a, 'data> WaitGraph<'a, 'data> {
             at: self.snapshot.place(at, frame, Role::Waiter),
             holds: detail.holds.clone(),
             waits_for,
+            kind: wait.kind,
         })
     }
 
@@ -84,8 +85,13 @@ impl<'a, 'data> WaitGraph<'a, 'data> {
 
 /// The end of a thread stands for a lock that this thread holds all its life.
 fn joined<'data>(wait: &Wait<'_>) -> Option<Lock<'data>> {
+    Some(Lock { id: 0, name: Some(joined_words(wait)?.into()) })
+}
+
+/// What a thread waits for that joins a known one.
+pub(crate) fn joined_words(wait: &Wait<'_>) -> Option<String> {
     let owner = wait.owner.filter(|_| wait.kind == WaitKind::Join)?;
-    Some(Lock { id: 0, name: Some(format!("the end of thread {owner}").into()) })
+    Some(format!("the end of thread {owner}"))
 }
 
 /// What a thread waits for.

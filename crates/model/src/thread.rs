@@ -207,6 +207,8 @@ pub struct Wait<'data> {
     pub lock: Option<Lock<'data>>,
     /// The thread that holds it, where the dump proves it.
     pub owner: Option<ThreadId>,
+    /// The wait has a time limit and ends by itself.
+    pub limited: bool,
     /// Where the dump says so.
     pub source: Source,
 }

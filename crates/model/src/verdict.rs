@@ -1,6 +1,6 @@
 //! Findings and the verdict: what `diagnose` concludes and `report` prints.
 
-use crate::{Location, Lock, Source, Text, ThreadId, Trust};
+use crate::{Location, Lock, Source, Text, ThreadId, Trust, WaitKind};
 
 /// What kind of failure the dump shows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -255,8 +255,10 @@ pub struct DeadlockThread<'data> {
     pub at: Option<Place<'data>>,
     /// What it holds.
     pub holds: Vec<Lock<'data>>,
-    /// What it waits for.
+    /// What it waits for; of a join, the end of the thread by that name.
     pub waits_for: Lock<'data>,
+    /// What kind of wait.
+    pub kind: WaitKind,
 }
 
 /// Whether this dump can answer the question.

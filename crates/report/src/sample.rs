@@ -386,6 +386,7 @@ pub(crate) fn deadlock() -> Sample {
             at: snapshot.place(index, 0, Role::Waiter),
             holds: vec![ledger(holds)],
             waits_for: ledger(wants),
+            kind: WaitKind::Lock,
         });
         groups.push(Group { state: blocked, ..group(index as u32..index as u32 + 1, stack, "00000000000000dd") });
     }
@@ -464,8 +465,13 @@ pub(crate) fn full() -> Sample {
     (detail.cpu, detail.elapsed) = (Some(Duration::from_millis(1500)), Some(Duration::from_secs(90)));
     (detail.priority, detail.syscall) = (Some(5), Some(202));
     detail.holds = vec![lock()];
-    detail.waits_on =
-        Some(Wait { kind: WaitKind::Lock, lock: Some(lock()), owner: Some(ThreadId(2)), source: Source::line(4) });
+    detail.waits_on = Some(Wait {
+        kind: WaitKind::Lock,
+        lock: Some(lock()),
+        owner: Some(ThreadId(2)),
+        limited: false,
+        source: Source::line(4),
+    });
     (detail.created_in, detail.carries) = (Some(ThreadId(1)), Some(ThreadId(9)));
     let group = &mut sample.groups.groups[0];
     group.threads = (0..9).collect();
@@ -478,6 +484,7 @@ pub(crate) fn full() -> Sample {
         at: Some(place()),
         holds: vec![lock()],
         waits_for: lock(),
+        kind: WaitKind::Lock,
     };
     sample.verdict.deadlocks = vec![Deadlock { threads: vec![waits(1), waits(2)] }];
     sample.verdict.suitability.take_instead =

@@ -70,10 +70,7 @@ fn finding<'data>(case: &Case<'_, 'data>, graph: &WaitGraph<'_, 'data>, cycle: &
         };
         evidence.push(Evidence::new(text, first.source));
     }
-    let limited = |state: &str| state.starts_with("TIMED_") || state.ends_with("with a time limit");
-    let timed = threads
-        .iter()
-        .any(|thread| thread.state.and_then(|id| snapshot.state(id)).is_some_and(|state| limited(&state.text)));
+    let timed = threads.iter().any(|thread| wait(thread).is_some_and(|wait| wait.limited));
     let inferred =
         threads.iter().any(|thread| thread.detail.as_ref().is_some_and(|detail| !detail.by_guard.is_empty()));
     if inferred {

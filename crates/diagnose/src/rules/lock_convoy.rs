@@ -114,6 +114,7 @@ pub(super) mod tests {
                 kind: WaitKind::Lock,
                 lock: Some(lock(next)),
                 owner: Some(ThreadId(next)),
+                limited: false,
                 source: Source::line(at + 1),
             });
             snapshot.threads.push(thread);

@@ -7,9 +7,10 @@ pub(crate) mod java;
 mod lock_convoy;
 pub(crate) mod native;
 
-use necropsy_model::{Thread, Wait, WaitKind};
+use necropsy_model::{Thread, Wait};
 
 use crate::Rule;
+use crate::wait_graph::joined_words;
 
 /// All rules, in the order of the guide. To add a rule, add its file and its line.
 pub static RULES: &[&Rule] = &[
@@ -148,8 +149,8 @@ fn called(thread: &Thread<'_>) -> String {
 
 /// The lock that is waited for, with its class.
 fn lock(wait: &Wait<'_>) -> String {
-    if let (WaitKind::Join, Some(owner)) = (wait.kind, wait.owner) {
-        return format!("the end of thread {owner}");
+    if let Some(words) = joined_words(wait) {
+        return words;
     }
     match wait.lock.as_ref().map(|lock| (lock.id, lock.name.as_deref())) {
         Some((0, Some(name))) => format!("the initialisation of {name}"),

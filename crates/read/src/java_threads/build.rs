@@ -5,13 +5,13 @@ use std::collections::BTreeMap;
 
 use necropsy_model::jvm::JvmFacts;
 use necropsy_model::{
-    FrameId, Lock, Process, Runtime, Snapshot, Stack, StackId, State, Text, Thread, ThreadFlags, ThreadId, Wait,
-    WaitKind, Warning,
+    FrameId, Lock, Process, Runtime, Snapshot, State, Text, Thread, ThreadFlags, ThreadId, Wait, WaitKind, Warning,
 };
 use rustc_hash::FxHashMap;
 
 use super::note::{Note, Object};
 use super::scan::{RawDump, RawThread};
+use super::stacks::Stacks;
 use super::{frame, state};
 use crate::text::LineMap;
 
@@ -21,7 +21,7 @@ const NAMED: usize = 3;
 /// Builds the snapshot of a dump.
 pub(super) fn build<'d>(dump: &RawDump<'d>, lines: &LineMap) -> Snapshot<'d> {
     let mut builder =
-        Builder { snapshot: Snapshot::default(), lines, frames: FxHashMap::default(), stacks: FxHashMap::default() };
+        Builder { snapshot: Snapshot::default(), lines, frames: FxHashMap::default(), stacks: Stacks::default() };
     builder.snapshot.format = super::NAME;
     builder.snapshot.process = process(dump);
     for thread in &dump.threads {
@@ -57,7 +57,7 @@ struct Builder<'m, 'd> {
     snapshot: Snapshot<'d>,
     lines: &'m LineMap,
     frames: FxHashMap<&'d [u8], FrameId>,
-    stacks: FxHashMap<Vec<FrameId>, StackId>,
+    stacks: Stacks,
 }
 
 impl<'d> Builder<'_, 'd> {
@@ -85,7 +85,7 @@ impl<'d> Builder<'_, 'd> {
         let number = header.number.or(header.os_id).unwrap_or_default();
         let mut thread = Thread::new(ThreadId(number), self.lines.source(raw.line));
         thread.state = self.snapshot.intern_state(State { text: state_text, activity });
-        thread.stack = self.stack(ids);
+        thread.stack = self.stacks.intern(&mut self.snapshot, ids);
         let daemon = if header.daemon { ThreadFlags::DAEMON } else { ThreadFlags::default() };
         let of_vm = header.priority.is_none() && header.number.is_none() && !raw.mounted && raw.frames.is_empty();
         let system = if of_vm { ThreadFlags::SYSTEM } else { ThreadFlags::default() };
@@ -109,18 +109,6 @@ impl<'d> Builder<'_, 'd> {
         }
         let id = self.snapshot.add_frame(frame::parse(line)?)?;
         self.frames.insert(line, id);
-        Some(id)
-    }
-
-    fn stack(&mut self, frames: Vec<FrameId>) -> Option<StackId> {
-        if frames.is_empty() {
-            return None;
-        }
-        if let Some(&known) = self.stacks.get(&frames) {
-            return Some(known);
-        }
-        let id = self.snapshot.add_stack(Stack { frames: frames.clone(), ..Stack::default() })?;
-        self.stacks.insert(frames, id);
         Some(id)
     }
 }
@@ -155,7 +143,13 @@ fn locks<'d>(raw: &RawThread<'d>, frames: &[&str], lines: &LineMap) -> (Vec<Lock
             Note::ClassInit(class) => (WaitKind::ClassInit, Lock { id: 0, name: Some(text(class)) }),
             Note::Other => continue,
         };
-        wait.get_or_insert(Wait { kind: found.0, lock: Some(found.1), owner: None, source });
+        wait.get_or_insert(Wait {
+            kind: found.0,
+            lock: Some(found.1),
+            owner: None,
+            limited: raw.state.trim_ascii_start().starts_with(b"TIMED_"),
+            source,
+        });
     }
     holds.retain(|held| !released.contains(&held.id));
     (holds, wait)

@@ -3,11 +3,11 @@
 
 use necropsy_model::jvm::JvmFacts;
 use necropsy_model::{
-    Activity, Arena, FrameId, Lock, Runtime, Snapshot, Source, Stack, StackId, State, Thread, ThreadFlags, ThreadId,
-    Wait, WaitKind,
+    Activity, Arena, FrameId, Lock, Runtime, Snapshot, Source, State, Thread, ThreadFlags, ThreadId, Wait, WaitKind,
 };
 use rustc_hash::{FxHashMap, FxHashSet};
 
+use super::stacks::Stacks;
 use super::{build, frame, state};
 use crate::Error;
 
@@ -68,7 +68,7 @@ struct Builder<'d> {
     arena: &'d Arena,
     snapshot: Snapshot<'d>,
     frames: FxHashMap<String, Option<FrameId>>,
-    stacks: FxHashMap<Vec<FrameId>, StackId>,
+    stacks: Stacks,
     /// Numbers of objects by their text: two objects of different classes may have one hash.
     objects: FxHashMap<String, u64>,
     ids: FxHashSet<u64>,
@@ -82,7 +82,7 @@ impl<'d> Builder<'d> {
             arena,
             snapshot: Snapshot { format, ..Snapshot::default() },
             frames: FxHashMap::default(),
-            stacks: FxHashMap::default(),
+            stacks: Stacks::default(),
             objects: FxHashMap::default(),
             ids: FxHashSet::default(),
             owned: Vec::new(),
@@ -140,7 +140,8 @@ impl<'d> Builder<'d> {
                 holds.push(lock);
             }
         }
-        let wait = raw.wants.as_ref().map(|want| self.wait(want, &names, source));
+        let limited = raw.state.starts_with("TIMED_");
+        let wait = raw.wants.as_ref().map(|want| Wait { limited, ..self.wait(want, &names, source) });
         if let Some(lock) = wait.as_ref().and_then(|wait| wait.lock.as_ref()) {
             // Object.wait gives the monitor back, though a frame below has locked it.
             holds.retain(|held| held != lock);
@@ -150,7 +151,7 @@ impl<'d> Builder<'d> {
         let activity = if sleeps { Activity::Sleep } else { state::activity(&raw.state, "", kind, &names) };
         let mut thread = Thread::new(ThreadId(raw.number), source);
         thread.state = self.snapshot.intern_state(State { text: raw.state.into(), activity });
-        thread.stack = self.stack(ids);
+        thread.stack = self.stacks.intern(&mut self.snapshot, ids);
         // JDK 21 marks them in the text alone.
         if raw.is_virtual || names.last() == Some(&"java.lang.VirtualThread.run") {
             thread.flags = ThreadFlags::VIRTUAL;
@@ -172,7 +173,7 @@ impl<'d> Builder<'d> {
         };
         let lock = self.lock(&want.object);
         self.owned.extend(want.owner.map(|owner| (ThreadId(owner), lock.clone())));
-        Wait { kind, lock: Some(lock), owner: None, source }
+        Wait { kind, lock: Some(lock), owner: None, limited: false, source }
     }
 
     /// `java.lang.Object@4a5c3914`: class and identity hash.
@@ -199,17 +200,5 @@ impl<'d> Builder<'d> {
         let id = frame::parse(kept.as_bytes()).and_then(|frame| self.snapshot.add_frame(frame));
         self.frames.insert(text.to_owned(), id);
         id
-    }
-
-    fn stack(&mut self, frames: Vec<FrameId>) -> Option<StackId> {
-        if frames.is_empty() {
-            return None;
-        }
-        if let Some(&known) = self.stacks.get(&frames) {
-            return Some(known);
-        }
-        let id = self.snapshot.add_stack(Stack { frames: frames.clone(), ..Stack::default() })?;
-        self.stacks.insert(frames, id);
-        Some(id)
     }
 }

@@ -12,6 +12,7 @@ mod header;
 mod listed;
 mod note;
 mod scan;
+mod stacks;
 mod state;
 mod thread_info;
 

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use necropsy_model::{Deadlock, DeadlockThread, Lock};
+use necropsy_model::{Deadlock, DeadlockThread, Lock, WaitKind};
 
 use super::clean::{clean, middle};
 use super::page::{Line, Page, Tone};
@@ -44,7 +44,8 @@ fn cycle(page: &mut Page<'_>, deadlock: &Deadlock<'_>) -> io::Result<()> {
             line = line.plain(" holds ").plain(held.join(", ")).plain(more).plain(" and");
         }
         line = line.plain(" waits for ").put(Tone::Bad, lock(&thread.waits_for));
-        if !is_joined(&thread.waits_for, next) {
+        // What is waited for names a joined thread already.
+        if thread.kind != WaitKind::Join || thread.waits_for.id != 0 {
             line = line.plain(", held by ").join(called(next));
         }
         if index + 1 == threads.len() && index > 0 {
@@ -72,12 +73,6 @@ fn called(thread: &DeadlockThread<'_>) -> Line {
         }
         None => Line::new().put(Tone::Strong, format!("thread {}", thread.id)),
     }
-}
-
-/// What is waited for is that the thread ends.
-fn is_joined(lock: &Lock<'_>, thread: &DeadlockThread<'_>) -> bool {
-    let end = |name: &str| name.strip_prefix("the end of thread ") == Some(thread.id.to_string().as_str());
-    lock.id == 0 && lock.name.as_deref().is_some_and(end)
 }
 
 fn lock(lock: &Lock<'_>) -> String {

@@ -3,15 +3,13 @@
 
 use std::collections::HashMap;
 
-use iced_x86::{Decoder, DecoderOptions, FlowControl, Instruction};
+use iced_x86::{FlowControl, Instruction};
 use necropsy_model::{Avma, BirthKind};
 
-use super::Tracer;
 use super::chase::plain_name;
 use super::lead::{Path, Spot};
+use super::{Tracer, sweep};
 
-/// Bytes of code of the largest module that is read: some tenths of a second.
-const MAX_CODE: usize = 8 << 20;
 /// Functions of a module without a linkage table that are asked for their names.
 const MAX_NAMED: usize = 2000;
 /// Calls that are kept.
@@ -33,29 +31,24 @@ impl Tracer<'_, '_, '_> {
             if image.debug.get().is_some_and(|debug| debug.is_of_system()) {
                 continue;
             }
-            let code: Vec<_> = image.segments.iter().filter(|segment| segment.executable).collect();
-            let all: usize = code.iter().map(|segment| segment.bytes.len()).sum();
-            if all > MAX_CODE {
+            let Some(instructions) = sweep::instructions(image) else {
                 self.limit_hit = true;
                 continue;
-            }
+            };
             let mut known: HashMap<u64, bool> = HashMap::new();
-            for segment in code {
-                let start = image.bias.to_avma(segment.start).0;
-                let mut decoder = Decoder::with_ip(64, segment.bytes, start, DecoderOptions::NONE);
-                let mut insn = Instruction::default();
-                while decoder.can_decode() && found.len() < MAX_CALLS {
-                    decoder.decode_out(&mut insn);
-                    let word = |slot| self.space.read_u64(Avma(slot)).ok();
-                    let Some((target, direct)) = goes_to(&insn, word) else { continue };
-                    let named = known.len();
-                    let hit = *known.entry(target).or_insert_with(|| {
-                        let behind = if direct { self.behind_plt(target) } else { target };
-                        (behind != target || !direct || named < MAX_NAMED) && self.is_called(behind, names)
-                    });
-                    if hit {
-                        found.push(insn.ip());
-                    }
+            for insn in instructions {
+                if found.len() >= MAX_CALLS {
+                    break;
+                }
+                let word = |slot| self.space.read_u64(Avma(slot)).ok();
+                let Some((target, direct)) = goes_to(&insn, word) else { continue };
+                let named = known.len();
+                let hit = *known.entry(target).or_insert_with(|| {
+                    let behind = if direct { self.behind_plt(target) } else { target };
+                    (behind != target || !direct || named < MAX_NAMED) && self.is_called(behind, names)
+                });
+                if hit {
+                    found.push(insn.ip());
                 }
             }
         }
@@ -119,6 +112,8 @@ fn goes_to(insn: &Instruction, word: impl Fn(u64) -> Option<u64>) -> Option<(u64
 
 #[cfg(test)]
 mod tests {
+    use iced_x86::{Decoder, DecoderOptions};
+
     use super::*;
 
     fn target(bytes: &[u8]) -> Option<(u64, bool)> {

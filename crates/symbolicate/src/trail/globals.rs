@@ -1,16 +1,14 @@
 //! Global variables: who stores to one, by reading the code of its module once. Only modules with little code are read.
 
-use iced_x86::{Decoder, DecoderOptions, Instruction, Mnemonic, OpKind};
+use iced_x86::{Instruction, Mnemonic, OpKind};
 use necropsy_model::{Avma, BirthKind};
 
 use super::context::Ctx;
 use super::lead::{Lead, Path, Spot};
 use super::op::{Op, Src, mask};
 use super::reach::Loc;
-use super::{Limits, Tracer};
+use super::{Limits, Tracer, sweep};
 
-/// Bytes of code of the largest module that is read for the stores to one variable: some tenths of a second.
-const MAX_CODE: usize = 8 << 20;
 /// Bytes behind the address of a structure that may be reached through a pointer to it.
 const REACH: u64 = 256;
 
@@ -191,21 +189,11 @@ impl Tracer<'_, '_, '_> {
     /// The one place that jumps to a function: whoever jumped left no frame.
     pub fn only_jump_to(&mut self, entry: u64) -> Option<(Ctx, usize)> {
         let (_, image) = self.space.images.at(Avma(entry))?;
-        let code: Vec<_> = image.segments.iter().filter(|segment| segment.executable).collect();
-        if code.iter().map(|segment| segment.bytes.len()).sum::<usize>() > MAX_CODE {
-            return None;
-        }
         let mut found = None;
-        for segment in code {
-            let start = image.bias.to_avma(segment.start).0;
-            let mut decoder = Decoder::with_ip(64, segment.bytes, start, DecoderOptions::NONE);
-            let mut insn = Instruction::default();
-            while decoder.can_decode() {
-                decoder.decode_out(&mut insn);
-                let jumps = matches!(insn.mnemonic(), Mnemonic::Jmp) && insn.op0_kind() == OpKind::NearBranch64;
-                if jumps && insn.near_branch_target() == entry && found.replace(insn.ip()).is_some() {
-                    return None;
-                }
+        for insn in sweep::instructions(image)? {
+            let jumps = matches!(insn.mnemonic(), Mnemonic::Jmp) && insn.op0_kind() == OpKind::NearBranch64;
+            if jumps && insn.near_branch_target() == entry && found.replace(insn.ip()).is_some() {
+                return None;
             }
         }
         let at = found?;
@@ -217,41 +205,30 @@ impl Tracer<'_, '_, '_> {
     /// The stores to a variable; `None` where the module has too much code.
     fn uses(&mut self, address: u64, size: u8) -> Option<Uses> {
         let (_, image) = self.space.images.at(Avma(address))?;
-        let code: Vec<_> = image.segments.iter().filter(|segment| segment.executable).collect();
-        let all: usize = code.iter().map(|segment| segment.bytes.len()).sum();
-        if all > MAX_CODE {
-            return None;
-        }
+        let instructions = sweep::instructions(image)?;
         let mut uses = Uses::default();
         let end = address.wrapping_add(u64::from(size));
-        for segment in code {
-            let start = image.bias.to_avma(segment.start).0;
-            let mut decoder = Decoder::with_ip(64, segment.bytes, start, DecoderOptions::NONE);
-            let mut insn = Instruction::default();
-            while decoder.can_decode() {
-                decoder.decode_out(&mut insn);
-                if insn.is_invalid() {
-                    continue;
+        for insn in instructions {
+            if insn.is_invalid() {
+                continue;
+            }
+            if let Some(target) = named_address(&insn) {
+                let wide = (insn.memory_size().size() as u64).max(1);
+                let touches = target < end && address < target.wrapping_add(wide);
+                let lea = insn.mnemonic() == Mnemonic::Lea;
+                if !lea && touches && insn.op0_kind() == OpKind::Memory && writes(&insn) {
+                    uses.stores.push(insn.ip());
                 }
-                if let Some(target) = named_address(&insn) {
-                    let wide = (insn.memory_size().size() as u64).max(1);
-                    let touches = target < end && address < target.wrapping_add(wide);
-                    let lea = insn.mnemonic() == Mnemonic::Lea;
-                    if !lea && touches && insn.op0_kind() == OpKind::Memory && writes(&insn) {
-                        uses.stores.push(insn.ip());
-                    }
-                    uses.taken |=
-                        lea && target <= address && address - target < REACH && self.same_object(target, address);
-                } else if let Ok(constant) = insn.try_immediate(insn.op_count().saturating_sub(1))
-                    && insn.op_count() > 1
-                    && constant == address
-                {
-                    uses.taken = true;
-                }
-                if uses.stores.len() >= Limits::LEADS {
-                    self.limit_hit = true;
-                    return Some(uses);
-                }
+                uses.taken |= lea && target <= address && address - target < REACH && self.same_object(target, address);
+            } else if let Ok(constant) = insn.try_immediate(insn.op_count().saturating_sub(1))
+                && insn.op_count() > 1
+                && constant == address
+            {
+                uses.taken = true;
+            }
+            if uses.stores.len() >= Limits::LEADS {
+                self.limit_hit = true;
+                return Some(uses);
             }
         }
         Some(uses)

@@ -9,6 +9,7 @@
 //! reach     definitions of a place that reach an instruction; branch and calls say what is impossible on the way
 //! subject   what to follow: the operand at fault
 //! chase     from definition to definition, across calls; sum: through arithmetic; memory: through stores
+//! sweep     all code of a module, read once
 //! globals   who stores to a global variable
 //! overrun   text where a pointer should be
 //! callers   who calls what leaves no value behind: a block moved, a file made shorter
@@ -30,6 +31,7 @@ mod overrun;
 mod reach;
 mod subject;
 mod sum;
+mod sweep;
 mod x86_64;
 
 use std::collections::{HashMap, HashSet};

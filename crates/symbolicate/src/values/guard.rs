@@ -3,6 +3,8 @@
 //! Rust's own locks do not write down who holds them, so that a guard on a stack is the only trace of the holder. A guard
 //! is in scope only after its `let`, and a thread that waits in `lock` has not made it yet.
 
+use std::ops::Range;
+
 use super::entries::Entry;
 use super::location::Frame;
 use super::object::Object;
@@ -14,15 +16,14 @@ const GUARDS: [&str; 3] = ["MutexGuard<", "RwLockWriteGuard<", "ReentrantLockGua
 /// Their members that refer to the lock: of std, and of `lock_api`, which `parking_lot` uses.
 const REFERENCES: [&str; 3] = ["lock", "mutex", "rwlock"];
 
-/// A variable of the frame is a guard of the lock at an address.
-pub(super) fn holds(frame: &Frame<'_, '_, '_>, lock: u64) -> bool {
-    scope::levels(frame).iter().any(|level| {
-        let variables = level.locals().into_iter().chain(level.parameters());
-        variables.into_iter().any(|variable| guards(frame, &variable, lock).is_some())
-    })
+/// The locks that guards among the variables of the frame hold: the bytes of each lock with what it protects.
+pub(super) fn held(frame: &Frame<'_, '_, '_>) -> Vec<Range<u64>> {
+    let levels = scope::levels(frame);
+    let variables = levels.iter().flat_map(|level| level.locals().into_iter().chain(level.parameters()));
+    variables.filter_map(|variable| held_by(frame, &variable)).collect()
 }
 
-fn guards<'u, 'data>(frame: &Frame<'u, '_, 'data>, variable: &Entry<'u, 'data>, lock: u64) -> Option<()> {
+fn held_by<'u, 'data>(frame: &Frame<'u, '_, 'data>, variable: &Entry<'u, 'data>) -> Option<Range<u64>> {
     let guard = strip(variable.type_die())?;
     let name = qualified_name(&guard)?;
     let is_guard =
@@ -38,5 +39,5 @@ fn guards<'u, 'data>(frame: &Frame<'u, '_, 'data>, variable: &Entry<'u, 'data>, 
     };
     let target = defined(strip(reference.type_die())?.type_die())?;
     let size = size_of(Some(target.die), frame)?;
-    lock.checked_sub(held).filter(|&inside| inside < size).map(|_| ())
+    Some(held..held.checked_add(size)?)
 }

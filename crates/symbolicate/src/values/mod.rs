@@ -147,10 +147,10 @@ impl<'a, 'data> Values<'a, 'data> {
         field::find(&Frame::new(context, index)?, operand)
     }
 
-    /// Whether a guard among the variables of the frame at `index` holds the lock at an address.
-    pub fn guards(&self, frames: &[RawFrame], index: usize, lock: u64) -> bool {
+    /// The locks that guards among the variables of the frame at `index` hold, each with what it protects.
+    pub fn guarded(&self, frames: &[RawFrame], index: usize) -> Vec<std::ops::Range<u64>> {
         let context = Context { store: &self.store, space: &self.space, frames };
-        Frame::new(context, index).is_some_and(|frame| guard::holds(&frame, lock))
+        Frame::new(context, index).map(|frame| guard::held(&frame)).unwrap_or_default()
     }
 
     /// What lies at an address, as the variables of the frame at `index` reach it.

@@ -9,9 +9,9 @@ use crate::space::AddressSpace;
 use crate::unwind::Walk;
 use crate::values::Values;
 
-/// Locks that are looked for; each is looked for in all stacks.
+/// Locks that are looked for.
 const MAX_LOCKS: usize = 32;
-/// Frames of all threads that are looked at for one lock.
+/// Frames of all threads that are looked at.
 const MAX_FRAMES: usize = 4096;
 
 /// The thread, by its index, whose variables hold each lock that names no owner. Where guards of several threads refer to
@@ -24,18 +24,24 @@ pub(super) fn holders(
     let unowned = |found: &Found| found.owner.is_none() && matches!(found.kind, WaitKind::Lock | WaitKind::WriteLock);
     let locks: BTreeSet<u64> =
         waits.iter().filter(|(.., found)| unowned(found)).filter_map(|(.., found)| found.lock).collect();
+    let locks: BTreeSet<u64> = locks.into_iter().take(MAX_LOCKS).collect();
+    if locks.is_empty() {
+        return BTreeMap::new();
+    }
     let values = Values::new(*space);
-    let mut holders = BTreeMap::new();
-    for lock in locks.into_iter().take(MAX_LOCKS) {
-        let frames = walks.iter().enumerate();
-        let frames = frames.flat_map(|(thread, walk)| (0..walk.frames.len()).map(move |frame| (thread, frame)));
-        let held = |&(thread, frame): &(usize, usize)| {
-            walks.get(thread).is_some_and(|walk| values.guards(&walk.frames, frame, lock))
-        };
-        let threads: BTreeSet<usize> = frames.take(MAX_FRAMES).filter(held).map(|(thread, _)| thread).collect();
-        if let (Some(&thread), 1) = (threads.first(), threads.len()) {
-            holders.insert(lock, thread);
+    let frames = walks.iter().enumerate();
+    let frames = frames.flat_map(|(thread, walk)| (0..walk.frames.len()).map(move |frame| (thread, walk, frame)));
+    let mut threads: BTreeMap<u64, BTreeSet<usize>> = BTreeMap::new();
+    for (thread, walk, frame) in frames.take(MAX_FRAMES) {
+        for guarded in values.guarded(&walk.frames, frame) {
+            for &lock in locks.range(guarded) {
+                threads.entry(lock).or_default().insert(thread);
+            }
         }
     }
-    holders
+    let only = |(lock, threads): (u64, BTreeSet<usize>)| match threads.len() {
+        1 => threads.first().map(|&thread| (lock, thread)),
+        _ => None,
+    };
+    threads.into_iter().filter_map(only).collect()
 }

@@ -26,8 +26,11 @@ pub(super) fn of<'w, 'data>(
     let symbols = symbols(locks, space);
     let values = Values::new(*space);
     let mut names = BTreeMap::new();
+    // Ten thousand threads that wait at one place know no more of a lock than one of them.
+    let mut asked = BTreeSet::new();
     for (lock, walk) in seekers {
-        if names.len() < MAX_NAMED && !names.contains_key(&lock) {
+        let places: Vec<u64> = walk.frames.iter().take(LOOKED_AT).map(|frame| frame.address.address().0).collect();
+        if names.len() < MAX_NAMED && !names.contains_key(&lock) && asked.insert((lock, places)) {
             let member = member(&values, walk, lock);
             if let Some(name) = name(lock, symbols.get(&lock), member) {
                 names.insert(lock, name);

@@ -32,23 +32,27 @@ const LOOKED_AT: usize = 8;
 
 /// Threads of the process by what names them in a lock.
 struct Owners {
-    ids: BTreeSet<u64>,
+    /// Index of each thread by its id.
+    by_id: BTreeMap<u64, usize>,
     by_thread_pointer: BTreeMap<u64, u64>,
 }
 
 impl Owners {
     fn of(snapshot: &Snapshot<'_>) -> Self {
-        let ids = snapshot.threads.iter().map(|thread| thread.id.0).collect();
+        let mut by_id = BTreeMap::new();
+        for (index, thread) in snapshot.threads.iter().enumerate() {
+            by_id.entry(thread.id.0).or_insert(index);
+        }
         let pointers = snapshot.threads.iter().filter_map(|thread| {
             let pointer = thread.detail.as_ref()?.thread_pointer?;
             Some((pointer, thread.id.0))
         });
-        Self { ids, by_thread_pointer: pointers.collect() }
+        Self { by_id, by_thread_pointer: pointers.collect() }
     }
 
     /// A thread of the dump that a word of a lock names.
     fn thread(&self, id: u32) -> Option<ThreadId> {
-        self.ids.contains(&u64::from(id)).then_some(ThreadId(u64::from(id)))
+        self.by_id.contains_key(&u64::from(id)).then_some(ThreadId(u64::from(id)))
     }
 
     /// A thread of the dump by the address of its control block.
@@ -91,9 +95,11 @@ pub(crate) fn find<'data>(snapshot: &mut Snapshot<'data>, walks: &[Walk], space:
         let Some(thread) = snapshot.threads.get_mut(index) else { continue };
         thread.state = state.or(thread.state);
         let source = found.lock.map_or(thread.source, |lock| space.memory.source(necropsy_model::Avma(lock)));
-        thread.detail_mut().waits_on = Some(Wait { kind: found.kind, lock: lock.clone(), owner: found.owner, source });
+        thread.detail_mut().waits_on =
+            Some(Wait { kind: found.kind, lock: lock.clone(), owner: found.owner, limited, source });
         let (Some(lock), Some(owner)) = (lock, found.owner) else { continue };
-        if let Some(holder) = snapshot.threads.iter_mut().find(|thread| thread.id == owner) {
+        let holder = owners.by_id.get(&owner.0).and_then(|&holder| snapshot.threads.get_mut(holder));
+        if let Some(holder) = holder {
             let detail = holder.detail_mut();
             if !detail.holds.contains(&lock) {
                 detail.by_guard.extend(by_guard.get(&lock.id).map(|_| lock.id));

@@ -50,5 +50,5 @@ pub(crate) fn lock(id: u64, class: &'static str) -> Lock<'static> {
 
 /// What a thread waits for.
 pub(crate) fn waits(kind: WaitKind, id: u64, class: &'static str, owner: Option<u64>) -> Wait<'static> {
-    Wait { kind, lock: Some(lock(id, class)), owner: owner.map(ThreadId), source: Source::line(id) }
+    Wait { kind, lock: Some(lock(id, class)), owner: owner.map(ThreadId), limited: false, source: Source::line(id) }
 }

@@ -86,7 +86,8 @@ mod tests {
         let mut thread = Thread::new(ThreadId(7), Source::DUMP);
         thread.stack = snapshot.add_stack(Stack { frames, ..Stack::default() });
         let lock = Some(Lock { id: 0x1000, name: None });
-        thread.detail_mut().waits_on = Some(Wait { kind: WaitKind::Lock, lock, owner: None, source: Source::DUMP });
+        thread.detail_mut().waits_on =
+            Some(Wait { kind: WaitKind::Lock, lock, owner: None, limited: false, source: Source::DUMP });
         snapshot.threads.push(thread);
         snapshot
     }

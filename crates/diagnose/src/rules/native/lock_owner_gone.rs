@@ -1,6 +1,6 @@
 //! A mutex whose owner has ended.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use necropsy_model::{Confidence, Evidence, Finding, Role, Severity, ThreadId, WaitKind};
 
@@ -15,11 +15,12 @@ fn check<'data>(case: &Case<'_, 'data>) -> Vec<Finding<'data>> {
     if snapshot.memory.is_empty() {
         return Vec::new();
     }
+    let present: BTreeSet<ThreadId> = snapshot.threads.iter().map(|thread| thread.id).collect();
     let mut waiters: BTreeMap<(ThreadId, u64), Vec<usize>> = BTreeMap::new();
     for (index, thread) in snapshot.threads.iter().enumerate() {
         let Some(wait) = wait(thread).filter(|wait| wait.kind == WaitKind::Lock) else { continue };
         let Some((owner, lock)) = wait.owner.zip(wait.lock.as_ref()) else { continue };
-        if snapshot.threads.iter().all(|thread| thread.id != owner) {
+        if !present.contains(&owner) {
             waiters.entry((owner, lock.id)).or_default().push(index);
         }
     }

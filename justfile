@@ -48,6 +48,14 @@ bench *ARGS:
 bench-goroutines *ARGS:
     bash benches/goroutines.sh {{ARGS}}
 
+# Ten thousand dumps made from our fixtures put into buckets, against pipelines of the shell
+bench-group *ARGS:
+    bash benches/group.sh {{ARGS}}
+
+# Measure names of addresses against eu-addr2line, addr2line and llvm-symbolizer on a large debug file
+bench-symbols *ARGS:
+    bash benches/symbols.sh {{ARGS}}
+
 # API documentation of all crates
 doc:
     cargo doc --workspace --no-deps

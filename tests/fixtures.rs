@@ -1,7 +1,7 @@
 //! Every fixture through the real binary: against its expected output where there is one, and against its written truth.
 //!
 //! A case is a folder `fixtures/<format>/<case>/` with a dump in it: `core.zst`, or a file called `dump…`. Beside it may lie
-//! `args` (further arguments), `root/` and `layers` (the file system that the process saw), `truth.json`, and the expected
+//! `args` (further arguments), `also…` (further dumps for the same call, named in `args`), `root/` and `layers` (the file system that the process saw), `truth.json`, and the expected
 //! outputs `expected.txt` and `expected.json`, which `NECROPSY_BLESS=1` writes. The run is the same on every machine: it
 //! happens in a folder of its own, with a sysroot even where the case brings none, and with an empty environment.
 
@@ -116,9 +116,10 @@ fn written_truths() {
         let truth: Value = serde_json::from_str(&truth).unwrap_or_else(|error| panic!("{}: {error}", name(case)));
         let output = Staged::new(case).run(&["--json"]);
         let report = serde_json::from_str(output.lines().next().unwrap_or_default()).unwrap_or(Value::Null);
-        let of_go = goroutine_truth::is_of_go(&truth);
+        let of_runtime = goroutine_truth::is_of_runtime(&truth);
         let wrong =
-            if of_go { goroutine_truth::compare(&truth, &report) } else { truth::compare(&truth, &report) }.into_iter();
+            if of_runtime { goroutine_truth::compare(&truth, &report) } else { truth::compare(&truth, &report) }
+                .into_iter();
         wrong.map(|(fact, why)| (format!("{} {fact}", name(case)), why)).collect()
     };
     let wrong: Vec<_> = cases().par_iter().flat_map_iter(check).collect();

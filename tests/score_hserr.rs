@@ -88,10 +88,27 @@ struct Score {
     rule: String,
     confidence: String,
     mark: Mark,
+    /// Which limit refused memory: whether the headline or the rule names the one that the manifest names, if it names one.
+    limit: Option<bool>,
 }
 
-/// File and class of each row of a section of the manifest.
-fn rows(manifest: &str, section: &str) -> Vec<(String, String)> {
+/// Words of the manifest about a limit, and what the report must then say: words of its headline, or its rule.
+const LIMITS: [(&str, &str); 5] = [
+    ("RLIMIT_DATA", "RLIMIT_DATA"),
+    ("RLIMIT_AS", "RLIMIT_AS"),
+    ("commit limit", "jvm-memory-refused-by-commit-limit"),
+    ("32-bit JVM", "jvm-address-space-exhausted"),
+    ("JVM can never start", "jvm-heap-does-not-fit"),
+];
+
+/// Whether the report names the limit that the manifest names.
+fn limit(class: &str, truth: &str, headline: &str, rule: &str) -> Option<bool> {
+    let named = LIMITS.iter().find(|(words, _)| class == "native-oom" && truth.contains(words));
+    named.map(|(_, wanted)| headline.contains(wanted) || rule == *wanted)
+}
+
+/// File, class and words of each row of a section of the manifest.
+fn rows(manifest: &str, section: &str) -> Vec<[String; 3]> {
     let from = manifest.find(&format!("\n## {section}/")).unwrap_or(manifest.len());
     let part = manifest.get(from + 1..).unwrap_or_default();
     let part = part.get(..part.find("\n## ").unwrap_or(part.len())).unwrap_or_default();
@@ -99,12 +116,13 @@ fn rows(manifest: &str, section: &str) -> Vec<(String, String)> {
         let cells: Vec<_> = line.trim().trim_matches('|').split('|').map(str::trim).collect();
         // The number of columns tells the table of logs from the others; the class is the last but one.
         let class = cells.get(cells.len().checked_sub(2)?)?;
-        (cells.len() >= 6 && cells[0].contains('.')).then(|| (cells[0].to_owned(), (*class).to_owned()))
+        let words = cells.last()?;
+        (cells.len() >= 6 && cells[0].contains('.')).then(|| [cells[0], *class, *words].map(str::to_owned))
     };
     part.lines().filter(|line| line.starts_with('|')).filter_map(row).collect()
 }
 
-fn score(folder: &Path, file: &str, class: &str) -> Option<Score> {
+fn score(folder: &Path, [file, class, truth]: &[String; 3]) -> Option<Score> {
     let path = folder.join(file);
     if !path.is_file() {
         return None;
@@ -116,7 +134,8 @@ fn score(folder: &Path, file: &str, class: &str) -> Option<Score> {
     let (rule, confidence) = (text("/findings/0/rule"), text("/findings/0/confidence"));
     let findings = report.pointer("/findings").and_then(Value::as_array).into_iter().flatten();
     let cut = findings.filter_map(|finding| finding.get("rule")?.as_str()).any(|rule| rule == "jvm-log-not-whole");
-    let mark = match class {
+    let limit = limit(class, truth, &text("/verdict/headline"), &rule);
+    let mark = match class.as_str() {
         // Of a log that is cut it must be said, and nothing may be sure.
         "truncated" if cut && confidence != "high" => Mark::Right,
         "truncated" if confidence != "high" => Mark::Undecided,
@@ -124,7 +143,7 @@ fn score(folder: &Path, file: &str, class: &str) -> Option<Score> {
         _ if rule.is_empty() || UNDECIDED.contains(&rule.as_str()) => Mark::Undecided,
         _ => Mark::Wrong,
     };
-    Some(Score { file: file.to_owned(), class: class.to_owned(), rule, confidence, mark })
+    Some(Score { file: file.clone(), class: class.clone(), rule, confidence, mark, limit })
 }
 
 #[test]
@@ -139,12 +158,14 @@ fn verdicts_on_fatal_error_logs() {
     let mut shares = BTreeMap::new();
     for section in ["gen", "real"] {
         let rows = rows(&manifest, section);
-        let scores: Vec<_> =
-            rows.par_iter().filter_map(|(file, class)| score(&folder.join(section), file, class)).collect();
+        let scores: Vec<_> = rows.par_iter().filter_map(|row| score(&folder.join(section), row)).collect();
         assert!(!scores.is_empty(), "no log of {section} is at hand");
         print(section, &scores);
         let right = scores.iter().filter(|score| score.mark == Mark::Right).count();
         shares.insert(section, right as f64 / scores.len() as f64);
+        let limits =
+            scores.iter().filter(|score| section == "gen" && score.limit == Some(false) && score.confidence == "high");
+        high.extend(limits.map(|score| format!("{}: another limit is named", score.file)));
         let sure = scores.into_iter().filter(|score| score.mark == Mark::Wrong && score.confidence == "high");
         high.extend(sure.map(|score| format!("{}: {} is {}", score.file, score.class, score.rule)));
     }
@@ -166,6 +187,14 @@ fn print(section: &str, scores: &[Score]) {
     }
     let right = scores.iter().filter(|score| score.mark == Mark::Right).count();
     println!("  right: {:.1} %", right as f64 * 100.0 / scores.len().max(1) as f64);
+    let named = scores.iter().filter_map(|score| score.limit).filter(|named| *named).count();
+    println!(
+        "  which limit refused memory: named in {named} of {}",
+        scores.iter().filter(|score| score.limit.is_some()).count()
+    );
+    for score in scores.iter().filter(|score| score.limit == Some(false)) {
+        println!("  another limit: {}: {} {}", score.file, score.rule, score.confidence);
+    }
     for score in scores.iter().filter(|score| score.mark != Mark::Right) {
         println!("  {:?}: {} ({}): {} {}", score.mark, score.file, score.class, score.rule, score.confidence);
     }

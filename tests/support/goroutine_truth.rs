@@ -1,10 +1,10 @@
-//! A report about goroutines against the truth that was written before the dump was made.
+//! A report about goroutines or Java threads against the truth that was written before the dump was made.
 
 use serde_json::Value;
 
-/// Whether a truth is about a dump of Go: it names the release.
-pub(crate) fn is_of_go(truth: &Value) -> bool {
-    truth["go"].is_string()
+/// Whether a truth is told in the terms of this file: it names the release of Go or of the JDK.
+pub(crate) fn is_of_runtime(truth: &Value) -> bool {
+    truth["go"].is_string() || truth["jdk"].is_string()
 }
 
 /// Every fact that the report contradicts, with what it says instead.

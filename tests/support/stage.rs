@@ -38,6 +38,12 @@ impl Staged {
         let dump = dump_of(case).unwrap();
         let name = dump.file_name().unwrap_or_default().to_string_lossy().into_owned();
         fs::copy(&dump, folder.path().join(&name)).unwrap();
+        for also in fs::read_dir(case).unwrap().flatten().map(|entry| entry.path()) {
+            let name = also.file_name().unwrap_or_default();
+            if name.to_string_lossy().starts_with("also") {
+                fs::copy(&also, folder.path().join(name)).unwrap();
+            }
+        }
         let further = fs::read_to_string(case.join("args")).unwrap_or_default();
         let further = further.split_whitespace().map(str::to_owned);
         let arguments = [name, "--sysroot".to_owned(), "root".to_owned()].into_iter().chain(further).collect();
@@ -63,7 +69,7 @@ impl Staged {
 }
 
 /// Copies a tree; `.zst` files are decompressed and lose the ending, links stay links.
-fn unpack(from: &Path, to: &Path) -> io::Result<()> {
+pub(crate) fn unpack(from: &Path, to: &Path) -> io::Result<()> {
     for entry in fs::read_dir(from)? {
         let entry = entry?;
         let (path, target) = (entry.path(), to.join(entry.file_name()));

@@ -101,7 +101,9 @@ pub(crate) fn quiet(case: &Case<'_, '_>) -> Option<String> {
     let snapshot = snapshot_of(case)?;
     let total = snapshot.threads.len();
     let threads = if total == 1 { "1 thread".to_owned() } else { format!("{total} threads") };
-    Some(format!("nothing stands out among {threads}: no deadlock, no queue for a lock"))
+    // What was not read may hold what was not found.
+    let part = if snapshot.warnings.is_empty() { "" } else { "what could be read of " };
+    Some(format!("nothing stands out among {part}{threads}: no deadlock, no queue for a lock"))
 }
 
 /// Whether a thread dump answers the question.
@@ -109,11 +111,22 @@ pub(crate) fn suitability(case: &Case<'_, '_>, symptom: Symptom, findings: &[Fin
     let snapshot = snapshot_of(case)?;
     let pid = snapshot.process.pid.map_or_else(|| "PID".to_owned(), |pid| pid.to_string());
     let command = |what: &str, command: String| Command { what: what.to_owned(), command };
+    let openj9 = snapshot.jvm.as_ref().is_some_and(|jvm| jvm.is_openj9);
     let twice = || {
-        command(
-            "two dumps ten seconds apart, with the owners of java.util.concurrent locks",
-            format!("jcmd {pid} Thread.print -l > threads-1.txt; sleep 10; jcmd {pid} Thread.print -l > threads-2.txt"),
-        )
+        let (what, how) = if openj9 {
+            (
+                "two javacores ten seconds apart; they lie in the working directory of the process",
+                format!("jcmd {pid} Dump.java; sleep 10; jcmd {pid} Dump.java"),
+            )
+        } else {
+            (
+                "two dumps ten seconds apart, with the owners of java.util.concurrent locks",
+                format!(
+                    "jcmd {pid} Thread.print -l > threads-1.txt; sleep 10; jcmd {pid} Thread.print -l > threads-2.txt"
+                ),
+            )
+        };
+        command(what, how)
     };
     let sure = |finding: &Finding<'_>| finding.severity == Severity::Critical && finding.confidence == Confidence::High;
     let deadlock = findings.iter().any(|finding| finding.rule == "deadlock") || findings.iter().any(sure);
@@ -131,10 +144,15 @@ pub(crate) fn suitability(case: &Case<'_, '_>, symptom: Symptom, findings: &[Fin
             "it names the threads that compute, but one moment does not tell where their time goes",
             vec![
                 twice(),
-                command(
-                    "where the time goes, over thirty seconds; the process goes on",
-                    format!("jcmd {pid} JFR.start duration=30s filename=cpu.jfr"),
-                ),
+                if openj9 {
+                    // It has no recorder; the native thread ids of the javacore are those of top.
+                    command("what each thread computes, while it runs", format!("top -H -b -n 3 -d 5 -p {pid}"))
+                } else {
+                    command(
+                        "where the time goes, over thirty seconds; the process goes on",
+                        format!("jcmd {pid} JFR.start duration=30s filename=cpu.jfr"),
+                    )
+                },
             ],
         ),
         _ => (SuitabilityStatus::Partial, "one moment does not tell what is slow from what is stuck", vec![twice()]),

@@ -12,6 +12,7 @@ mod headline;
 mod jvm;
 mod noise;
 mod origin;
+pub mod pair;
 mod rules;
 mod suitability;
 mod symptom;

@@ -3,14 +3,19 @@
 //! Two threads are in one group when they share state, stack and creator; how alike stacks must be is the [`Similarity`].
 //! The signature that a report prints ignores lines, addresses and counters in names always, so that one bug has one
 //! signature in every process and after a rebuild that only moves lines.
+//!
+//! The same signatures lay two dumps of one process over each other ([`pair`]) and put many dumps together ([`bucket`]).
 
 #![forbid(unsafe_code)]
 
+pub mod bucket;
 mod filter;
 mod hash;
 mod key;
 mod name;
+pub mod pair;
 mod spread;
+pub mod time;
 
 use necropsy_model::{Group, GroupBy, Groups, Similarity, Snapshot, Thread};
 use rayon::prelude::*;

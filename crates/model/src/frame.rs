@@ -140,6 +140,10 @@ pub enum Symbol {
 pub enum SymbolSource {
     /// DWARF debug information.
     Dwarf,
+    /// Go's own table of functions, `.gopclntab`.
+    GoTable,
+    /// A Breakpad symbol file.
+    Breakpad,
     /// The full symbol table, `.symtab`.
     SymbolTable,
     /// The symbol table inside `.gnu_debugdata`.
@@ -157,6 +161,8 @@ impl SymbolSource {
     pub fn name(self) -> &'static str {
         match self {
             Self::Dwarf => "dwarf",
+            Self::GoTable => "gopclntab",
+            Self::Breakpad => "breakpad",
             Self::SymbolTable => "symtab",
             Self::MiniDebugInfo => "minidebuginfo",
             Self::DynamicSymbol => "dynsym",

@@ -17,6 +17,7 @@
 mod address;
 mod arch;
 mod arena;
+mod bucket;
 mod frame;
 pub mod go;
 mod group;
@@ -25,10 +26,12 @@ mod intern;
 pub mod jvm;
 mod memory;
 mod module;
+mod pair;
 mod process;
 mod signal;
 mod snapshot;
 mod source;
+mod stated;
 mod stop;
 mod thread;
 mod trail;
@@ -38,15 +41,21 @@ mod verdict;
 pub use address::{Avma, Bias, CodeAddress, Svma};
 pub use arch::{Arch, Endianness, Registers};
 pub use arena::Arena;
+pub use bucket::{Bucket, Occurrence, Seen, SeenBasis, Signature, SignatureFrame, Variant};
 pub use frame::{Frame, FrameKind, Location, Missing, Symbol, SymbolSource, Trust};
 pub use group::{Group, GroupBy, Groups, Similarity, WaitSpread};
 pub use intern::{FrameId, Interner, LabelsId, ModuleId, StackId, StateId};
 pub use memory::{AddressState, FileBacking, Memory, Permissions, Region};
 pub use module::{BuildId, Identity, Module, SymbolStatus, Symbols, Verified};
+pub use pair::{
+    Comparison, Elapsed, ElapsedBasis, GroupChange, Identification, Motion, Order, Pair, PairEvidence, PairFinding,
+    PairVerdict, SameProcess,
+};
 pub use process::{Process, Runtime, Writer};
 pub use signal::{CodeName, Signal};
 pub use snapshot::{Gap, Snapshot, Stack, StackEnd};
 pub use source::{Source, SourceKind, Warning};
+pub use stated::{Meant, Offset, StatedAddress, StatedFile};
 pub use stop::{Access, Evidenced, Fault, FaultOperand, Message, MessageKind, Sender, Stop};
 pub use thread::{Activity, Lock, State, Thread, ThreadDetail, ThreadFlags, ThreadId, Wait, WaitKind};
 pub use trail::{BirthKind, Chain, Trail};

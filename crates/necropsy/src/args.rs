@@ -5,6 +5,9 @@ use std::path::PathBuf;
 use clap::Parser;
 use necropsy_model::{GroupBy, Similarity};
 
+use crate::commands::Command;
+use crate::terminal::Look;
+
 /// One example per use, below the options.
 const EXAMPLES: &str = "\
 Examples:
@@ -16,12 +19,35 @@ Examples:
   kubectl logs pod | necropsy -                   goroutines in a log
   necropsy --brief cores/*                        one line per dump
   necropsy core.4242 --json | jq .verdict         for scripts
+  necropsy diff threads-1.txt threads-2.txt       what moved between two dumps of one process
+  necropsy group dumps/                           many dumps by what they died of
+  necropsy explain null-pointer                   what a rule of a report means
 
 Exit status: 0 triaged; 2 bad usage, or an input that could not be read.";
 
 /// Forensic dump triage: what died or hangs, where it crashed, where the bad value was born.
 #[derive(Debug, Parser)]
-#[command(version, about, max_term_width = 100, arg_required_else_help = true, after_help = EXAMPLES)]
+#[command(
+    version,
+    max_term_width = 100,
+    arg_required_else_help = true,
+    args_conflicts_with_subcommands = true,
+    subcommand_negates_reqs = true,
+    disable_help_subcommand = true,
+    after_help = EXAMPLES
+)]
+pub(crate) struct Cli {
+    /// What to do beside triage.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+
+    /// The triage of dumps, which needs no subcommand.
+    #[command(flatten)]
+    pub triage: Args,
+}
+
+/// Options of the triage.
+#[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Dumps to read; `-` is standard input
     #[arg(required = true, value_name = "FILE")]
@@ -35,9 +61,8 @@ pub(crate) struct Args {
     #[arg(long, conflicts_with = "json")]
     pub brief: bool,
 
-    /// Colour: `auto` is on a terminal, unless `NO_COLOR` is set
-    #[arg(long, value_name = "WHEN", default_value = "auto")]
-    pub color: clap::ColorChoice,
+    #[command(flatten)]
+    pub look: Look,
 
     /// Read the input as this format instead of recognising it
     #[arg(long, value_name = "NAME")]

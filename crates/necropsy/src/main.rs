@@ -1,7 +1,9 @@
 //! `necropsy`: forensic dump triage.
 
 mod args;
+mod commands;
 mod input;
+mod pairs;
 mod run;
 mod terminal;
 
@@ -10,5 +12,9 @@ use std::process::ExitCode;
 use clap::Parser;
 
 fn main() -> ExitCode {
-    run::main(&args::Args::parse())
+    let args::Cli { command, triage } = args::Cli::parse();
+    match command {
+        Some(command) => command.run(),
+        None => run::main(&triage),
+    }
 }

@@ -1,16 +1,19 @@
 //! The program: the order of the stages.
 
+use std::collections::VecDeque;
 use std::io::{self, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
 use necropsy_diagnose::series::{self, LogSite};
-use necropsy_model::{Arena, Source, Warning};
+use necropsy_model::jvm::Joined;
+use necropsy_model::{Arena, Snapshot, Source, Warning};
 use necropsy_report::{Report, Several};
 use necropsy_symbolicate::Options;
 
 use crate::args::Args;
 use crate::input::{self, Opened};
+use crate::pairs::{self, Unit};
 use crate::terminal;
 
 /// Triages every input. Exit status 0: all triaged; 2: at least one could not be.
@@ -22,9 +25,17 @@ pub(crate) fn main(args: &Args) -> ExitCode {
     }
     let mut failed = false;
     let mut logs = Vec::new();
-    for path in &args.files {
-        match triage(path, args, &mut logs, &mut out) {
-            Ok(()) => {}
+    let mut units: VecDeque<_> = pairs::plan(&args.files).into();
+    while let Some(unit) = units.pop_front() {
+        let path = unit.path;
+        match triage(&unit, args, &mut logs, &mut out) {
+            Ok(Also::Joined) => {}
+            // It is of another process, or can not be read: then it has a report, or an error, of its own.
+            Ok(Also::Left) => {
+                if let Some(path) = unit.also {
+                    units.push_front(Unit { path, also: None });
+                }
+            }
             Err(Failure::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => return ExitCode::SUCCESS,
             Err(error) => {
                 let _ = out.flush();
@@ -58,11 +69,21 @@ fn absent(args: &Args) -> Option<String> {
     Some(format!("--exe {}: there is no such file", exe.to_string_lossy().escape_debug()))
 }
 
+/// What became of the second listing of a unit.
+enum Also {
+    /// It is part of the report; or there was none.
+    Joined,
+    /// It is not in the report.
+    Left,
+}
+
 /// Read, symbolicate, group, diagnose, report: one input.
-fn triage(path: &str, args: &Args, logs: &mut Vec<LogSite>, out: &mut dyn Write) -> Result<(), Failure> {
-    let arena = Arena::new();
+fn triage(unit: &Unit<'_>, args: &Args, logs: &mut Vec<LogSite>, out: &mut dyn Write) -> Result<Also, Failure> {
+    let (arena, path) = (Arena::new(), unit.path);
     let Opened { data, mut input, warnings } = input::open(path, args.limit(), &arena)?;
-    for (index, mut snapshot) in necropsy_read::read(data, &arena, args.format.as_deref())?.into_iter().enumerate() {
+    let mut snapshots = necropsy_read::read(data, &arena, args.format.as_deref())?;
+    let joined = unit.also.is_none_or(|also| join(&mut snapshots, also, args, &arena));
+    for (index, mut snapshot) in snapshots.into_iter().enumerate() {
         input.index = index;
         snapshot.warnings.extend(warnings.iter().map(|text| Warning::new(text.clone(), Source::DUMP)));
         necropsy_symbolicate::symbolicate(&mut snapshot, &arena, &symbols(path, args));
@@ -79,7 +100,19 @@ fn triage(path: &str, args: &Args, logs: &mut Vec<LogSite>, out: &mut dyn Write)
             _ => necropsy_report::text(&report, terminal::style(args), out)?,
         }
     }
-    Ok(())
+    Ok(if joined { Also::Joined } else { Also::Left })
+}
+
+/// Puts the listing at `also` into the only dump that was read; `false` when it does not belong there or can not be read.
+fn join<'data>(snapshots: &mut [Snapshot<'data>], also: &str, args: &Args, arena: &'data Arena) -> bool {
+    let read = |opened: Opened<'data>| necropsy_read::read(opened.data, arena, args.format.as_deref()).ok();
+    let others = input::open(also, args.limit(), arena).ok().and_then(read);
+    let ([snapshot], Some([other])) = (snapshots, others.as_deref()) else { return false };
+    let Some(joined) = necropsy_read::join(snapshot, other) else { return false };
+    if let Some(jvm) = &mut snapshot.jvm {
+        jvm.joined = Some(Joined { path: also.to_owned(), ..joined });
+    }
+    true
 }
 
 /// What several fatal error logs of a virtual machine say together. For people only: each line of the JSON is one dump.

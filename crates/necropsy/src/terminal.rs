@@ -11,17 +11,31 @@ use crate::args::Args;
 /// Columns where nothing says how many there are: a pipe, a file.
 const PIPED: usize = 100;
 
+/// Options of everything that is printed for people.
+#[derive(Clone, Copy, Debug, clap::Args)]
+pub(crate) struct Look {
+    /// Colour: `auto` is on a terminal, unless `NO_COLOR` is set
+    #[arg(long, value_name = "WHEN", default_value = "auto")]
+    color: ColorChoice,
+}
+
 /// How a text report on standard output looks.
 pub(crate) fn style(args: &Args) -> Style {
+    let Args { threads, all, locals, explain, .. } = *args;
+    Style { threads, all, locals, explain, ..plain(args.look) }
+}
+
+/// How text on standard output looks.
+pub(crate) fn plain(look: Look) -> Style {
     let terminal = terminal_size::terminal_size_of(io::stdout()).map(|(width, _)| usize::from(width.0));
     let variable = |name: &str| env::var(name).ok();
     Style {
-        color: color(args.color, io::stdout().is_terminal(), variable),
+        color: color(look.color, io::stdout().is_terminal(), variable),
         width: width(terminal, variable("COLUMNS")),
-        threads: args.threads,
-        all: args.all,
-        locals: args.locals,
-        explain: args.explain,
+        threads: false,
+        all: false,
+        locals: false,
+        explain: false,
     }
 }
 

@@ -6,13 +6,19 @@
 #![forbid(unsafe_code)]
 
 mod elf_core;
+mod exception;
 mod goroutines;
 mod hs_err;
 mod java_threads;
+mod maps;
 mod text;
+pub mod tokens;
 
+pub use maps::maps;
 use necropsy_model::{Arena, Snapshot};
 use thiserror::Error;
+
+pub use java_threads::join;
 
 /// Bytes of the head that [`Reader::probe`] gets to see.
 pub const HEAD: usize = 64 * 1024;
@@ -26,6 +32,7 @@ pub static READERS: &[&dyn Reader] = &[
     &java_threads::DumpFile,
     &java_threads::ThreadInfo,
     &java_threads::Actuator,
+    &java_threads::Javacore,
 ];
 
 /// A reader of one format.
@@ -95,6 +102,12 @@ pub fn read<'data>(
     reader.read(data, arena)
 }
 
+/// Name of the reader that recognises a file by its head, if one does.
+pub fn kind(head: &[u8]) -> Option<&'static str> {
+    let best = READERS.iter().map(|reader| (reader.probe(head), reader)).rev().max_by_key(|&(probe, _)| probe);
+    best.filter(|&(probe, _)| probe > Probe::No).map(|(_, reader)| reader.name())
+}
+
 fn by_name(name: &str) -> Result<&'static dyn Reader, Error> {
     let known = || READERS.iter().map(|reader| reader.name()).collect::<Vec<_>>().join(", ");
     let reader = READERS.iter().find(|reader| reader.name() == name).copied();
@@ -115,6 +128,9 @@ fn recognise(data: &[u8]) -> Result<&'static dyn Reader, Error> {
 
 /// What a file that nobody recognised seems to be, in the words of its owner.
 fn guess(head: &[u8]) -> String {
+    if let Some(told) = exception::told(head) {
+        return told;
+    }
     let elf_type = head.get(16..18).filter(|_| head.starts_with(b"\x7fELF"));
     let what = match (head, elf_type) {
         ([], _) => "the file is empty",
@@ -123,24 +139,10 @@ fn guess(head: &[u8]) -> String {
         }
         (_, Some(_)) => "this is an ELF file, but not a core",
         _ if head.iter().all(|&byte| byte == 0) => "it holds nothing but zeros",
-        _ if is_java_exception(head) => {
-            "this is the stack trace of a Java exception, not a dump: the program threw it and the virtual machine did not crash"
-        }
         _ if std::str::from_utf8(head).is_ok() || head.is_ascii() => "this is text without a dump in it",
         _ => "the first bytes match no format",
     };
     what.to_owned()
-}
-
-/// `java.lang.IllegalStateException: …` with frames below: `\tat shop.Cart.add(Cart.java:7)`.
-fn is_java_exception(head: &[u8]) -> bool {
-    let text = String::from_utf8_lossy(head);
-    let thrown = |line: &str| {
-        let class = line.trim_start_matches("Exception in thread ").split(':').next().unwrap_or(line);
-        class.ends_with("Exception") || class.ends_with("Error") || line.contains("Exception: ")
-    };
-    let frame = |line: &str| line.trim_start().starts_with("at ") && line.contains(".java:") && line.ends_with(')');
-    text.lines().zip(text.lines().skip(1)).any(|(line, next)| thrown(line.trim()) && frame(next))
 }
 
 #[cfg(test)]

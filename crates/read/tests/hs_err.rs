@@ -92,7 +92,7 @@ fn differences(row: &Row, snapshot: &Snapshot<'_>) -> Vec<String> {
     if log.has(Section::Thread) && thread.and_then(|thread| thread.thread).is_none() {
         wrong.push("no thread".to_owned());
     }
-    if thread.is_some_and(|thread| thread.source.is_some() && thread.kind_text.is_empty()) {
+    if thread.is_some_and(|thread| thread.source.is_some() && thread.who.kind_text.is_empty()) {
         wrong.push(format!("thread line not read: {:?}", thread.map(|thread| &thread.text)));
     }
     for warning in &snapshot.warnings {

@@ -12,11 +12,11 @@ mod sample;
 #[cfg(test)]
 mod sample_hs_err;
 
-use necropsy_model::{Groups, Snapshot, Verdict};
+use necropsy_model::{Bucket, Comparison, Groups, Occurrence, PairVerdict, Snapshot, Verdict};
 
 pub use folded::folded;
-pub use json::json;
-pub use text::{Several, brief, several, text};
+pub use json::{json, json_buckets, json_pair};
+pub use text::{Several, brief, brief_buckets, brief_pair, rule, rules, several, text, text_buckets, text_pair};
 
 /// What a report is made of.
 #[derive(Clone, Copy)]
@@ -29,6 +29,30 @@ pub struct Report<'a, 'data> {
     pub groups: &'a Groups,
     /// What was concluded.
     pub verdict: &'a Verdict<'data>,
+}
+
+/// What a report about two dumps is made of.
+#[derive(Clone, Copy)]
+pub struct PairReport<'a, 'data> {
+    /// The earlier dump: where it came from and what it says.
+    pub before: (&'a Input, &'a Snapshot<'data>),
+    /// The later dump.
+    pub after: (&'a Input, &'a Snapshot<'data>),
+    /// One laid over the other.
+    pub comparison: &'a Comparison,
+    /// What was concluded.
+    pub verdict: &'a PairVerdict<'data>,
+}
+
+/// What a report about many dumps is made of.
+#[derive(Clone, Copy)]
+pub struct BucketReport<'a> {
+    /// Buckets, biggest first.
+    pub buckets: &'a [Bucket],
+    /// The dumps that they point at.
+    pub occurrences: &'a [Occurrence],
+    /// Files that could not be read.
+    pub failed: usize,
 }
 
 /// Where a dump came from.

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use necropsy_model::jvm::{Joined, JvmFacts};
 use necropsy_model::{
     Absence, Access, Activity, AddressState, Arch, Avma, Bias, BuildId, CodeAddress, Command, Confidence, Deadlock,
     DeadlockThread, Evidence, Evidenced, Fault, FaultOperand, Field, Finding, Frame, FrameKind, Gap, Grade, Group,
@@ -410,6 +411,15 @@ pub(crate) fn full() -> Sample {
     let place = || crash().snapshot.place(0, 0, Role::Victim).unwrap();
     let snapshot = &mut sample.snapshot;
     snapshot.hs_err = Some(Box::new(crate::sample_hs_err::log()));
+    let joined = Joined {
+        format: "java-dump-file",
+        path: "all.json".into(),
+        threads: 3,
+        virtual_threads: 2,
+        stacks: 1,
+        objects: 2,
+    };
+    snapshot.jvm = Some(Box::new(JvmFacts { joined: Some(joined), ..JvmFacts::default() }));
     let process = &mut snapshot.process;
     (process.parent_pid, process.uid) = (Some(1), Some(1000));
     process.runtime = Some(Runtime::Native);

@@ -3,7 +3,7 @@
 use necropsy_model::Source;
 use necropsy_model::hs_err::{
     AddressRange, CompileTask, CurrentThread, HsErr, HsFrame, HsFrameKind, NativeOom, OomCall, Said, Section,
-    SeenSection, StackBounds, VmOperation,
+    SeenSection, StackBounds, VmOperation, VmThreadWords,
 };
 
 pub(crate) fn log() -> HsErr<'static> {
@@ -22,8 +22,11 @@ pub(crate) fn log() -> HsErr<'static> {
     log.summary.uptime_ms = Some(Said::new(259, at(24)));
     let range = AddressRange { low: 0x7000_0000, high: 0x7010_0000 };
     log.thread = Some(CurrentThread {
-        kind_text: "JavaThread".into(),
-        state: Some("_thread_in_native".into()),
+        who: VmThreadWords {
+            kind_text: "JavaThread".into(),
+            state: Some("_thread_in_native".into()),
+            ..VmThreadWords::default()
+        },
         stack: Some(StackBounds { range, sp: Some(0x700f_f000), free: None, source: at(30) }),
         frames: vec![frame(32)],
         ..CurrentThread::default()

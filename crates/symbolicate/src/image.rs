@@ -1,10 +1,14 @@
 //! An image: the verified file behind a module, or what the dump itself holds of it.
 
+use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 
+use gimli::SectionId;
 use necropsy_model::{Avma, Bias, ModuleId, Svma};
 
+use crate::go_table::GoTable;
 use crate::modules::{Debug, Outcome};
+use crate::names::start_up;
 use crate::unwind::{Machine, Tables};
 use crate::values::debug_file::DebugFile;
 
@@ -31,6 +35,8 @@ pub(crate) struct Image<'data> {
     pub elf: Option<Elf<'data>>,
     /// Where its debug information is looked for; the look-up happens at first use.
     pub debug: OnceLock<Arc<Debug<'data>>>,
+    /// Go's own table, looked for at first use.
+    pub go: OnceLock<Option<GoTable<'data>>>,
 }
 
 /// A loadable segment (`PT_LOAD`).
@@ -70,6 +76,11 @@ impl<'data> Image<'data> {
         self.unwind.debug_frame.or_else(|| self.debug.get()?.debug_frame())
     }
 
+    /// Go's own table of functions, in a program or library that Go's linker made.
+    pub fn go_table(&self) -> Option<&GoTable<'data>> {
+        self.go.get_or_init(|| GoTable::of(self.elf.as_ref()?, &self.segments)).as_ref()
+    }
+
     /// The bytes of the file behind an address, to the end of its segment; only where the process could not write.
     pub fn constant_bytes(&self, address: Svma) -> Option<&'data [u8]> {
         let segment = self.segments.iter().find(|segment| {
@@ -89,6 +100,8 @@ pub(crate) struct Images<'data> {
     tables: Vec<OnceLock<Tables<'data>>>,
     /// Debug information of each image, opened at first use and shared by names and values.
     debug_files: Vec<OnceLock<Option<DebugFile<'data>>>>,
+    /// The functions of each image that start a program or a thread, found at first use.
+    start_up: Vec<OnceLock<Vec<Range<u64>>>>,
     /// What became of each module, in their order.
     outcomes: Vec<Outcome>,
 }
@@ -108,7 +121,8 @@ impl<'data> Images<'data> {
         ranges.sort_unstable();
         let tables = images.iter().map(|_| OnceLock::new()).collect();
         let debug_files = images.iter().map(|_| OnceLock::new()).collect();
-        Self { images, ranges, tables, debug_files, outcomes: Vec::new() }
+        let start_up = images.iter().map(|_| OnceLock::new()).collect();
+        Self { images, ranges, tables, debug_files, start_up, outcomes: Vec::new() }
     }
 
     /// The same, with what became of each module of the snapshot.
@@ -134,17 +148,29 @@ impl<'data> Images<'data> {
     }
 
     /// The unwind tables of an image by its index.
-    pub fn tables(&self, index: usize, machine: &Machine) -> Option<&Tables<'data>> {
+    pub fn tables(&self, index: usize, machine: &'static Machine) -> Option<&Tables<'data>> {
         let image = self.images.get(index)?;
         Some(self.tables.get(index)?.get_or_init(|| Tables::new(image, machine)))
     }
 
     /// The debug information of an image by its index. The first who asks names the addresses, sorted, that will be looked up
-    /// before all others: of compressed debug information only what they need is unpacked.
+    /// before all others: of compressed debug information only what they need is unpacked, and nothing for addresses that
+    /// all [start](start_up) a program or a thread.
     pub fn debug_file(&self, index: usize, addresses: &[Svma]) -> Option<&DebugFile<'data>> {
         let image = self.images.get(index)?;
-        let open = || DebugFile::of(image.debug.get()?, image.bias, addresses);
-        self.debug_files.get(index)?.get_or_init(open).as_ref()
+        let slot = self.debug_files.get(index)?;
+        if slot.get().is_none() && self.start_up_only(index, image, addresses) {
+            return None;
+        }
+        slot.get_or_init(|| DebugFile::of(image.debug.get()?, image.bias, addresses)).as_ref()
+    }
+
+    fn start_up_only(&self, index: usize, image: &Image<'data>, addresses: &[Svma]) -> bool {
+        let packed = |debug: &Arc<Debug<'_>>| debug.is_of_system() && debug.is_compressed(SectionId::DebugInfo);
+        let packed = image.debug.get().is_some_and(packed);
+        let Some(ranges) = self.start_up.get(index).filter(|_| packed) else { return false };
+        let ranges = ranges.get_or_init(|| start_up::ranges(image));
+        addresses.iter().all(|&address| start_up::covers(ranges, address))
     }
 
     /// All images; an index of [`Images::at`] counts these.

@@ -8,16 +8,19 @@
 //! waits     futex words -> locks, their names and their owners
 //! runtime   which language runtime the process ran
 //! stop      faulting instruction, last words, the signal below a handler
+//! resolve   addresses that a text states -> names, without a dump
 //! trail     from the operand at fault back to where its value came into being
 //! ```
 //!
 //! Nothing here is an error: what failed is a reason in the frame, in the module, or a warning.
 
 mod assemble;
+mod go_table;
 mod goroutine;
 mod image;
 mod modules;
 mod names;
+mod resolve;
 mod runtime;
 mod space;
 mod stop;
@@ -31,6 +34,8 @@ use std::path::PathBuf;
 use necropsy_model::{Arena, Snapshot};
 use rayon::prelude::*;
 
+pub use names::{Depth, Named};
+pub use resolve::{FileId, FileReport, Resolver, Unresolved, names_of};
 use space::AddressSpace;
 
 /// Where to look for files, and how much to read of them.

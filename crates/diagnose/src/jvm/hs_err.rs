@@ -224,7 +224,7 @@ impl<'a, 'data> Hs<'a, 'data> {
     pub(crate) fn is_gc(&self) -> bool {
         const OPERATIONS: [&str; 8] =
             ["GC", "Collect", "Mark", "Shenandoah", "ZOperation", "ZPhase", "CMS_", "HeapDumper"];
-        match self.thread().map(|thread| thread.kind) {
+        match self.thread().map(|thread| thread.who.kind) {
             Some(VmThreadKind::Gc) => true,
             Some(VmThreadKind::Vm) => {
                 let operation = self.log.vm_operation.as_ref().map(|operation| &*operation.name);
@@ -236,7 +236,7 @@ impl<'a, 'data> Hs<'a, 'data> {
 
     /// The thread compiles.
     pub(crate) fn is_compiler(&self) -> bool {
-        self.thread().is_some_and(|thread| thread.kind == VmThreadKind::Compiler) || self.log.compile_task.is_some()
+        self.thread().is_some_and(|thread| thread.who.kind == VmThreadKind::Compiler) || self.log.compile_task.is_some()
     }
 
     /// The mapping under the address used.
@@ -266,11 +266,11 @@ impl<'a, 'data> Hs<'a, 'data> {
     /// The thread's own words: `JavaThread "main" in native code`.
     pub(crate) fn thread_in_words(&self) -> String {
         let Some(thread) = self.thread() else { return "a thread that the log does not name".to_owned() };
-        match (thread.kind, thread.name.as_deref()) {
+        match (thread.who.kind, thread.who.name.as_deref()) {
             (VmThreadKind::Native, _) => "a thread that the virtual machine does not know".to_owned(),
             (VmThreadKind::Unknown, None) => "a thread".to_owned(),
-            (_, Some(name)) => format!("{} \"{name}\"", thread.kind_text),
-            (_, None) => thread.kind_text.to_string(),
+            (_, Some(name)) => format!("{} \"{name}\"", thread.who.kind_text),
+            (_, None) => thread.who.kind_text.to_string(),
         }
     }
 

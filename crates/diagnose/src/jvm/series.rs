@@ -107,7 +107,8 @@ pub fn verdict(logs: &[LogSite]) -> Option<SeriesVerdict> {
     let programs: BTreeSet<_> = crashes.iter().filter_map(|log| log.program.as_deref()).collect();
     let flipped = crashes.iter().filter(|log| log.flipped).count();
     let one_host = hosts.len() == 1;
-    let mut because = vec![format!("{count} logs, {sites} places")];
+    let places = if sites == 1 { "1 place".to_owned() } else { format!("{sites} places") };
+    let mut because = vec![format!("{count} logs, {places}")];
     if one_host {
         because.push("processor and memory are the same in all of them".to_owned());
     } else if hosts.len() > 1 {

@@ -19,7 +19,9 @@ pub use process::{
     NmtLine, ProcessState, SpaceUse,
 };
 pub use system::{Cpu, Limit, Measure, MemoryLine, Rlimit, SystemState};
-pub use thread::{CompileTask, CurrentThread, FrameList, StackBounds, VmOperation, VmThread, VmThreadKind};
+pub use thread::{
+    CompileTask, CurrentThread, FrameList, StackBounds, VmOperation, VmThread, VmThreadKind, VmThreadWords,
+};
 
 use crate::{Source, Text};
 

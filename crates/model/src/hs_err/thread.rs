@@ -10,18 +10,8 @@ pub struct CurrentThread<'data> {
     pub text: Text<'data>,
     /// Address of the VM's object; none for a thread that the VM does not know.
     pub address: Option<u64>,
-    /// What kind of thread.
-    pub kind: VmThreadKind,
-    /// The word of the log: `JavaThread`, `GCTaskThread`, `WorkerThread`.
-    pub kind_text: Text<'data>,
-    /// Name.
-    pub name: Option<Text<'data>>,
-    /// A daemon.
-    pub daemon: bool,
-    /// `_thread_in_native`, `_thread_in_vm`, …
-    pub state: Option<Text<'data>>,
-    /// `id=`.
-    pub os_id: Option<u64>,
+    /// Who it is and what it did.
+    pub who: VmThreadWords<'data>,
     /// `Stack:`, else the bounds of the thread line.
     pub stack: Option<StackBounds>,
     /// Index in [`crate::Snapshot::threads`].
@@ -38,6 +28,23 @@ pub struct CurrentThread<'data> {
     pub being_processed: Option<SaidText<'data>>,
     /// Where.
     pub source: Option<Source>,
+}
+
+/// What the log says of any thread, in the list and of the one that reported.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct VmThreadWords<'data> {
+    /// What kind of thread.
+    pub kind: VmThreadKind,
+    /// The word of the log: `JavaThread`, `GCTaskThread`, `WorkerThread`.
+    pub kind_text: Text<'data>,
+    /// Name.
+    pub name: Option<Text<'data>>,
+    /// A daemon.
+    pub daemon: bool,
+    /// `_thread_in_native`, `_thread_in_vm`, …
+    pub state: Option<Text<'data>>,
+    /// `id=`.
+    pub os_id: Option<u64>,
 }
 
 /// Which lists a stack was made of.
@@ -96,18 +103,8 @@ pub struct VmThread<'data> {
     pub address: u64,
     /// Marked `=>`.
     pub current: bool,
-    /// What kind.
-    pub kind: VmThreadKind,
-    /// The word of the log.
-    pub kind_text: Text<'data>,
-    /// Name.
-    pub name: Option<Text<'data>>,
-    /// A daemon.
-    pub daemon: bool,
-    /// State.
-    pub state: Option<Text<'data>>,
-    /// `id=`.
-    pub os_id: Option<u64>,
+    /// Who it is and what it did.
+    pub who: VmThreadWords<'data>,
     /// Stack.
     pub stack: Option<AddressRange>,
     /// Index in [`crate::Snapshot::threads`].

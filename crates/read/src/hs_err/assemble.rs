@@ -100,13 +100,13 @@ fn threads<'d>(snapshot: &mut Snapshot<'d>, log: &mut HsErr<'d>) {
 }
 
 fn thread<'d>(snapshot: &mut Snapshot<'d>, known: &VmThread<'d>) -> Thread<'d> {
-    let mut thread = Thread::new(ThreadId(known.os_id.unwrap_or(known.address)), known.source);
-    thread.state = state(snapshot, known.state.as_ref());
-    let system = if known.kind == VmThreadKind::Java { ThreadFlags::default() } else { ThreadFlags::SYSTEM };
-    thread.flags = system | if known.daemon { ThreadFlags::DAEMON } else { ThreadFlags::default() };
+    let mut thread = Thread::new(ThreadId(known.who.os_id.unwrap_or(known.address)), known.source);
+    thread.state = state(snapshot, known.who.state.as_ref());
+    let system = if known.who.kind == VmThreadKind::Java { ThreadFlags::default() } else { ThreadFlags::SYSTEM };
+    thread.flags = system | if known.who.daemon { ThreadFlags::DAEMON } else { ThreadFlags::default() };
     let detail = thread.detail_mut();
-    detail.name = known.name.clone().or_else(|| Some(known.kind_text.clone()));
-    detail.os_id = known.os_id;
+    detail.name = known.who.name.clone().or_else(|| Some(known.who.kind_text.clone()));
+    detail.os_id = known.who.os_id;
     thread
 }
 
@@ -156,7 +156,7 @@ fn current<'d>(
         let detail = thread.detail_mut();
         detail.registers = registers;
         if detail.name.is_none() {
-            detail.name.clone_from(&current.name);
+            detail.name.clone_from(&current.who.name);
         }
     }
     log.thread = Some(current);
@@ -165,16 +165,17 @@ fn current<'d>(
 /// The thread that reported, when the list does not have it.
 fn unlisted<'d>(snapshot: &mut Snapshot<'d>, current: &CurrentThread<'d>, log: &HsErr<'d>) -> Thread<'d> {
     let header = log.header.tid.filter(|_| log.header.tid_is_os_id);
-    let id = current.os_id.or(header).or(log.header.tid).or(current.address).unwrap_or_default();
+    let id = current.who.os_id.or(header).or(log.header.tid).or(current.address).unwrap_or_default();
     let source = current.source.or(log.header.error.as_ref().map(|error| error.source)).unwrap_or(Source::DUMP);
     let mut thread = Thread::new(ThreadId(id), source);
-    thread.state = state(snapshot, current.state.as_ref());
-    let own = matches!(current.kind, VmThreadKind::Java | VmThreadKind::Native | VmThreadKind::Unknown);
+    thread.state = state(snapshot, current.who.state.as_ref());
+    let own = matches!(current.who.kind, VmThreadKind::Java | VmThreadKind::Native | VmThreadKind::Unknown);
     thread.flags = if own { ThreadFlags::default() } else { ThreadFlags::SYSTEM };
-    let named = current.name.clone().or_else(|| Some(current.kind_text.clone()).filter(|text| !text.is_empty()));
+    let named =
+        current.who.name.clone().or_else(|| Some(current.who.kind_text.clone()).filter(|text| !text.is_empty()));
     let detail = thread.detail_mut();
     detail.name = named;
-    detail.os_id = current.os_id.or(header);
+    detail.os_id = current.who.os_id.or(header);
     thread
 }
 

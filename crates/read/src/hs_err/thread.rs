@@ -10,25 +10,13 @@ use std::borrow::Cow;
 
 use necropsy_model::Text;
 use necropsy_model::hs_err::{
-    AddressRange, CompileTask, CurrentThread, StackBounds, VmOperation, VmThread, VmThreadKind,
+    AddressRange, CompileTask, CurrentThread, StackBounds, VmOperation, VmThread, VmThreadKind, VmThreadWords,
 };
 
 use super::words::{Line, after, decimal_after, hex_after, leading_decimal, leading_hex, range};
 
-/// What a line says of a thread.
-#[derive(Debug, Default, PartialEq)]
-struct Parts<'d> {
-    kind: VmThreadKind,
-    kind_text: &'d str,
-    name: Option<&'d str>,
-    daemon: bool,
-    state: Option<&'d str>,
-    os_id: Option<u64>,
-    stack: Option<AddressRange>,
-}
-
-/// Reads what stands behind the address.
-fn parts(text: &str) -> Parts<'_> {
+/// Reads what stands behind the address: the thread, and the bounds of its stack.
+fn parts(text: &str) -> (VmThreadWords<'_>, Option<AddressRange>) {
     let text = text.trim();
     // A thread that is gone, and still in the list.
     let text = text.strip_prefix("(exited) ").unwrap_or(text).trim_start();
@@ -52,15 +40,15 @@ fn parts(text: &str) -> Parts<'_> {
         let range = AddressRange { low: leading_hex(low.trim())?, high: leading_hex(high.trim())? };
         (range.low < range.high).then_some(range)
     });
-    Parts {
+    let words = VmThreadWords {
         kind: kind(kind_text, name.unwrap_or_default()),
-        kind_text,
-        name,
+        kind_text: kind_text.into(),
+        name: name.map(Text::from),
         daemon: tail.trim_start().starts_with("daemon"),
-        state,
+        state: state.map(Text::from),
         os_id: decimal_after(tail, "id="),
-        stack,
-    }
+    };
+    (words, stack)
 }
 
 /// Which kind of thread the words name. Compilers are Java threads with a name of their own, and up to JDK 16 collectors
@@ -90,26 +78,16 @@ pub(super) fn current(line: Line<'_>) -> CurrentThread<'_> {
     let source = Some(line.source);
     if text.contains("is native thread") {
         let kind_text = Cow::Borrowed("native thread");
-        return CurrentThread {
-            text: text.into(),
-            kind: VmThreadKind::Native,
-            kind_text,
-            source,
-            ..CurrentThread::default()
-        };
+        let who = VmThreadWords { kind: VmThreadKind::Native, kind_text, ..VmThreadWords::default() };
+        return CurrentThread { text: text.into(), who, source, ..CurrentThread::default() };
     }
     let rest = after(text, "):").unwrap_or_default();
-    let parts = parts(rest);
+    let (who, stack) = parts(rest);
     CurrentThread {
         text: text.into(),
         address: hex_after(text, "("),
-        kind: parts.kind,
-        kind_text: parts.kind_text.into(),
-        name: parts.name.map(Text::from),
-        daemon: parts.daemon,
-        state: parts.state.map(Text::from),
-        os_id: parts.os_id,
-        stack: parts.stack.map(|range| StackBounds { range, sp: None, free: None, source: line.source }),
+        who,
+        stack: stack.map(|range| StackBounds { range, sp: None, free: None, source: line.source }),
         source,
         ..CurrentThread::default()
     }
@@ -123,25 +101,13 @@ pub(super) fn listed(line: Line<'_>) -> Option<VmThread<'_>> {
         None => (false, text),
     };
     let (address, rest) = text.strip_prefix("0x")?.split_once(' ')?;
-    let parts = parts(rest);
-    let word = parts.kind_text;
+    let (who, stack) = parts(rest);
+    let word = who.kind_text.as_ref();
     let plain = word.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
     if !plain || !word.starts_with(|c: char| c.is_ascii_alphabetic()) {
         return None;
     }
-    Some(VmThread {
-        address: leading_hex(address)?,
-        current,
-        kind: parts.kind,
-        kind_text: parts.kind_text.into(),
-        name: parts.name.map(Text::from),
-        daemon: parts.daemon,
-        state: parts.state.map(Text::from),
-        os_id: parts.os_id,
-        stack: parts.stack,
-        thread: 0,
-        source: line.source,
-    })
+    Some(VmThread { address: leading_hex(address)?, current, who, stack, thread: 0, source: line.source })
 }
 
 /// `Stack: [0x…,0x…],  sp=0x…,  free space=1016k`.
@@ -204,20 +170,20 @@ mod tests {
             "Current thread (0x00007fba7c02aa30):  JavaThread \"main\"             [_thread_in_native, id=15592, stack(0x10,0x30) (1024K)]",
         ));
         assert_eq!(
-            (thread.kind, thread.name.as_deref(), thread.os_id),
+            (thread.who.kind, thread.who.name.as_deref(), thread.who.os_id),
             (VmThreadKind::Java, Some("main"), Some(15592))
         );
-        assert_eq!((thread.address, thread.state.as_deref()), (Some(0x7fba_7c02_aa30), Some("_thread_in_native")));
+        assert_eq!((thread.address, thread.who.state.as_deref()), (Some(0x7fba_7c02_aa30), Some("_thread_in_native")));
         assert_eq!(thread.stack.unwrap().range, AddressRange { low: 0x10, high: 0x30 });
         let thread = current(line("Current thread (0x00000000013ce800):  GCTaskThread [stack: 0x10,0x20] [id=2480]"));
-        assert_eq!((thread.kind, thread.name, thread.os_id), (VmThreadKind::Gc, None, Some(2480)));
+        assert_eq!((thread.who.kind, thread.who.name, thread.who.os_id), (VmThreadKind::Gc, None, Some(2480)));
         assert_eq!(thread.stack.unwrap().range.high, 0x20);
         let thread = current(line(
             "Current thread (0x1):  JavaThread \"C2 CompilerThread0\" daemon [_thread_in_vm, id=1, stack(0x1,0x2)]",
         ));
-        assert_eq!((thread.kind, thread.daemon), (VmThreadKind::Compiler, true));
-        assert_eq!(current(line("Current thread is native thread")).kind, VmThreadKind::Native);
-        assert_eq!(current(line("Current thread (")).kind, VmThreadKind::Unknown);
+        assert_eq!((thread.who.kind, thread.who.daemon), (VmThreadKind::Compiler, true));
+        assert_eq!(current(line("Current thread is native thread")).who.kind, VmThreadKind::Native);
+        assert_eq!(current(line("Current thread (")).who.kind, VmThreadKind::Unknown);
     }
 
     #[test]
@@ -225,9 +191,12 @@ mod tests {
         let thread =
             listed(line("=>0x01 JavaThread \"a \"b\" [x]\" daemon [_thread_blocked, id=5, stack(0x10,0x20) (64K)]"))
                 .unwrap();
-        assert_eq!((thread.current, thread.name.as_deref(), thread.os_id), (true, Some("a \"b\" [x]"), Some(5)));
+        assert_eq!(
+            (thread.current, thread.who.name.as_deref(), thread.who.os_id),
+            (true, Some("a \"b\" [x]"), Some(5))
+        );
         let thread = listed(line("=>0x01 (exited) GCTaskThread [stack: 0x10,0x20] [id=2480]")).unwrap();
-        assert_eq!((thread.kind, thread.kind_text.as_ref()), (VmThreadKind::Gc, "GCTaskThread"));
+        assert_eq!((thread.who.kind, thread.who.kind_text.as_ref()), (VmThreadKind::Gc, "GCTaskThread"));
         assert!(listed(line("Total: 10")).is_none());
         assert!(listed(line("0x00007fba7c02aa30, 0x00007fba7c0c3300")).is_none());
     }

@@ -35,7 +35,7 @@ pub(super) fn warnings<'d>(log: &HsErr<'d>) -> Vec<Warning<'d>> {
         )),
     }
     let crashed = matches!(log.header.kind, ErrorKind::Signal | ErrorKind::Exception);
-    let native = log.thread.as_ref().is_some_and(|thread| thread.kind == VmThreadKind::Native);
+    let native = log.thread.as_ref().is_some_and(|thread| thread.who.kind == VmThreadKind::Native);
     let missing: Vec<_> = EXPECTED
         .iter()
         // The VM lists its threads only when one of them reported.

@@ -5,14 +5,15 @@ use std::collections::BTreeMap;
 
 use necropsy_model::jvm::JvmFacts;
 use necropsy_model::{
-    FrameId, Lock, Process, Runtime, Snapshot, State, Text, Thread, ThreadFlags, ThreadId, Wait, WaitKind, Warning,
+    Activity, FrameId, Lock, Process, Runtime, Snapshot, State, Text, Thread, ThreadFlags, ThreadId, Wait, WaitKind,
+    Warning,
 };
 use rustc_hash::FxHashMap;
 
 use super::note::{Note, Object};
 use super::scan::{RawDump, RawThread};
 use super::stacks::Stacks;
-use super::{frame, state};
+use super::{frame, jhsdb, state};
 use crate::text::LineMap;
 
 /// Lines that could not be read and are named; the others are counted.
@@ -20,8 +21,13 @@ const NAMED: usize = 3;
 
 /// Builds the snapshot of a dump.
 pub(super) fn build<'d>(dump: &RawDump<'d>, lines: &LineMap) -> Snapshot<'d> {
-    let mut builder =
-        Builder { snapshot: Snapshot::default(), lines, frames: FxHashMap::default(), stacks: Stacks::default() };
+    let mut builder = Builder {
+        snapshot: Snapshot::default(),
+        lines,
+        frames: FxHashMap::default(),
+        stacks: Stacks::default(),
+        from_outside: dump.from_outside,
+    };
     builder.snapshot.format = super::NAME;
     builder.snapshot.process = process(dump);
     for thread in &dump.threads {
@@ -34,7 +40,8 @@ pub(super) fn build<'d>(dump: &RawDump<'d>, lines: &LineMap) -> Snapshot<'d> {
     owners(&mut snapshot);
     initialisers(&mut snapshot);
     warn(&mut snapshot, dump, lines);
-    snapshot.jvm = Some(Box::new(JvmFacts { reported_deadlocks, lists_synchronizers: dump.synchronizers }));
+    snapshot.jvm =
+        Some(Box::new(JvmFacts { reported_deadlocks, lists_synchronizers: dump.synchronizers, ..JvmFacts::default() }));
     snapshot
 }
 
@@ -58,6 +65,7 @@ struct Builder<'m, 'd> {
     lines: &'m LineMap,
     frames: FxHashMap<&'d [u8], FrameId>,
     stacks: Stacks,
+    from_outside: bool,
 }
 
 impl<'d> Builder<'_, 'd> {
@@ -65,7 +73,9 @@ impl<'d> Builder<'_, 'd> {
         let header = &raw.header;
         let ids: Vec<_> = raw.frames.iter().filter_map(|frame| self.frame(frame)).collect();
         let names: Vec<&str> = ids.iter().filter_map(|&id| self.snapshot.frame(id)?.function.as_deref()).collect();
-        let (holds, mut wait) = locks(raw, &names, self.lines);
+        let system = names.first().and_then(|name| jhsdb::activity(name)).filter(|_| self.from_outside);
+        let names: Vec<&str> = if self.from_outside { java_only(&self.snapshot, &ids) } else { names };
+        let (holds, mut wait) = locks(raw, &names, self.lines, self.from_outside);
         let mut state_text = text(raw.state.trim_ascii());
         let phase = text(header.phase);
         if wait.as_ref().is_some_and(|wait| wait.kind == WaitKind::Condition) && state_text.starts_with("BLOCKED") {
@@ -74,11 +84,15 @@ impl<'d> Builder<'_, 'd> {
                 wait.kind = WaitKind::Lock;
             }
         }
-        let activity = state::activity(&state_text, &phase, wait.as_ref().map(|wait| wait.kind), &names);
+        let mut activity = state::activity(&state_text, &phase, wait.as_ref().map(|wait| wait.kind), &names);
+        if let Some(system) = system.filter(|_| state_text.is_empty() || activity == Activity::Running) {
+            activity = system;
+        }
         if state_text.is_empty() {
             state_text = match (raw.carries, raw.mounted) {
                 (Some(_), _) => Cow::Borrowed("carries a virtual thread"),
                 (_, true) => Cow::Borrowed("mounted"),
+                _ if raw.native => Cow::Borrowed("native thread"),
                 _ => phase,
             };
         }
@@ -87,12 +101,15 @@ impl<'d> Builder<'_, 'd> {
         thread.state = self.snapshot.intern_state(State { text: state_text, activity });
         thread.stack = self.stacks.intern(&mut self.snapshot, ids);
         let daemon = if header.daemon { ThreadFlags::DAEMON } else { ThreadFlags::default() };
-        let of_vm = header.priority.is_none() && header.number.is_none() && !raw.mounted && raw.frames.is_empty();
+        let of_vm = header.priority.is_none()
+            && header.number.is_none()
+            && !raw.mounted
+            && (raw.frames.is_empty() || raw.native);
         let system = if of_vm { ThreadFlags::SYSTEM } else { ThreadFlags::default() };
         let on_carrier = if raw.mounted { ThreadFlags::VIRTUAL } else { ThreadFlags::default() };
         thread.flags = daemon | system | on_carrier;
         let detail = thread.detail_mut();
-        detail.name = Some(text(header.name)).filter(|_| !raw.mounted);
+        detail.name = Some(text(header.name)).filter(|_| !raw.mounted && !raw.native);
         detail.os_id = header.os_id;
         detail.priority = header.priority;
         detail.cpu = header.cpu;
@@ -107,22 +124,46 @@ impl<'d> Builder<'_, 'd> {
         if let Some(&known) = self.frames.get(line) {
             return Some(known);
         }
-        let id = self.snapshot.add_frame(frame::parse(line)?)?;
+        let frame = if self.from_outside { jhsdb::parse(line) } else { frame::parse(line) };
+        let id = self.snapshot.add_frame(frame?)?;
         self.frames.insert(line, id);
         Some(id)
     }
 }
 
+/// The names of the Java methods among these frames: only they tell what a Java thread does.
+fn java_only<'s>(snapshot: &'s Snapshot<'_>, ids: &[FrameId]) -> Vec<&'s str> {
+    let names = ids.iter().filter_map(|&id| snapshot.frame(id)?.function.as_deref());
+    names.filter(|name| !jhsdb::is_native(name)).collect()
+}
+
 /// What a thread holds, and the first thing it waits for.
-fn locks<'d>(raw: &RawThread<'d>, frames: &[&str], lines: &LineMap) -> (Vec<Lock<'d>>, Option<Wait<'d>>) {
+fn locks<'d>(
+    raw: &RawThread<'d>,
+    frames: &[&str],
+    lines: &LineMap,
+    from_outside: bool,
+) -> (Vec<Lock<'d>>, Option<Wait<'d>>) {
     let lock =
         |object: Object<'d>| Lock { id: object.id, name: Some(text(object.class)).filter(|name| !name.is_empty()) };
     let mut holds: Vec<Lock<'d>> = Vec::new();
     let mut wait: Option<Wait<'d>> = None;
     // Monitors named in `waiting on` and `waiting to re-lock`: given back by Object.wait, though a frame says `locked`.
     let mut released = Vec::new();
-    for &(line, note) in &raw.notes {
+    let from_outside = from_outside && raw.state.trim_ascii_start().starts_with(b"BLOCKED");
+    let wanted = if from_outside { entered_last(raw) } else { None };
+    for (at, &(line, note)) in raw.notes.iter().enumerate() {
         let source = lines.source(line);
+        let note = match (note, wanted) {
+            (Note::Locked(object) | Note::WaitsToLock(object), Some(last)) if at <= last => {
+                if at == last {
+                    Note::WaitsToLock(object)
+                } else {
+                    Note::Locked(object)
+                }
+            }
+            (note, _) => note,
+        };
         let found = match note {
             Note::Locked(object) | Note::Owns(object) => {
                 if !holds.iter().any(|held| held.id == object.id) {
@@ -155,11 +196,34 @@ fn locks<'d>(raw: &RawThread<'d>, frames: &[&str], lines: &LineMap) -> (Vec<Lock
     (holds, wait)
 }
 
-/// The VM's section names holders that threads do not list without `-l`.
+/// The monitor that a thread waits to enter, by its note: the last one of the innermost frame. `jhsdb` lists the monitors of a frame in the
+/// order in which they were entered; of the last it says `locked` in JDK 17, and in JDK 25 it says `waiting to lock` of the first.
+fn entered_last(raw: &RawThread<'_>) -> Option<usize> {
+    let top = raw.notes.get(..raw.top_notes)?;
+    let monitor = |(_, note): &(u64, Note<'_>)| matches!(note, Note::Locked(_) | Note::WaitsToLock(_));
+    let waits = top.iter().any(|(_, note)| matches!(note, Note::WaitsOn(_)));
+    top.iter().rposition(monitor).filter(|_| !waits)
+}
+
+/// A class as Java writes it: `jhsdb` writes `java/util/concurrent/locks/ReentrantLock$FairSync`.
+fn class_name(class: &[u8]) -> Text<'_> {
+    if class.starts_with(b"java/") { text(class).replace('/', ".").into() } else { text(class) }
+}
+
+/// The VM's section names holders that threads do not list without `-l`, and in the mixed mode of `jhsdb` it alone tells of locks.
 fn held_by_section<'d>(snapshot: &mut Snapshot<'d>, dump: &RawDump<'d>) {
     for link in dump.deadlocks.cycles.iter().flatten() {
         let (Some(id), Some(holder)) = (link.id, link.holder) else { continue };
         let name = text(holder);
+        let waiter = text(link.name);
+        let lock = Lock { id, name: Some(class_name(link.class)) };
+        if dump.from_outside
+            && let Some(thread) = snapshot.threads.iter_mut().find(|thread| thread.name() == Some(&*waiter))
+        {
+            let source = thread.source;
+            let wait = Wait { kind: WaitKind::Lock, lock: Some(lock), owner: None, limited: false, source };
+            thread.detail_mut().waits_on.get_or_insert(wait);
+        }
         let mut named = snapshot.threads.iter_mut().filter(|thread| thread.name() == Some(&*name));
         let (Some(thread), None) = (named.next(), named.next()) else { continue };
         let detail = thread.detail_mut();
@@ -219,6 +283,23 @@ fn warn(snapshot: &mut Snapshot<'_>, dump: &RawDump<'_>, lines: &LineMap) {
         snapshot.warnings.push(Warning::new(text, lines.source(line)));
     }
     let of_vm = snapshot.threads.iter().any(|thread| thread.flags.contains(ThreadFlags::SYSTEM));
+    if dump.from_outside {
+        let native = |frame: &necropsy_model::Frame<'_>| frame.function.as_deref().is_none_or(jhsdb::is_native);
+        let lost = |thread: &&Thread<'_>| {
+            let stands = !thread.flags.contains(ThreadFlags::SYSTEM) && thread.stack.is_some();
+            stands && snapshot.frames_of(thread).all(native)
+        };
+        let count = snapshot.threads.iter().filter(lost).count();
+        if count > 0 {
+            let text = format!(
+                "{count} Java threads show no Java frame: the walk from outside ended in native code; `jhsdb jstack --locks` or `jcmd PID Thread.print -l` \
+                 shows them"
+            );
+            let line = dump.line.map_or(necropsy_model::Source::DUMP, |line| lines.source(line));
+            snapshot.warnings.push(Warning::new(text, line));
+        }
+        return;
+    }
     if !dump.ended && !of_vm {
         let last = dump.threads.last().map(|thread| thread.line).or(dump.line).unwrap_or_default();
         let text = "the dump has no end behind this thread: others may be missing";

@@ -12,6 +12,13 @@ pub(super) struct Section<'d> {
     stacks: bool,
 }
 
+impl Section<'_> {
+    /// A circle was told, so that `Found a total of` ends the section.
+    pub(super) fn has_links(&self) -> bool {
+        self.cycles.last().is_some_and(|cycle| !cycle.is_empty())
+    }
+}
+
 /// One thread of a cycle.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Link<'d> {
@@ -46,8 +53,10 @@ impl<'d> Section<'d> {
         let text = line.trim_ascii();
         if let Some(rest) = text.strip_prefix(b"waiting for ownable synchronizer ") {
             link.wants(rest);
-        } else if let Some(at) = memchr::memmem::find(text, b"(object ").filter(|_| text.starts_with(b"waiting to ")) {
-            link.wants(text.get(at + 8..).unwrap_or_default());
+        } else if text.starts_with(b"waiting to ") {
+            // `(object 0x10, a Cart)`; `jhsdb` writes `(Object@0x10, a Cart)`.
+            let object = [&b"(object "[..], b"(Object@"].iter().find_map(|mark| memchr::memmem::find(text, mark));
+            link.wants(object.and_then(|at| text.get(at + 8..)).unwrap_or_default());
         }
         if let Some(at) = memchr::memmem::find(text, b"which is held by \"") {
             let name = text.get(at + 18..).unwrap_or_default();
@@ -80,6 +89,9 @@ mod tests {
             "\"a\":",
             "  waiting to lock monitor 0x07 (object 0x10, a shop.Cart),",
             "  which is held by \"b \"x\"\"",
+            "\"c\":",
+            "  waiting to lock Monitor@0x07 (Object@0x30, a shop.Cart),",
+            "  which is held by \"a\"",
             "\"b \"x\"\":",
             "  waiting for ownable synchronizer 0x20, (a j.ReentrantLock$FairSync),",
             "  which is held by \"a\"",
@@ -90,6 +102,7 @@ mod tests {
         }
         let wanted = [
             Link { name: b"a", id: Some(0x10), class: b"shop.Cart", holder: Some(b"b \"x\"") },
+            Link { name: b"c", id: Some(0x30), class: b"shop.Cart", holder: Some(b"a") },
             Link { name: b"b \"x\"", id: Some(0x20), class: b"j.ReentrantLock$FairSync", holder: Some(b"a") },
         ];
         assert_eq!(section.cycles, [wanted]);

@@ -5,6 +5,11 @@ use necropsy_model::{Frame, FrameKind, Location};
 /// Packages of the JDK: seldom to blame, and folded where a stack is shown short.
 const JDK: [&str; 8] = ["java.", "javax.", "jdk.", "sun.", "com.sun.", "java/", "sun/", "jrockit/"];
 
+/// The method is one of the JDK.
+pub(super) fn is_jdk(function: &str) -> bool {
+    JDK.iter().any(|package| function.starts_with(package))
+}
+
 /// The frame that the text behind `at ` prints.
 pub(super) fn parse(text: &[u8]) -> Option<Frame<'_>> {
     let open = memchr::memrchr(b'(', text)?;
@@ -21,7 +26,7 @@ pub(super) fn parse(text: &[u8]) -> Option<Frame<'_>> {
     }
     // HotSpot puts module and version here: `(java.base@17.0.15/Thread.java:840)`.
     let place = memchr::memrchr(b'/', inside).and_then(|at| inside.get(at + 1..)).unwrap_or(inside);
-    let jdk = JDK.iter().any(|package| function.starts_with(package));
+    let jdk = is_jdk(&function);
     let native = place == b"Native Method";
     let mut frame = Frame::printed(function, location(place));
     frame.kind = match (jdk, native) {

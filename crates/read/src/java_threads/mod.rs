@@ -9,6 +9,9 @@ mod deadlock;
 mod dump_file;
 mod frame;
 mod header;
+mod javacore;
+mod jhsdb;
+mod join;
 mod listed;
 mod note;
 mod scan;
@@ -24,6 +27,8 @@ use crate::{Error, Probe, Reader};
 
 pub(crate) use actuator::Actuator;
 pub(crate) use dump_file::DumpFile;
+pub(crate) use javacore::Javacore;
+pub use join::join;
 pub(crate) use thread_info::ThreadInfo;
 
 /// Name of the reader.

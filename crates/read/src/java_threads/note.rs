@@ -76,7 +76,9 @@ fn object(text: &[u8]) -> Option<Object<'_>> {
 
 /// The class in `(a Class)`.
 pub(super) fn class(text: &[u8]) -> &[u8] {
+    // `jhsdb` prints a comma behind the address of a synchronizer.
     let text = text.trim_ascii();
+    let text = text.strip_prefix(b",").unwrap_or(text).trim_ascii_start();
     let inside = text.strip_prefix(b"(").unwrap_or(text);
     let inside = inside.strip_suffix(b")").unwrap_or(inside);
     inside.strip_prefix(b"a ").or_else(|| inside.strip_prefix(b"an ")).unwrap_or(inside)
@@ -96,6 +98,7 @@ mod tests {
             ("waiting on <0x0010> (a shop.Cart)", Note::WaitsOn(lock)),
             ("parking to wait for  <0x0010> (a shop.Cart)", Note::Parks(lock)),
             ("<0x0010> (a shop.Cart)", Note::Owns(lock)),
+            ("<0x0010>, (a shop.Cart)", Note::Owns(lock)),
             ("waiting on the Class initialization monitor for A", Note::ClassInit(b"A")),
             ("locked <0x1> (a java.lang.Class for A)", Note::Locked(Object { id: 1, class: b"java.lang.Class for A" })),
             ("waiting on <no object reference available>", Note::Other),

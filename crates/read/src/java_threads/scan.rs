@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use super::deadlock::Section;
 use super::header::{self, Header};
+use super::jhsdb;
 use super::note::{self, Note};
 use crate::text::lines;
 
@@ -27,6 +28,8 @@ pub(super) struct RawDump<'d> {
     pub ended: bool,
     /// Lines that look like frames and are none.
     pub unread: Vec<u64>,
+    /// `jhsdb jstack` wrote it: frames and locks look otherwise, and nothing marks its end.
+    pub from_outside: bool,
 }
 
 /// A thread as printed.
@@ -41,6 +44,10 @@ pub(super) struct RawThread<'d> {
     pub carries: Option<u64>,
     /// The thread is a virtual one on its carrier, by the number of the carrier's raw thread.
     pub mounted: bool,
+    /// Not a Java thread: one of the virtual machine or of a library, of which only the kernel's number is known.
+    pub native: bool,
+    /// Notes below the innermost frame.
+    pub top_notes: usize,
 }
 
 /// Where the lines belong.
@@ -119,6 +126,13 @@ impl<'d> Scanner<'d> {
     fn thread(&mut self, line: u64, header: Header<'d>) {
         self.part = Part::Thread;
         if let Some(dump) = self.dump() {
+            // In the mixed mode the kernel's number stands in a line of its own before.
+            let same = |thread: &RawThread<'_>| {
+                thread.native && thread.frames.is_empty() && thread.header.os_id == header.os_id
+            };
+            if dump.threads.last().is_some_and(same) {
+                dump.threads.pop();
+            }
             dump.threads.push(RawThread { line, header, ..RawThread::default() });
         }
     }
@@ -132,7 +146,11 @@ impl<'d> Scanner<'d> {
             self.part = Part::Around;
             return;
         }
-        if trimmed.starts_with(b"Found one Java-level deadlock") || trimmed.starts_with(b"Found a total of") {
+        if self.line_of_jhsdb(number, line) {
+            return;
+        }
+        let told = self.part == Part::Deadlocks && self.dumps.last().is_some_and(|dump| dump.deadlocks.has_links());
+        if trimmed.starts_with(b"Found one Java-level deadlock") || trimmed.starts_with(b"Found a total of") && !told {
             self.part = Part::Deadlocks;
             if let Some(dump) = self.dump() {
                 dump.deadlocks.begin();
@@ -165,6 +183,33 @@ impl<'d> Scanner<'d> {
         }
     }
 
+    /// Takes a line that only `jhsdb` writes; `false` for any other.
+    fn line_of_jhsdb(&mut self, number: u64, line: &'d [u8]) -> bool {
+        if jhsdb::begins(line) {
+            self.dumps.push(RawDump {
+                line: Some(number),
+                pid: jhsdb::pid(line),
+                from_outside: true,
+                ..RawDump::default()
+            });
+            self.part = Part::Around;
+        } else if let Some(os_id) = jhsdb::separator(line) {
+            self.part = Part::Thread;
+            if let Some(dump) = self.dump() {
+                dump.from_outside = true;
+                let header = Header { os_id: Some(os_id), ..Header::default() };
+                dump.threads.push(RawThread { line: number, header, native: true, ..RawThread::default() });
+            }
+        } else if let Some(version) = line.strip_prefix(b"JVM version is ")
+            && let Some(dump) = self.dumps.last_mut().filter(|dump| dump.from_outside)
+        {
+            dump.vm = version.trim_ascii();
+        } else {
+            return false;
+        }
+        true
+    }
+
     /// Takes a line below a header; `false` for anything foreign.
     fn body(&mut self, number: u64, line: &'d [u8]) -> bool {
         let Some(dump) = self.dumps.last_mut() else { return false };
@@ -174,9 +219,17 @@ impl<'d> Scanner<'d> {
                 Some(_) => thread.frames.push(frame),
                 None => dump.unread.push(number),
             }
+        } else if let Some(text) = line.strip_prefix(b"- ").filter(|text| jhsdb::is_java_frame(text)) {
+            dump.from_outside = true;
+            thread.frames.push(text);
+        } else if dump.from_outside && jhsdb::is_mixed_frame(line) {
+            thread.frames.push(line);
         } else if let Some(text) = line.strip_prefix(b"- ") {
             let (note, more) = note::parse(text);
             thread.notes.push((number, note));
+            if thread.frames.len() == 1 {
+                thread.top_notes = thread.notes.len();
+            }
             thread.frames.extend(more.and_then(|more| more.strip_prefix(b"at ")));
         } else if let Some(state) = line.strip_prefix(b"java.lang.Thread.State: ") {
             if thread.state.is_empty() {
@@ -197,7 +250,7 @@ impl<'d> Scanner<'d> {
     }
 }
 
-fn number_of(digits: &[u8]) -> Option<u64> {
+pub(super) fn number_of(digits: &[u8]) -> Option<u64> {
     let end = digits.iter().position(|byte| !byte.is_ascii_digit()).unwrap_or(digits.len());
     std::str::from_utf8(digits.get(..end)?).ok()?.parse().ok()
 }

@@ -148,3 +148,44 @@ fn classes_that_initialise_each_other() {
         assert_eq!((owner(0), owner(1)), (Some(2), Some(1)));
     });
 }
+
+/// A thread in a monitor that wants another one, as `jhsdb jstack` prints it; `first` and `last` are what it says of the monitors.
+fn from_outside(first: &str, last: &str) -> String {
+    let thread = |name: &str, number: u64, held: &str, wanted: &str| {
+        format!(
+            "\"{name}\" #{number} prio=5 tid=0x01 nid={number} waiting for monitor entry [0x02]\n   \
+             java.lang.Thread.State: BLOCKED (on object monitor)\n   JavaThread state: _thread_blocked\n \
+             - Ledger.transfer(Ledger$Account, Ledger$Account) @bci=27, line=54 (Interpreted frame)\n\
+             \t- {first} <{held}> (a Ledger$Account)\n\t- {last} <{wanted}> (a Ledger$Account)\n \
+             - Ledger.main(java.lang.String[]) @bci=0, line=3 (Interpreted frame)\n\n"
+        )
+    };
+    format!(
+        "Attaching to process ID 7, please wait...\nDebugger attached successfully.\nServer compiler detected.\nJVM version is 25.0.3\n\
+         Deadlock Detection:\n\nFound one Java-level deadlock:\n=====\n\n\"a\":\n  waiting to lock Monitor@0x01 (Object@0x20, a Ledger$Account),\n  \
+         which is held by \"b\"\n\"b\":\n  waiting to lock Monitor@0x02 (Object@0x10, a Ledger$Account),\n  which is held by \"a\"\n\n\
+         Found a total of 1 deadlock.\n\n{}{}",
+        thread("a", 12, "0x10", "0x20"),
+        thread("b", 13, "0x20", "0x10")
+    )
+}
+
+#[test]
+fn the_agent_is_not_believed_which_of_two_monitors_it_waits_for() {
+    for (first, last) in [("locked", "locked"), ("waiting to lock", "locked"), ("locked", "waiting to lock")] {
+        let text = from_outside(first, last);
+        let arena = Arena::new();
+        let dumps = JavaThreads.read(text.as_bytes(), &arena).unwrap();
+        let [dump] = &dumps[..] else { panic!("{} dumps", dumps.len()) };
+        assert_eq!((dump.threads.len(), dump.process.pid, dump.warnings.len()), (2, Some(7), 0));
+        for (thread, held, wanted, owner) in [(0, 0x10, 0x20, 13), (1, 0x20, 0x10, 12)] {
+            let detail = dump.threads[thread].detail.as_ref().unwrap();
+            let wait = detail.waits_on.as_ref().unwrap();
+            assert_eq!(wait.lock.as_ref().unwrap().id, wanted, "{first}, {last}");
+            assert_eq!(wait.owner, Some(necropsy_model::ThreadId(owner)));
+            assert_eq!(detail.holds.iter().map(|lock| lock.id).collect::<Vec<_>>(), [held]);
+        }
+        let names: Vec<_> = dump.frames_of(&dump.threads[0]).filter_map(|frame| frame.function.as_deref()).collect();
+        assert_eq!(names, ["Ledger.transfer", "Ledger.main"]);
+    }
+}

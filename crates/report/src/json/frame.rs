@@ -31,7 +31,7 @@ pub(super) struct Frame<'a> {
     kind: &'static str,
     /// How the frame was found: context, cfi, printed, tail-call, frame-pointer or scanned
     trust: &'static str,
-    /// Where the name came from: dwarf, symtab, minidebuginfo, dynsym, nearest or printed
+    /// Where the name came from: dwarf, gopclntab, breakpad, symtab, minidebuginfo, dynsym, nearest or printed
     symbol: Option<&'static str>,
     /// Why there is no name
     missing: Option<&'static str>,

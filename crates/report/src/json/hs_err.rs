@@ -126,8 +126,8 @@ impl<'a> Log<'a> {
 
 fn thread<'a>(thread: &'a CurrentThread<'_>) -> Thread<'a> {
     Thread {
-        class: &thread.kind_text,
-        state: thread.state.as_deref(),
+        class: &thread.who.kind_text,
+        state: thread.who.state.as_deref(),
         stack_low: thread.stack.map(|stack| Hex(stack.range.low)),
         stack_high: thread.stack.map(|stack| Hex(stack.range.high)),
         sp: thread.stack.and_then(|stack| stack.sp).map(Hex),

@@ -2,13 +2,17 @@
 //!
 //! The structures here are the contract and nothing else: they borrow the model and add no judgement.
 
+mod buckets;
 mod frame;
 mod hs_err;
+mod pair;
 mod parts;
 mod stop;
 mod thread;
 mod verdict;
 
+#[cfg(test)]
+mod several_tests;
 #[cfg(test)]
 mod tests;
 
@@ -16,7 +20,7 @@ use std::io::{self, Write};
 
 use serde::Serialize;
 
-use crate::Report;
+use crate::{BucketReport, PairReport, Report};
 use parts::{Input, Module, Process, Warning};
 use thread::{Groups, Threads};
 
@@ -29,6 +33,21 @@ const SCHEMA: &str = "necropsy/1";
 pub fn json(report: &Report<'_, '_>, threads: bool, out: &mut dyn Write) -> io::Result<()> {
     serde_json::to_writer(&mut *out, &Document::new(report, threads))?;
     out.write_all(b"\n")
+}
+
+/// Writes what two dumps say together for machines: one JSON object on one line. `all` also lists the threads that did not move.
+pub fn json_pair(report: &PairReport<'_, '_>, all: bool, out: &mut dyn Write) -> io::Result<()> {
+    serde_json::to_writer(&mut *out, &pair::Document::new(report, all))?;
+    out.write_all(b"\n")
+}
+
+/// Writes buckets for machines: one JSON object a line for each.
+pub fn json_buckets(report: &BucketReport<'_>, out: &mut dyn Write) -> io::Result<()> {
+    for bucket in report.buckets {
+        serde_json::to_writer(&mut *out, &buckets::Document::new(bucket, report))?;
+        out.write_all(b"\n")?;
+    }
+    Ok(())
 }
 
 /// The whole object.
@@ -76,7 +95,7 @@ impl<'a> Document<'a> {
         let threads = (threads || crate::lists_threads(snapshot)).then(|| Threads::new(snapshot, groups));
         Self {
             schema: SCHEMA,
-            input: Input::new(input, snapshot.format),
+            input: Input::new(input, snapshot),
             process: Process::new(&snapshot.process),
             stop: snapshot.stop.as_ref().map(|stop| stop::Stop::new(stop, snapshot)),
             hs_err: hs_err::Log::of(snapshot),

@@ -41,12 +41,46 @@ pub(super) struct Input<'a> {
     compression: Option<&'static str>,
     /// Number of this dump among several in one file, from 0
     index: usize,
+    /// Second listing of the same process that was put into this dump; missing when there is none
+    #[serde(skip_serializing_if = "Option::is_none")]
+    joined: Option<Joined<'a>>,
 }
 
 impl<'a> Input<'a> {
-    pub(super) fn new(input: &'a crate::Input, kind: &'static str) -> Self {
+    pub(super) fn new(input: &'a crate::Input, snapshot: &'a model::Snapshot<'_>) -> Self {
         let crate::Input { path, bytes, compression, index } = input;
-        Self { path, kind, bytes: *bytes, compression: *compression, index: *index }
+        let joined = snapshot.jvm.as_ref().and_then(|jvm| jvm.joined.as_ref()).map(Joined::new);
+        Self { path, kind: snapshot.format, bytes: *bytes, compression: *compression, index: *index, joined }
+    }
+}
+
+#[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+struct Joined<'a> {
+    /// Path as it was given
+    path: &'a str,
+    /// Format of the listing
+    kind: &'static str,
+    /// Threads that the dump itself does not list
+    threads: usize,
+    /// Virtual ones among them
+    virtual_threads: usize,
+    /// Stacks of threads that the dump lists without one
+    stacks: usize,
+    /// Locks that are proved to be the same objects in both
+    objects: usize,
+}
+
+impl<'a> Joined<'a> {
+    fn new(joined: &'a model::jvm::Joined) -> Self {
+        Self {
+            path: &joined.path,
+            kind: joined.format,
+            threads: joined.threads,
+            virtual_threads: joined.virtual_threads,
+            stacks: joined.stacks,
+            objects: joined.objects,
+        }
     }
 }
 

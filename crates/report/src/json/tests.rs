@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 use super::{Document, json};
 use crate::sample::{self, Sample};
 
-fn docs(name: &str) -> PathBuf {
+pub(super) fn docs(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../docs").join(name)
 }
 
@@ -23,14 +23,19 @@ fn emitted(sample: &Sample, threads: bool) -> Value {
 
 /// The schema as the types say it, without the promise that a field is there: any field may be missing.
 fn schema() -> Value {
+    schema_of::<Document<'static>>("necropsy/1: one dump", super::SCHEMA)
+}
+
+/// The schema of a contract by the type that is written, its title and its name.
+pub(super) fn schema_of<T: schemars::JsonSchema>(title: &str, name: &str) -> Value {
     let schema = schemars::generate::SchemaSettings::draft2020_12().for_serialize().into_generator();
-    let mut schema = serde_json::to_value(schema.into_root_schema_for::<Document<'static>>()).unwrap();
+    let mut schema = serde_json::to_value(schema.into_root_schema_for::<T>()).unwrap();
     strip(&mut schema);
     let object = schema.as_object_mut().unwrap();
-    object.insert("title".to_owned(), "necropsy/1: one dump".into());
+    object.insert("title".to_owned(), title.into());
     object.insert("required".to_owned(), serde_json::json!(["schema"]));
-    let name = object.get_mut("properties").and_then(|it| it.get_mut("schema")).unwrap();
-    name.as_object_mut().unwrap().insert("const".to_owned(), super::SCHEMA.into());
+    let property = object.get_mut("properties").and_then(|it| it.get_mut("schema")).unwrap();
+    property.as_object_mut().unwrap().insert("const".to_owned(), name.into());
     schema
 }
 
@@ -52,23 +57,23 @@ fn strip(schema: &mut Value) {
 }
 
 /// A small judge of values by a schema: the keywords that the schema uses, and no others.
-struct Judge<'s> {
+pub(super) struct Judge<'s> {
     definitions: &'s Map<String, Value>,
 }
 
 impl<'s> Judge<'s> {
-    fn new(schema: &'s Value) -> Self {
+    pub(super) fn new(schema: &'s Value) -> Self {
         Self { definitions: schema["$defs"].as_object().unwrap() }
     }
 
-    fn follow(&self, schema: &'s Value) -> &'s Value {
+    pub(super) fn follow(&self, schema: &'s Value) -> &'s Value {
         match schema.get("$ref").and_then(Value::as_str) {
             Some(name) => &self.definitions[name.strip_prefix("#/$defs/").unwrap()],
             None => schema,
         }
     }
 
-    fn judge(&self, value: &Value, schema: &'s Value, path: &str) {
+    pub(super) fn judge(&self, value: &Value, schema: &'s Value, path: &str) {
         let schema = self.follow(schema);
         for keyword in schema.as_object().into_iter().flat_map(Map::keys) {
             let known = [

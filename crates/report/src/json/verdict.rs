@@ -19,7 +19,7 @@ pub(super) struct Verdict<'a> {
 
 #[derive(Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
-struct Suitability<'a> {
+pub(super) struct Suitability<'a> {
     /// Whether this was the right dump for the symptom: right, partial or wrong
     status: &'static str,
     /// Why
@@ -39,17 +39,22 @@ struct Command<'a> {
 
 impl<'a> Verdict<'a> {
     pub(super) fn new(verdict: &'a model::Verdict<'_>) -> Self {
-        let suitability = &verdict.suitability;
-        let commands = suitability.take_instead.iter();
         Self {
             symptom: verdict.symptom.name(),
             headline: &verdict.headline,
             confidence: verdict.confidence.name(),
-            suitability: Suitability {
-                status: suitability.status.name(),
-                why: &suitability.why,
-                take_instead: commands.map(|it| Command { what: &it.what, command: &it.command }).collect(),
-            },
+            suitability: Suitability::new(&verdict.suitability),
+        }
+    }
+}
+
+impl<'a> Suitability<'a> {
+    pub(super) fn new(suitability: &'a model::Suitability) -> Self {
+        let commands = suitability.take_instead.iter();
+        Self {
+            status: suitability.status.name(),
+            why: &suitability.why,
+            take_instead: commands.map(|it| Command { what: &it.what, command: &it.command }).collect(),
         }
     }
 }

@@ -115,6 +115,6 @@ fn piece(evidence: &Evidence<'_>) -> Line {
     Line::indented(4).plain("- ").plain(&evidence.text).join(places::source(evidence.source))
 }
 
-fn advice(next: &String) -> Line {
+pub(super) fn advice(next: &String) -> Line {
     Line::indented(4).put(Tone::Good, "next: ").plain(next)
 }

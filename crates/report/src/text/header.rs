@@ -2,7 +2,8 @@
 
 use std::io;
 
-use necropsy_model::{Confidence, Severity, SuitabilityStatus, Symptom, Writer};
+use necropsy_model::jvm::Joined;
+use necropsy_model::{Confidence, Severity, Suitability, SuitabilityStatus, Symptom, Writer};
 
 use super::page::{Line, Page, Tone};
 use super::{noun, words};
@@ -49,7 +50,33 @@ pub(super) fn write(page: &mut Page<'_>, report: &Report<'_, '_>) -> io::Result<
         let name = process.runtime.filter(|_| bare).map(|runtime| format!("{} ", runtime.name())).unwrap_or_default();
         line = line.plain("  ").put(Tone::Dim, format!("{name}{version}"));
     }
-    if line.columns() > 2 { page.line(line, 4) } else { Ok(()) }
+    if line.columns() > 2 {
+        page.line(line, 4)?;
+    }
+    match snapshot.jvm.as_ref().and_then(|jvm| jvm.joined.as_ref()) {
+        Some(joined) => page.line(Line::indented(2).plain(said_of(joined)), 4),
+        None => Ok(()),
+    }
+}
+
+/// What the second listing added, and that there was nothing where it added nothing.
+fn said_of(joined: &Joined) -> String {
+    let Joined { format, path, threads, virtual_threads, stacks, objects } = joined;
+    let mut parts = vec![match (threads, virtual_threads) {
+        (0, _) => "no thread that this dump lacks".to_owned(),
+        (all, some) if all == some => format!("{} that this dump lacks", words::count(*all, "virtual thread")),
+        (all, 0) => format!("{} that this dump lacks", words::count(*all, "thread")),
+        (all, some) => format!("{} that this dump lacks, {some} of them virtual", words::count(*all, "thread")),
+    }];
+    if *stacks > 0 {
+        parts.push(format!("the stacks of {} listed here without one", words::count(*stacks, "thread")));
+    }
+    parts.push(match objects {
+        0 => "no lock could be proved to be the same object in both".to_owned(),
+        1 => "1 lock is the same object in both".to_owned(),
+        more => format!("{more} locks are the same objects in both"),
+    });
+    format!("joined with {} ({format}): {}", super::clean(path), parts.join("; "))
 }
 
 fn writer(writer: Writer) -> &'static str {
@@ -75,11 +102,16 @@ pub(super) fn verdict(page: &mut Page<'_>, report: &Report<'_, '_>) -> io::Resul
     page.heading("VERDICT", beside.join(confidence(verdict.confidence)))?;
     page.line(Line::indented(2).put(Tone::Strong, headline(report)), 4)?;
 
-    let suitability = &verdict.suitability;
+    suitability(page, &verdict.suitability, "dump")
+}
+
+/// Whether these were the dumps to take, and which to take instead. `noun` is what there is: one dump or several.
+pub(super) fn suitability(page: &mut Page<'_>, suitability: &Suitability, noun: &str) -> io::Result<()> {
     let (tone, words) = match suitability.status {
-        SuitabilityStatus::Right => (Tone::Good, "right dump for this"),
-        SuitabilityStatus::Partial => (Tone::Caution, "this dump answers only a part"),
-        SuitabilityStatus::Wrong => (Tone::Bad, "wrong dump for this"),
+        SuitabilityStatus::Right => (Tone::Good, format!("right {noun} for this")),
+        SuitabilityStatus::Partial if noun == "dump" => (Tone::Caution, "this dump answers only a part".to_owned()),
+        SuitabilityStatus::Partial => (Tone::Caution, format!("these {noun} answer only a part")),
+        SuitabilityStatus::Wrong => (Tone::Bad, format!("wrong {noun} for this")),
     };
     let line = Line::indented(2).put(tone, words);
     let line = match suitability.why.as_str() {
@@ -92,6 +124,11 @@ pub(super) fn verdict(page: &mut Page<'_>, report: &Report<'_, '_>) -> io::Resul
         page.verbatim(Line::indented(6).put(Tone::Name, &command.command))?;
     }
     Ok(())
+}
+
+/// The symptom in words and in its tone.
+pub(super) fn symptom_line(kind: Symptom) -> Line {
+    Line::new().put(symptom_tone(kind), symptom(kind))
 }
 
 fn symptom(symptom: Symptom) -> &'static str {

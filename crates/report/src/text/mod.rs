@@ -1,5 +1,6 @@
 //! The report for people: verdict first, then where, then who else, then what could not be read.
 
+mod buckets;
 mod clean;
 mod deadlocks;
 mod families;
@@ -9,7 +10,9 @@ mod header;
 mod machine;
 mod modules;
 mod page;
+mod pair;
 mod places;
+mod rules;
 mod several;
 mod stack;
 mod threads;
@@ -22,8 +25,12 @@ use std::io::{self, Write};
 
 use necropsy_model::{Runtime, Snapshot, Stop, Symptom};
 
+pub use buckets::{brief as brief_buckets, text as text_buckets};
 pub(crate) use clean::clean;
 use page::Page;
+pub(crate) use pair::example_of;
+pub use pair::{brief as brief_pair, text as text_pair};
+pub use rules::{rule, rules};
 pub use several::{Several, several};
 
 use crate::{Report, Style};

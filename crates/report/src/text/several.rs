@@ -25,6 +25,8 @@ pub fn several(what: &Several<'_>, style: Option<Style>, out: &mut dyn Write) ->
     let Some(style) = style else {
         return writeln!(out, "all of them: {} [{}]", clean(headline), confidence.name());
     };
+    // The report of the last dump ends above.
+    writeln!(out)?;
     let mut page = Page::new(out, style);
     page.heading("ALL OF THEM", Line::new().plain(format!("confidence {}", confidence.name())))?;
     page.line(Line::indented(2).put(Tone::Strong, headline), 4)?;

@@ -79,6 +79,26 @@ impl<'data> Debug<'data> {
         super::open::locate(path, self.options.sysroot.as_deref())
     }
 
+    /// Build id of the module, as far as it is known.
+    pub fn build_id(&self) -> Option<&BuildId> {
+        self.build_id.as_ref()
+    }
+
+    /// Name of the module's file.
+    pub fn name(&self) -> Option<String> {
+        Some(self.path.file_name()?.to_string_lossy().into_owned())
+    }
+
+    /// Directories of debug files that the user named.
+    pub fn user_dirs(&self) -> &[PathBuf] {
+        &self.options.debug_dirs
+    }
+
+    /// Maps a file below one of them.
+    pub fn map(&self, path: &Path) -> Option<Mapped<'data>> {
+        self.search().map(path)
+    }
+
     pub(super) fn search(&self) -> Search<'_, 'data> {
         Search { options: &self.options, arena: self.arena }
     }

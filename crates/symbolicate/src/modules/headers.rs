@@ -12,7 +12,7 @@ use crate::image::{Elf, Segment, UnwindSections};
 const LE: object::LittleEndian = object::LittleEndian;
 
 /// Page size of the smallest kind; mappings begin at such a border at least.
-pub(super) const PAGE: u64 = 4096;
+pub(crate) const PAGE: u64 = 4096;
 
 type Header = ProgramHeader64<object::LittleEndian>;
 

@@ -1,7 +1,7 @@
 //! The file behind each module, verified by build id, and the debug file that belongs to it.
 
 mod debug;
-mod headers;
+pub(crate) mod headers;
 mod identity;
 mod open;
 mod report;
@@ -17,8 +17,8 @@ use object::{Architecture, Object};
 use rayon::prelude::*;
 
 pub(crate) use debug::Debug;
-pub(crate) use open::read_small;
-pub(crate) use report::report;
+pub(crate) use open::{locate, read_small};
+pub(crate) use report::{report, symbols};
 pub(crate) use sections::{Part, Sections};
 
 use crate::Options;
@@ -42,7 +42,9 @@ pub(crate) struct Outcome {
 
 /// Finds and opens a file for every module of a snapshot.
 pub(crate) fn find<'data>(snapshot: &Snapshot<'data>, arena: &'data Arena, options: &Options) -> Images<'data> {
-    if !matches!(snapshot.process.arch, Some(Arch::X86_64 | Arch::Aarch64)) {
+    // A list of modules alone does not say of which machine they are; their files will.
+    let unknown = snapshot.process.arch.is_none() && snapshot.memory.is_empty();
+    if !matches!(snapshot.process.arch, Some(Arch::X86_64 | Arch::Aarch64)) && !unknown {
         return Images::default();
     }
     let shared = Arc::new(options.clone());
@@ -51,6 +53,25 @@ pub(crate) fn find<'data>(snapshot: &Snapshot<'data>, arena: &'data Arena, optio
         snapshot.modules.par_iter().enumerate().map(|(index, module)| finder.find(index, module)).collect();
     let (images, outcomes): (Vec<_>, Vec<_>) = found.into_iter().unzip();
     Images::new(images.into_iter().flatten().collect()).with_outcomes(outcomes)
+}
+
+/// Finds and opens the file of a module that no dump describes, at the addresses that the file itself states. When only the
+/// debug file with the right build id is there, it stands in.
+pub(crate) fn find_one<'data>(
+    module: &Module<'data>,
+    arena: &'data Arena,
+    options: &Arc<Options>,
+) -> (Option<Image<'data>>, Outcome) {
+    let snapshot = Snapshot::default();
+    let (own, mut outcome) = Finder { snapshot: &snapshot, options, arena }.find(0, module);
+    let found = own.or_else(|| {
+        let debug = Debug::new(None, module.build_id.clone(), &module.path, options, arena);
+        let (_, separate) = debug.found().separate.as_ref()?;
+        let segments = headers::segments(&separate.elf);
+        outcome.verified = Some(Verified::BuildId);
+        Some(image(ModuleId::new(0)?, necropsy_model::Bias(0), segments, UnwindSections::default(), None, debug))
+    });
+    (found, outcome)
 }
 
 struct Finder<'a, 'data> {
@@ -104,7 +125,7 @@ impl<'data> Finder<'_, 'data> {
             Architecture::Aarch64 => Some(Arch::Aarch64),
             _ => None,
         };
-        if !elf.is_little_endian() || arch != self.snapshot.process.arch {
+        if !elf.is_little_endian() || arch.is_none() || arch != self.snapshot.process.arch.or(arch) {
             return Err("a file of another machine".to_owned());
         }
         let segments = headers::segments(&elf);
@@ -158,7 +179,7 @@ fn image<'data>(
     if unwind.eh_frame.is_none() && unwind.debug_frame.is_none() && elf.is_some() {
         unwind.debug_frame = debug.debug_frame();
     }
-    Image { module, bias, segments, unwind, elf, debug: OnceLock::from(Arc::new(debug)) }
+    Image { module, bias, segments, unwind, elf, debug: OnceLock::from(Arc::new(debug)), go: OnceLock::new() }
 }
 
 /// The debug information of a file of this machine.

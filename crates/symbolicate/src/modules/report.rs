@@ -23,7 +23,8 @@ pub(crate) fn report(snapshot: &mut Snapshot<'_>, images: &Images<'_>) {
     }
 }
 
-fn symbols(module: &Module<'_>, outcome: &Outcome, image: Option<&Image<'_>>, needed: bool) -> Symbols {
+/// What was found of the symbols of one module.
+pub(crate) fn symbols(module: &Module<'_>, outcome: &Outcome, image: Option<&Image<'_>>, needed: bool) -> Symbols {
     let debug = image.and_then(|image| image.debug.get());
     let files = debug.map(|debug| debug.files()).unwrap_or_default();
     let in_dump = (outcome.verified == Some(Verified::InDump)).then(|| "the dump itself".to_owned());
@@ -37,8 +38,10 @@ fn symbols(module: &Module<'_>, outcome: &Outcome, image: Option<&Image<'_>>, ne
         Some(Verified::Bytes) => Some("the core holds no build id; the bytes it holds of the file are equal"),
         _ => None,
     };
-    reasons.extend(trusted.map(str::to_owned));
-    if module.build_id.is_none() && outcome.build_id.is_some() {
+    // A module without a size is none of a dump: nothing but its name was stated.
+    let dumped = module.size > 0;
+    reasons.extend(trusted.filter(|_| dumped).map(str::to_owned));
+    if dumped && module.build_id.is_none() && outcome.build_id.is_some() {
         reasons.push("the build id is the file's, not the core's".to_owned());
     }
     reasons.extend(refused());
@@ -48,7 +51,15 @@ fn symbols(module: &Module<'_>, outcome: &Outcome, image: Option<&Image<'_>>, ne
     }
     let status = status(outcome, image);
     // The vDSO is in the dump whole: there is nothing to fetch.
-    if let Some(reason) = why(status).filter(|_| outcome.verified != Some(Verified::InDump)) {
+    if status == SymbolStatus::NotFound && !dumped {
+        reasons.insert(0, NO_FILE.to_owned());
+        return Symbols { status, from, verified: outcome.verified, reason: Some(reasons.join("; ")) };
+    }
+    let by_go = status <= SymbolStatus::Names && image.is_some_and(|image| image.go_table().is_some());
+    let status = if by_go { SymbolStatus::Names } else { status };
+    if by_go {
+        reasons.insert(0, GO_TABLE.to_owned());
+    } else if let Some(reason) = why(status).filter(|_| outcome.verified != Some(Verified::InDump)) {
         reasons.insert(0, reason.to_owned());
     }
     if debug.is_some_and(|debug| debug.split.is_missing()) {
@@ -81,6 +92,10 @@ fn status(outcome: &Outcome, image: Option<&Image<'_>>) -> SymbolStatus {
         SymbolStatus::WrongBuild
     }
 }
+
+const NO_FILE: &str = "no such file, and none in the directories of debug files";
+const GO_TABLE: &str =
+    "no debug information: functions, lines and inlined functions are those of Go's own table; no variables";
 
 fn why(status: SymbolStatus) -> Option<&'static str> {
     match status {

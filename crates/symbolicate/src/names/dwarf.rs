@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use gimli::{AttributeValue, UnitOffset, UnitRef};
-use necropsy_model::{Location, Svma, Text};
+use necropsy_model::{Location, Svma, SymbolSource, Text};
 
 use super::demangle::demangle;
 use crate::image::Slice;
@@ -24,10 +24,12 @@ pub(super) struct Function<'data> {
     pub location: Option<Location<'data>>,
 }
 
-/// What debug information says of an address: innermost first.
+/// What debug information, or what stands in for it, says of an address: innermost first.
 pub(super) struct Functions<'data> {
     pub functions: Vec<Function<'data>>,
     pub optimized: bool,
+    /// Where it came from.
+    pub source: SymbolSource,
 }
 
 /// A row of a line table.
@@ -67,6 +69,7 @@ pub(super) fn look_up<'data>(file: &DebugFile<'data>, wanted: &[(Svma, bool)]) -
     let places: Vec<_> = addresses.iter().map(|&address| place(file, address)).collect();
     let rows = rows(&places, &addresses);
     let mut producers = BTreeMap::new();
+    let source = SymbolSource::Dwarf;
     let named = places.iter().zip(rows).zip(wanted).map(|((place, row), &(address, interrupted))| {
         let unit = row.map(|(unit, _)| unit).or_else(|| place.units.first().copied());
         let inlined = place.function.map(|function| inlined_at(function, address)).unwrap_or_default();
@@ -76,7 +79,7 @@ pub(super) fn look_up<'data>(file: &DebugFile<'data>, wanted: &[(Svma, bool)]) -
         });
         let Some(function) = place.function else {
             let optimized = unit.is_some_and(|unit| *known(&mut producers, file, unit) == Producer::Optimized);
-            return row.map(|_| Functions { functions: vec![Function { name: None, location }], optimized });
+            return row.map(|_| Functions { functions: vec![Function { name: None, location }], optimized, source });
         };
         let unit = unit?;
         let optimized = match known(&mut producers, file, unit) {
@@ -84,7 +87,7 @@ pub(super) fn look_up<'data>(file: &DebugFile<'data>, wanted: &[(Svma, bool)]) -
             Producer::NotOptimized => false,
             Producer::Silent => !inlined.is_empty() || moves_variables(function),
         };
-        Some(Functions { functions: chain(file, unit, function, &inlined, location), optimized })
+        Some(Functions { functions: chain(file, unit, function, &inlined, location), optimized, source })
     });
     named.collect()
 }

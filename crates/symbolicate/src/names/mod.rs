@@ -1,10 +1,13 @@
 //! Functions, inlined functions and lines of raw frames.
 
+mod breakpad;
 mod data;
 mod demangle;
 mod dwarf;
+mod go;
 mod plt;
 mod source;
+pub(crate) mod start_up;
 mod symbols;
 
 use std::cell::RefCell;
@@ -26,7 +29,7 @@ pub(crate) use source::line_text;
 
 /// A name of an address. One address has several when functions were inlined there.
 #[derive(Clone, Debug)]
-pub(crate) struct Named<'data> {
+pub struct Named<'data> {
     /// Demangled function.
     pub function: Option<Text<'data>>,
     /// Source position in that function.
@@ -99,15 +102,44 @@ impl<'a, 'data> Namer<'a, 'data> {
 
 /// Names the addresses of one image, which are sorted; each with whether a frame was interrupted there.
 fn name_all<'data>(images: &Images<'data>, index: usize, addresses: &[(Svma, bool)]) -> Option<Vec<Vec<Named<'data>>>> {
+    name_with(images, index, addresses, Depth::Full)
+}
+
+/// How much is read to name an address.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Depth {
+    /// Debug information: functions, inlined functions, lines.
+    #[default]
+    Full,
+    /// Symbol tables: functions. A hundredth of the time and memory.
+    Names,
+}
+
+/// Names the addresses of one image, which are sorted; each with whether it was interrupted there.
+pub(crate) fn name_with<'data>(
+    images: &Images<'data>,
+    index: usize,
+    addresses: &[(Svma, bool)],
+    depth: Depth,
+) -> Option<Vec<Vec<Named<'data>>>> {
     let image = images.all().get(index)?;
     let plain: Vec<Svma> = addresses.iter().map(|&(address, _)| address).collect();
-    let file = images.debug_file(index, &plain);
-    let found = match file {
+    let file = if depth == Depth::Full { images.debug_file(index, &plain) } else { None };
+    let mut found = match file {
         Some(file) => dwarf::look_up(file, addresses),
         None => addresses.iter().map(|_| None).collect(),
     };
+    for (functions, &(address, _)) in found.iter_mut().zip(addresses).filter(|(functions, _)| functions.is_none()) {
+        *functions = image.go_table().and_then(|table| go::functions(table, address));
+    }
+    if depth == Depth::Full && file.is_none() && found.iter().any(Option::is_none) {
+        let named = image.debug.get().and_then(|debug| breakpad::look_up(image, debug, &plain));
+        for (functions, named) in found.iter_mut().zip(named.into_iter().flatten()) {
+            *functions = functions.take().or(named);
+        }
+    }
     let symbols = from_tables(image, addresses, &found);
-    let has_symbols = file.is_some() || symbols.any_table;
+    let has_symbols = file.is_some() || symbols.any_table || image.go_table().is_some();
     let named = found.into_iter().zip(symbols.chosen);
     Some(named.map(|(functions, symbol)| combine(functions, symbol, has_symbols)).collect())
 }
@@ -123,7 +155,7 @@ fn combine<'data>(
         Some((name, source)) => (Some(name), Symbol::Found(source)),
         None => (None, Symbol::Missing(missing)),
     };
-    let Some(Functions { functions, optimized }) = functions else {
+    let Some(Functions { functions, optimized, source }) = functions else {
         let (function, symbol) = by_symbol(symbol, missing);
         return vec![Named { function, location: None, inlined: false, optimized: false, symbol }];
     };
@@ -131,7 +163,7 @@ fn combine<'data>(
     let mut symbol = symbol;
     let named = functions.into_iter().enumerate().map(|(level, found)| {
         let (function, symbol) = match found.name {
-            Some(name) => (Some(name), Symbol::Found(SymbolSource::Dwarf)),
+            Some(name) => (Some(name), Symbol::Found(source)),
             None => by_symbol(if level == last { symbol.take() } else { None }, missing.clone()),
         };
         Named { function, location: found.location, inlined: level < last, optimized, symbol }

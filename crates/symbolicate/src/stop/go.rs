@@ -209,6 +209,7 @@ mod tests {
             unwind: UnwindSections::default(),
             elf: None,
             debug: std::sync::OnceLock::new(),
+            go: std::sync::OnceLock::new(),
         }])
     }
 

@@ -120,6 +120,7 @@ mod tests {
             unwind: UnwindSections::default(),
             elf: None,
             debug: OnceLock::new(),
+            go: OnceLock::new(),
         }]);
         let bytes: &'static [u8] = stack.iter().flat_map(|word| word.to_le_bytes()).collect::<Vec<_>>().leak();
         let region = |start: u64, bytes: &'static [u8], write| Region {

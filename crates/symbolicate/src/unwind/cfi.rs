@@ -15,6 +15,9 @@ use crate::image::{Image, Slice};
 /// Rows kept per image. More distinct return addresses than this in one module is not a program but an attack.
 const MAX_ROWS: usize = 1 << 16;
 
+/// Largest frame of a Go function that is believed: a goroutine's stack has a gigabyte at most.
+const LARGEST_GO_FRAME: i64 = 1 << 30;
+
 /// Rules of a caller's registers at one address.
 #[derive(Debug)]
 pub(super) struct Row<'data> {
@@ -91,7 +94,7 @@ pub(crate) struct Tables<'data> {
     eh_frame: Option<EhFrame<Slice<'data>>>,
     eh_index: OnceLock<Index>,
     debug_frame: OnceLock<Option<DebugFrame<Slice<'data>>>>,
-    vendor: gimli::Vendor,
+    machine: &'static Machine,
     debug_index: OnceLock<Index>,
     rows: RwLock<FxHashMap<u64, Found<'data>>>,
     go: OnceLock<Vec<(u64, u64, GoFunction)>>,
@@ -116,7 +119,7 @@ const GO_FUNCTIONS: [(&str, GoFunction); 3] = [
 
 impl<'data> Tables<'data> {
     /// The tables of an image. Indices are built at the first look-up that needs them.
-    pub fn new(image: &Image<'data>, machine: &Machine) -> Self {
+    pub fn new(image: &Image<'data>, machine: &'static Machine) -> Self {
         let sections = &image.unwind;
         let mut bases = BaseAddresses::default();
         if let Some((address, _)) = sections.eh_frame {
@@ -143,7 +146,7 @@ impl<'data> Tables<'data> {
             }),
             eh_index: OnceLock::new(),
             debug_frame: OnceLock::new(),
-            vendor: machine.vendor,
+            machine,
             debug_index: OnceLock::new(),
             rows: RwLock::default(),
             go: OnceLock::new(),
@@ -168,9 +171,7 @@ impl<'data> Tables<'data> {
     pub(super) fn go_function(&self, image: &Image<'data>, address: Svma) -> Option<GoFunction> {
         let find = || {
             let mut known = Vec::new();
-            let Some(elf) = image.elf.as_ref().filter(|elf| elf.section_by_name(".gopclntab").is_some()) else {
-                return known;
-            };
+            let Some((table, elf)) = image.go_table().zip(image.elf.as_ref()) else { return known };
             for symbol in elf.symbols() {
                 let name = symbol.name().unwrap_or_default();
                 // Assembly is called by the first calling convention, `ABI0`, and through a wrapper that bears the plain name.
@@ -178,6 +179,13 @@ impl<'data> Tables<'data> {
                 if let Some(&(_, function)) = GO_FUNCTIONS.iter().find(|(known, _)| *known == name) {
                     known.push((symbol.address(), symbol.size(), function));
                 }
+            }
+            if known.is_empty() {
+                let named = table.named(&GO_FUNCTIONS.map(|(name, _)| name));
+                known.extend(named.into_iter().filter_map(|(name, start, end)| {
+                    let &(_, function) = GO_FUNCTIONS.iter().find(|(known, _)| *known == name)?;
+                    Some((start, end.saturating_sub(start), function))
+                }));
             }
             known
         };
@@ -191,7 +199,7 @@ impl<'data> Tables<'data> {
         let load = || {
             let mut section = DebugFrame::new(image.debug_frame()?, LittleEndian);
             section.set_address_size(8);
-            section.set_vendor(self.vendor);
+            section.set_vendor(self.machine.vendor);
             Some(section)
         };
         self.debug_frame.get_or_init(load).as_ref()
@@ -217,7 +225,27 @@ impl<'data> Tables<'data> {
                 found => return found,
             }
         }
-        Err(reason)
+        self.go_row(image, address).ok_or(reason)
+    }
+
+    /// The row that Go's own table gives, where the linker was told to leave out `.debug_frame`: the frame is as large as the
+    /// stack pointer has moved. A goroutine's frames have no registers that are preserved across calls.
+    fn go_row(&self, image: &Image<'data>, address: Svma) -> Option<Arc<Row<'data>>> {
+        let (range, moved) = image.go_table()?.stack_delta(address)?;
+        let moved = Some(moved).filter(|moved| (0..=LARGEST_GO_FRAME).contains(moved))?;
+        // A call pushes the return address, or else the function stores the link register at the bottom of its frame.
+        let (size, slot, return_register) = match self.machine.lr {
+            None => (moved.checked_add(8)?, Some(-8), self.machine.pc),
+            Some(lr) => (moved, Some(-moved).filter(|_| moved > 0), lr),
+        };
+        Some(Arc::new(Row {
+            cfa: Cfa::Register(self.machine.sp, size),
+            rules: slot.map(|slot| (return_register, Rule::Offset(slot))).into_iter().collect(),
+            return_register,
+            signal: false,
+            range,
+            encoding: gimli::Encoding { address_size: 8, format: gimli::Format::Dwarf32, version: 4 },
+        }))
     }
 
     fn evaluate<Section>(

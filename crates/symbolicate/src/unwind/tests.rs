@@ -120,6 +120,7 @@ impl Scene {
             unwind,
             elf: None,
             debug: OnceLock::new(),
+            go: OnceLock::new(),
         }
     }
 

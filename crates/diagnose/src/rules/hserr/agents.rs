@@ -88,9 +88,9 @@ fn profiler<'data>(case: &Case<'_, 'data>) -> Vec<Finding<'data>> {
         return Vec::new();
     }
     let thread = hs.thread();
-    let in_java = thread.and_then(|thread| thread.state.as_deref()).is_some_and(|state| state == "_thread_in_Java");
+    let in_java = thread.and_then(|thread| thread.who.state.as_deref()).is_some_and(|state| state == "_thread_in_Java");
     let of_vm = thread
-        .is_some_and(|thread| matches!(thread.kind, VmThreadKind::Compiler | VmThreadKind::Gc | VmThreadKind::Vm));
+        .is_some_and(|thread| matches!(thread.who.kind, VmThreadKind::Compiler | VmThreadKind::Gc | VmThreadKind::Vm));
     let mut below = frames.iter().skip(at).skip_while(|frame| hs.is_foreign(frame));
     let trampoline = below.next().is_some_and(|frame| hs.library(frame) == Some(Library::Base));
     let interrupted = below
@@ -108,7 +108,7 @@ fn profiler<'data>(case: &Case<'_, 'data>) -> Vec<Finding<'data>> {
     );
     let mut findings = told(&hs, &PROFILER, Confidence::High, title, handler.source);
     for finding in &mut findings {
-        let state = thread.and_then(|thread| thread.state.as_deref()).unwrap_or("of the virtual machine");
+        let state = thread.and_then(|thread| thread.who.state.as_deref()).unwrap_or("of the virtual machine");
         let text = format!("{} was {state}, which no thread is in native code that it called", hs.thread_in_words());
         finding.evidence.push(Evidence::new(text, thread.and_then(|thread| thread.source).unwrap_or(Source::DUMP)));
         finding.places.extend(hs.place(at, Role::Victim));
@@ -126,12 +126,11 @@ fn told<'data>(
     let mut finding = hs.finding(rule, confidence, title);
     finding.evidence = hs.basics();
     let profilers = ["Profil", "Datadog", "datadog", "perf", "Sampler"];
-    let other = hs
-        .log
-        .threads
-        .iter()
-        .find(|thread| thread.name.as_deref().is_some_and(|name| profilers.iter().any(|part| name.contains(part))));
-    if let Some(name) = other.and_then(|thread| thread.name.as_deref()) {
+    let other =
+        hs.log.threads.iter().find(|thread| {
+            thread.who.name.as_deref().is_some_and(|name| profilers.iter().any(|part| name.contains(part)))
+        });
+    if let Some(name) = other.and_then(|thread| thread.who.name.as_deref()) {
         finding.evidence.push(Evidence::new(format!("there is a thread called \"{name}\""), source));
     }
     vec![finding]
@@ -218,7 +217,7 @@ mod tests {
     use crate::rules::native::samples::fired;
 
     fn state(word: &'static str) -> impl FnOnce(&mut HsErr<'static>) {
-        move |log| log.thread.as_mut().unwrap().state = Some(word.into())
+        move |log| log.thread.as_mut().unwrap().who.state = Some(word.into())
     }
 
     #[test]

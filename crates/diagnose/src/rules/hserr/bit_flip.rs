@@ -1,6 +1,6 @@
 //! A value that differs in exactly one bit from one that would be right.
 
-use necropsy_model::hs_err::{AddressRange, VmThreadKind};
+use necropsy_model::hs_err::{AddressRange, Register, VmThreadKind};
 use necropsy_model::{Confidence, Evidence, Finding, Severity, Source};
 
 use crate::jvm::hs_err::{Ended, Hs};
@@ -69,7 +69,12 @@ fn flipped<'a>(hs: &Hs<'a, '_>) -> Option<(&'a str, u64, u32, u64, Source)> {
         };
         value > 0xffff && ranges.iter().any(far)
     };
-    for register in &hs.log.machine.registers {
+    // The register through which the instruction went first: others may hold a copy, or a difference.
+    let fault = hs.snapshot.stop.as_ref().and_then(|stop| stop.fault.as_ref());
+    let base = fault.and_then(|fault| fault.operand.as_ref()?.base).map(|(name, _)| name);
+    let registers = &hs.log.machine.registers;
+    let used = |register: &&Register<'_>| base.is_some_and(|base| register.name == base);
+    for register in registers.iter().filter(used).chain(registers.iter().filter(|register| !used(register))) {
         let general = register.name.starts_with('r') && register.name.len() <= 3;
         if !general || is_canonical(register.value) {
             continue;
@@ -96,7 +101,7 @@ fn flip<'data>(case: &Case<'_, 'data>) -> Vec<Finding<'data>> {
         Some((address, bit))
     });
     let collector =
-        hs.is_gc() || hs.thread().is_some_and(|thread| matches!(thread.kind, VmThreadKind::Gc | VmThreadKind::Vm));
+        hs.is_gc() || hs.thread().is_some_and(|thread| matches!(thread.who.kind, VmThreadKind::Gc | VmThreadKind::Vm));
     let (title, evidence) = if let Some((address, bit)) = sentinel {
         let right = if address == 1 << bit { "NULL" } else { "all ones" };
         let text = format!("the address at fault {address:#x} is {right} with bit {bit} wrong");
@@ -137,7 +142,7 @@ fn cpu<'data>(case: &Case<'_, 'data>) -> Vec<Finding<'data>> {
 
 #[cfg(test)]
 mod tests {
-    use necropsy_model::hs_err::{HsErr, MapEntry, Register, Said};
+    use necropsy_model::hs_err::{HsErr, MapEntry, Said};
 
     use super::super::samples::{SEGV, signal};
     use super::*;
@@ -176,7 +181,7 @@ mod tests {
         assert!(!fired(&FLIP, &signal(("SIGSEGV", 11, 128), 0, &["V f"], with(0x0002_7f00_0000_0010))), "an edge");
         let collector = signal(("SIGSEGV", 11, 128), 0, &["V f"], |log| {
             with(0x0002_7f00_0000_2000)(log);
-            log.thread.as_mut().unwrap().kind = VmThreadKind::Gc;
+            log.thread.as_mut().unwrap().who.kind = VmThreadKind::Gc;
         });
         assert!(!fired(&FLIP, &collector), "tables of a collector give such values");
         assert!(!fired(&CPU, &signal(SEGV, 8, &["V f"], |_| {})));

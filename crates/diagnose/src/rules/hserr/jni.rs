@@ -44,7 +44,7 @@ const VM_FRAMES: usize = 6;
 
 fn handle<'data>(case: &Case<'_, 'data>) -> Vec<Finding<'data>> {
     let Some(hs) = Hs::of(case).filter(|hs| hs.ended() == Ended::Segv && hs.is_fault()) else { return Vec::new() };
-    let java = hs.thread().is_some_and(|thread| matches!(thread.kind, VmThreadKind::Java | VmThreadKind::Unknown));
+    let java = hs.thread().is_some_and(|thread| matches!(thread.who.kind, VmThreadKind::Java | VmThreadKind::Unknown));
     let frames = hs.frames();
     let inside = frames.iter().take_while(|frame| matches!(frame.kind, HsFrameKind::Vm | HsFrameKind::Stub)).count();
     let Some(caller) =

@@ -92,7 +92,7 @@ it used by one thread only?
 /// A fault in native code of a thread that runs code of the program.
 fn native<'a, 'data>(case: &Case<'a, 'data>) -> Option<Hs<'a, 'data>> {
     let hs = Hs::of(case).filter(Hs::is_fault)?;
-    let kind = hs.thread().map(|thread| thread.kind).unwrap_or_default();
+    let kind = hs.thread().map(|thread| thread.who.kind).unwrap_or_default();
     let own = !matches!(kind, VmThreadKind::Compiler | VmThreadKind::Gc);
     (own && !hs.is_gc()).then_some(hs)
 }
@@ -268,8 +268,9 @@ mod tests {
 
     #[test]
     fn keeps_quiet() {
-        let collector =
-            signal(SEGV, 8, &["C libc.so.6 free", "V f"], |log| log.thread.as_mut().unwrap().kind = VmThreadKind::Gc);
+        let collector = signal(SEGV, 8, &["C libc.so.6 free", "V f"], |log| {
+            log.thread.as_mut().unwrap().who.kind = VmThreadKind::Gc;
+        });
         assert!(!fired(&CRASH, &collector));
         let own = signal(SEGV, 8, &CALL, |_| {});
         for rule in [&JUMP, &TRAP, &DIVISION, &SHUTDOWN] {

@@ -2,14 +2,17 @@
 
 use necropsy_model::hs_err::{
     Completeness, CurrentThread, ErrorKind, HsErr, HsFrame, HsFrameKind, JavaMethod, SigInfo, VmThreadKind,
+    VmThreadWords,
 };
 use necropsy_model::{Snapshot, Source};
 
 /// A complete log.
 pub(crate) fn log(change: impl FnOnce(&mut HsErr<'static>)) -> Snapshot<'static> {
     let mut log = HsErr { completeness: Completeness::Complete, ..HsErr::default() };
-    log.thread =
-        Some(CurrentThread { kind: VmThreadKind::Java, kind_text: "JavaThread".into(), ..CurrentThread::default() });
+    log.thread = Some(CurrentThread {
+        who: VmThreadWords { kind: VmThreadKind::Java, kind_text: "JavaThread".into(), ..VmThreadWords::default() },
+        ..CurrentThread::default()
+    });
     change(&mut log);
     Snapshot { hs_err: Some(Box::new(log)), ..Snapshot::default() }
 }

@@ -268,7 +268,7 @@ mod tests {
         });
         assert!(fired(&COMPILER, &compiles));
         let collects = signal(SEGV, 0x4141_4149, &["V G1FullGCMarker::mark()"], |log| {
-            log.thread.as_mut().unwrap().kind = VmThreadKind::Gc;
+            log.thread.as_mut().unwrap().who.kind = VmThreadKind::Gc;
         });
         assert!(fired(&GC, &collects));
         assert!(fired(&COMPILED, &signal(SEGV, 0x10, &["J shop.Cart.total"], |_| {})));

@@ -1,0 +1,195 @@
+//! `necropsy group`: many dumps put together by what they died of.
+
+use std::io::{self, BufRead, Write};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::UNIX_EPOCH;
+
+use necropsy_group::bucket::{self, FrameRules};
+use necropsy_model::{Arena, Occurrence, Seen, SeenBasis};
+use necropsy_report::{BucketReport, Style};
+
+use super::Failure;
+use super::reading::{Error, Reading};
+use crate::terminal::{self, Look};
+
+/// Folders within folders that are looked into: deeper ones are a loop of mounts.
+const DEEPEST: usize = 64;
+
+/// Put many dumps together by what they died of: how many, since when, where
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Dumps, and directories with dumps in them; `-` reads such paths from standard input, one a line
+    #[arg(required = true, value_name = "FILE")]
+    files: Vec<String>,
+
+    /// One JSON object for each bucket, on one line; docs/json-group.md says what is in it
+    #[arg(long)]
+    json: bool,
+
+    /// One line for each bucket: count, id, title, last seen, an example
+    #[arg(long, conflicts_with = "json")]
+    brief: bool,
+
+    /// List all buckets and variants
+    #[arg(long)]
+    all: bool,
+
+    /// Further rules for frames: skip, prefix, root or own; docs/GROUP.md has the form
+    #[arg(long, value_name = "FILE")]
+    frame_rules: Option<PathBuf>,
+
+    #[command(flatten)]
+    look: Look,
+
+    #[command(flatten)]
+    reading: Reading,
+}
+
+/// A file to read.
+struct Item {
+    path: String,
+    /// The user named it; files of a directory that are no dumps are not worth a word each.
+    named: bool,
+}
+
+/// Reads all dumps, each worker one at a time, and puts them together.
+pub(super) fn run(args: &Args, out: &mut dyn Write) -> Result<(), Failure> {
+    let rules = rules(args.frame_rules.as_deref())?;
+    let (items, absent) = items(&args.files)?;
+    let mut results = read_all(&items, args, &rules);
+    results.sort_by_key(|(at, _)| *at);
+    let (mut occurrences, mut failed, mut no_dumps) = (Vec::new(), absent, 0_usize);
+    for (at, result) in results {
+        let item = items.get(at);
+        match result {
+            Ok(found) => occurrences.extend(found),
+            Err(error) if error.is_no_dump() && item.is_some_and(|item| !item.named) => no_dumps += 1,
+            Err(error) => {
+                failed += 1;
+                let path = item.map(|item| item.path.escape_debug().to_string()).unwrap_or_default();
+                let _ = writeln!(io::stderr(), "necropsy: {path}: {error}");
+            }
+        }
+    }
+    if no_dumps > 0 {
+        let _ = writeln!(io::stderr(), "necropsy: {no_dumps} files in directories are no dumps");
+    }
+    let buckets = bucket::buckets(&occurrences);
+    let report = BucketReport { buckets: &buckets, occurrences: &occurrences, failed };
+    match args {
+        Args { json: true, .. } => necropsy_report::json_buckets(&report, out)?,
+        Args { brief: true, .. } => necropsy_report::brief_buckets(&report, out)?,
+        _ => necropsy_report::text_buckets(&report, Style { all: args.all, ..terminal::plain(args.look) }, out)?,
+    }
+    match (failed, occurrences.len()) {
+        (0, 1..) => Ok(()),
+        (0, 0) => Err(Failure::Said("there is no dump in what was given".to_owned())),
+        (failed, _) => {
+            out.flush()?;
+            Err(Failure::Said(format!("{failed} of {} files could not be read", items.len() + absent)))
+        }
+    }
+}
+
+fn rules(path: Option<&Path>) -> Result<FrameRules, Failure> {
+    let Some(path) = path else { return Ok(FrameRules::default()) };
+    let shown = path.to_string_lossy().escape_debug().to_string();
+    let text = std::fs::read_to_string(path).map_err(|error| Failure::Said(format!("{shown}: {error}")))?;
+    FrameRules::with(&text).map_err(|error| Failure::Said(format!("{shown}: {error}")))
+}
+
+/// All files, in the order they were given, those of a directory by name; and how many were not there.
+fn items(given: &[String]) -> Result<(Vec<Item>, usize), Failure> {
+    let mut items = Vec::new();
+    let mut absent = 0;
+    let mut add = |path: &str| match std::fs::metadata(path) {
+        Ok(metadata) if metadata.is_dir() => walk(Path::new(path), 0, &mut items),
+        Ok(_) => items.push(Item { path: path.to_owned(), named: true }),
+        Err(error) => {
+            absent += 1;
+            let _ = writeln!(io::stderr(), "necropsy: {}: {error}", path.escape_debug());
+        }
+    };
+    for path in given {
+        if path == "-" {
+            for line in io::stdin().lock().lines() {
+                add(line?.trim_end_matches('\r'));
+            }
+        } else {
+            add(path);
+        }
+    }
+    Ok((items, absent))
+}
+
+/// The files of a directory. Links to directories are not followed, so that there is no loop.
+fn walk(directory: &Path, depth: usize, items: &mut Vec<Item>) {
+    let Ok(entries) = std::fs::read_dir(directory) else { return };
+    let mut entries: Vec<_> = entries.flatten().collect();
+    entries.sort_by_key(std::fs::DirEntry::file_name);
+    for entry in entries {
+        let Ok(kind) = entry.file_type() else { continue };
+        let path = entry.path();
+        if kind.is_dir() && depth < DEEPEST {
+            walk(&path, depth + 1, items);
+        } else if kind.is_file() || kind.is_symlink() && path.is_file() {
+            items.push(Item { path: path.to_string_lossy().into_owned(), named: false });
+        }
+    }
+}
+
+type Found = (usize, Result<Vec<Occurrence>, Error>);
+
+/// What each file holds. A worker reads one file at a time, so that memory is bounded by the largest dumps, one for each worker.
+fn read_all(items: &[Item], args: &Args, rules: &FrameRules) -> Vec<Found> {
+    let workers = std::thread::available_parallelism().map_or(1, usize::from).min(items.len()).max(1);
+    let next = AtomicUsize::new(0);
+    let work = || {
+        let mut found: Vec<Found> = Vec::new();
+        while let Some((at, item)) = take(&next, items) {
+            found.push((at, read(item, args, rules)));
+        }
+        found
+    };
+    if workers == 1 {
+        return work();
+    }
+    let alone = || {
+        // The stages share work among threads. Within a worker they must not take another file meanwhile.
+        match rayon::ThreadPoolBuilder::new().num_threads(1).build() {
+            Ok(pool) => pool.install(work),
+            Err(_) => work(),
+        }
+    };
+    std::thread::scope(|scope| {
+        let handles: Vec<_> = (0..workers).map(|_| scope.spawn(alone)).collect();
+        handles.into_iter().filter_map(|handle| handle.join().ok()).flatten().collect()
+    })
+}
+
+fn take<'a>(next: &AtomicUsize, items: &'a [Item]) -> Option<(usize, &'a Item)> {
+    let at = next.fetch_add(1, Ordering::Relaxed);
+    items.get(at).map(|item| (at, item))
+}
+
+/// What one file holds.
+fn read(item: &Item, args: &Args, rules: &FrameRules) -> Result<Vec<Occurrence>, Error> {
+    let arena = Arena::new();
+    let (input, snapshots) = args.reading.open(&item.path, &arena)?;
+    let mut found = Vec::new();
+    for (index, snapshot) in snapshots.into_iter().enumerate() {
+        let dump = args.reading.tell(input.clone(), index, snapshot, &arena);
+        let told = bucket::occurrence(&dump.snapshot, &dump.verdict, rules);
+        let seen = told.seen.clone().or_else(|| written(&item.path));
+        found.push(Occurrence { path: item.path.clone(), index, seen, ..told });
+    }
+    Ok(found)
+}
+
+/// When a file was last written.
+fn written(path: &str) -> Option<Seen> {
+    let modified = std::fs::metadata(path).ok()?.modified().ok()?;
+    let seconds = i64::try_from(modified.duration_since(UNIX_EPOCH).ok()?.as_secs()).ok()?;
+    Some(Seen { seconds, basis: SeenBasis::File })
+}

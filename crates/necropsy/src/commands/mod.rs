@@ -1,0 +1,55 @@
+//! What the program does beside triage: one file and one line of [`Command`] per subcommand.
+
+mod diff;
+mod explain;
+mod group;
+mod reading;
+mod symbolicate;
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+/// A subcommand. A dump of that name is given as `./explain`.
+#[derive(Debug, clap::Subcommand)]
+pub(crate) enum Command {
+    Diff(diff::Args),
+    Explain(explain::Args),
+    Group(group::Args),
+    Symbolicate(symbolicate::Args),
+}
+
+impl Command {
+    /// Runs it, and says what became of it as an exit status.
+    pub(crate) fn run(&self) -> ExitCode {
+        let mut out = io::BufWriter::new(io::stdout().lock());
+        let done = match self {
+            Self::Diff(args) => diff::run(args, &mut out),
+            Self::Explain(args) => explain::run(args, &mut out),
+            Self::Group(args) => group::run(args, &mut out),
+            Self::Symbolicate(args) => symbolicate::run(args, &mut out),
+        };
+        status(done.and_then(|()| Ok(out.flush()?)))
+    }
+}
+
+/// Why a subcommand could not do its work.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Failure {
+    #[error("could not write: {0}")]
+    Output(#[from] io::Error),
+    /// A sentence for the user.
+    #[error("{0}")]
+    Said(String),
+}
+
+/// Exit status 0 or 2; who stops reading our output has seen enough.
+fn status(done: Result<(), Failure>) -> ExitCode {
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failure::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+        Err(failure) => {
+            let _ = writeln!(io::stderr(), "necropsy: {failure}");
+            ExitCode::from(2)
+        }
+    }
+}

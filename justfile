@@ -56,6 +56,10 @@ bench-group *ARGS:
 bench-symbols *ARGS:
     bash benches/symbols.sh {{ARGS}}
 
+# Measure Java thread dumps and fatal error logs against the pipelines of the shell; needs the corpus
+bench-java *ARGS:
+    bash benches/java.sh {{ARGS}}
+
 # API documentation of all crates
 doc:
     cargo doc --workspace --no-deps

@@ -3,8 +3,9 @@
 //! `just score-origin` runs it; it takes some minutes and compiles hundreds of programs, so that it is no part of `cargo test`.
 //! Three sets are told apart: the corpus's seeds (where `NECROPSY_CORPUS` names it), the project's own in
 //! `fixtures/origin/lab`, and those in `fixtures/origin/frozen`, on which nothing is ever tuned: their failures are counted
-//! and not listed. The corpus's cores of another project make a fourth. `NECROPSY_ORIGIN_CONFIGS` takes other configurations
-//! than the eight usual ones, `NECROPSY_ORIGIN_SEED` one seed only.
+//! and not listed. The corpus's cores of another project make a fourth. `NECROPSY_ORIGIN_SETS` takes some sets only, by the
+//! first words of their names; `NECROPSY_ORIGIN_CONFIGS` takes other configurations than the eight usual ones,
+//! `NECROPSY_ORIGIN_SEED` one seed only.
 
 #![allow(clippy::print_stdout, reason = "the table is the result")]
 
@@ -55,19 +56,34 @@ struct Suite {
 fn score_origin() {
     let repository = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../..");
     let corpus = std::env::var_os("NECROPSY_CORPUS").map(PathBuf::from);
+    let sets = std::env::var("NECROPSY_ORIGIN_SETS").unwrap_or_else(|_| "corpus own frozen cores".to_owned());
+    let wanted = |name: &str| sets.split_whitespace().any(|set| name.starts_with(set));
     let mut suites = Vec::new();
-    if let Some(corpus) = &corpus {
-        suites.push(suite("corpus seeds", &repository, &corpus.join("origin-seeds/src"), true));
+    for (name, sources, lists_failures) in [
+        ("corpus seeds", corpus.as_ref().map(|corpus| corpus.join("origin-seeds/src")), true),
+        ("own lab", Some(repository.join("fixtures/origin/lab")), true),
+        ("frozen lab", Some(repository.join("fixtures/origin/frozen")), false),
+    ] {
+        if let Some(sources) = sources.filter(|_| wanted(name)) {
+            suites.push(suite(name, &repository, &sources, lists_failures));
+        }
     }
-    suites.push(suite("own lab", &repository, &repository.join("fixtures/origin/lab"), true));
-    suites.push(suite("frozen lab", &repository, &repository.join("fixtures/origin/frozen"), false));
-    if let Some(corpus) = &corpus {
+    if let Some(corpus) = corpus.filter(|_| wanted("cores")) {
         suites.push(Suite::of_cores(&corpus.join("cores/origin")));
     }
     let mut failures = String::new();
     for suite in &suites {
         println!("{}", suite.table());
         failures += &suite.failures();
+    }
+    let all = tally(suites.iter().flat_map(|suite| &suite.runs).filter(|run| !run.inlined_away));
+    println!("all sets together: {} cores, median {} ms", all.total(), all.median().as_millis());
+    for suite in &suites {
+        println!(
+            "{}: classes in which the first own frame is right more often: {}",
+            suite.name,
+            suite.worse_than_in_app()
+        );
     }
     let path = scratch().join("failures.txt");
     fs::write(&path, &failures).unwrap();
@@ -175,6 +191,10 @@ impl Suite {
             let _ = writeln!(out, "{}", away.row("all, inlined away"));
         }
         let _ = write!(out, "precision by grade, 95% interval\n{}", standing.precision());
+        // Of what nobody may look at, only the sums are shown.
+        if !self.lists_failures {
+            return out;
+        }
         for by in [(|run: &Run| run.config.clone()) as fn(&Run) -> String, |run| run.seed.class.clone()] {
             let mut parts: BTreeMap<String, Vec<&Run>> = BTreeMap::new();
             for run in self.runs.iter().filter(|run| !run.inlined_away) {
@@ -191,6 +211,17 @@ impl Suite {
         let _ = writeln!(out, "\ncrash site is not the marked line: {}", listed(&elsewhere));
         let _ = writeln!(out, "no core: {}", listed(&self.without_core));
         out
+    }
+
+    /// Classes in which the first frame of the program itself is right more often; of frozen seeds only how many.
+    fn worse_than_in_app(&self) -> String {
+        let mut parts: BTreeMap<&str, Vec<&Run>> = BTreeMap::new();
+        for run in self.runs.iter().filter(|run| !run.inlined_away) {
+            parts.entry(&run.seed.class).or_default().push(run);
+        }
+        let worse = parts.iter().filter(|(_, runs)| tally(runs.iter().copied()).is_worse_than_in_app());
+        let names: Vec<_> = worse.map(|(&name, _)| name.to_owned()).collect();
+        if self.lists_failures { listed(&names) } else { names.len().to_string() }
     }
 
     /// One line for each run whose origin is not the marked one.

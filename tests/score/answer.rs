@@ -121,7 +121,7 @@ fn is_one_of(function: &Value, marks: &[Mark]) -> bool {
 /// The function's own name: without namespace, parameters, and what a compiler appends to its copies.
 pub(crate) fn bare(function: &str) -> &str {
     let name = function.split(['(', '<']).next().unwrap_or(function);
-    let name = name.split("::{closure").next().unwrap_or(name);
+    let name = name.split("::{").next().unwrap_or(name);
     let name = name.split('.').next().unwrap_or(name);
     name.rsplit("::").next().unwrap_or(name).trim()
 }

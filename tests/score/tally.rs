@@ -55,7 +55,8 @@ impl Tally {
         self.function < self.in_app
     }
 
-    fn median(&self) -> Duration {
+    /// Half of the reports took no longer.
+    pub(crate) fn median(&self) -> Duration {
         let mut times = self.times.clone();
         times.sort_unstable();
         times.get(times.len() / 2).copied().unwrap_or_default()

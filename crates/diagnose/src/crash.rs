@@ -5,7 +5,7 @@ use necropsy_model::{
     Thread, Value, VariableKind,
 };
 
-use crate::{Case, confidence, noise};
+use crate::{Case, Noise, confidence};
 
 /// NULL plus this much is still NULL: the first pages are never mapped (`vm.mmap_min_addr`).
 const NULL_PAGES: u64 = 0x1_0000;
@@ -17,6 +17,8 @@ const NEAR_STACK: i64 = 0x1_0000;
 pub(crate) struct Crash<'a, 'data> {
     /// The dump.
     pub snapshot: &'a Snapshot<'data>,
+    /// Code that is seldom to blame.
+    pub noise: &'a Noise,
     /// The signal that counts: the one below a handler, when there is one.
     pub stop: &'a Stop<'data>,
     /// The signal that ended the process.
@@ -65,7 +67,7 @@ impl<'a, 'data> Crash<'a, 'data> {
         let last = case.snapshot.stop.as_ref().filter(|stop| stop.signal.is_some() && !printed)?;
         let stop = last.original.as_deref().unwrap_or(last);
         let thread = stop.thread.or(last.thread)?;
-        Some(Self { snapshot: case.snapshot, stop, last, thread })
+        Some(Self { snapshot: case.snapshot, noise: case.noise, stop, last, thread })
     }
 
     /// The crash, when it is of this kind.
@@ -91,7 +93,7 @@ impl<'a, 'data> Crash<'a, 'data> {
 
     /// The thread passed through a function whose name begins so, before it came to the program's own code.
     fn passed(&self, names: &[&str]) -> bool {
-        let machinery = self.frames().take_while(|(_, frame)| noise::is_noise(self.snapshot, frame));
+        let machinery = self.frames().take_while(|(_, frame)| self.noise.is_frame(self.snapshot, frame));
         machinery
             .filter_map(|(_, frame)| frame.function.as_deref())
             .any(|function| names.iter().any(|name| function.trim_start_matches("__GI_").starts_with(name)))
@@ -103,7 +105,7 @@ impl<'a, 'data> Crash<'a, 'data> {
 
     /// The first frame that is not noise, else the frame at fault.
     pub fn victim(&self) -> Option<Place<'data>> {
-        let own = self.frames().find(|(_, frame)| !noise::is_noise(self.snapshot, frame));
+        let own = self.frames().find(|(_, frame)| !self.noise.is_frame(self.snapshot, frame));
         let index = own.map_or(self.stop.frame, |(index, _)| index);
         self.snapshot.place(self.thread, index, Role::Victim)
     }

@@ -21,6 +21,7 @@ mod wait_graph;
 use necropsy_model::{Finding, Groups, Snapshot, Verdict};
 
 pub use jvm::series;
+pub use noise::{BadLine, Noise};
 pub use rules::RULES;
 
 /// What a rule may look at.
@@ -30,6 +31,8 @@ pub struct Case<'a, 'data> {
     pub snapshot: &'a Snapshot<'data>,
     /// Its groups.
     pub groups: &'a Groups,
+    /// Code that is seldom to blame.
+    pub noise: &'a Noise,
 }
 
 /// A rule: what it is called, what it means, and how it judges a case.
@@ -44,7 +47,12 @@ pub struct Rule {
 
 /// Judges a snapshot.
 pub fn diagnose<'data>(snapshot: &Snapshot<'data>, groups: &Groups) -> Verdict<'data> {
-    let case = Case { snapshot, groups };
+    diagnose_with(snapshot, groups, &Noise::default())
+}
+
+/// Judges a snapshot; `noise` has further code that is seldom to blame.
+pub fn diagnose_with<'data>(snapshot: &Snapshot<'data>, groups: &Groups, noise: &Noise) -> Verdict<'data> {
+    let case = Case { snapshot, groups, noise };
     let mut findings: Vec<_> = RULES.iter().flat_map(|rule| (rule.check)(&case)).collect();
     if let Some(go) = go::Go::of(&case) {
         return go::verdict::verdict(&go, findings);

@@ -1,10 +1,101 @@
-//! Frames that are seldom to blame: the list is data, in `noise.txt`.
+//! Frames that are seldom to blame: the list is data, in `noise.txt`; a user may add to it.
+
+use std::fmt;
 
 use necropsy_model::{Frame, FrameKind, Place, Snapshot};
 
 const LIST: &str = include_str!("noise.txt");
 
-/// The frame belongs to a library or to the machinery between a failed check and the signal, or to no module at all.
+/// What an entry names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Subject {
+    /// A module, by the beginning of its file's name.
+    Module,
+    /// A function, by its name.
+    Function,
+}
+
+/// A line of a list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Entry {
+    subject: Subject,
+    /// A name; a final `*` stands for any ending.
+    name: String,
+}
+
+/// A line of a list that can not be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BadLine {
+    /// Its number, from 1.
+    pub line: usize,
+    /// What it says.
+    pub text: String,
+}
+
+impl fmt::Display for BadLine {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "line {}: neither `module NAME` nor `function NAME`: {}", self.line, self.text)
+    }
+}
+
+impl std::error::Error for BadLine {}
+
+/// Code that a crash passes through and that is seldom to blame: the built-in list, and what a user added.
+#[derive(Clone, Debug, Default)]
+pub struct Noise {
+    extra: Vec<Entry>,
+}
+
+impl Noise {
+    /// The built-in list and further entries, one a line: `module NAME-PREFIX` or `function NAME`, where a final `*` stands for
+    /// any ending. Blank lines and those that begin with `#` say nothing.
+    ///
+    /// # Errors
+    /// The first line that is none of these.
+    pub fn with(extra: &str) -> Result<Self, BadLine> {
+        let mut entries = Vec::new();
+        for (number, line) in (1..).zip(extra.lines()) {
+            let line = line.trim();
+            if line.is_empty() || line.starts_with('#') {
+                continue;
+            }
+            let entry = match line.split_once(char::is_whitespace) {
+                Some(("module", name)) => (Subject::Module, name),
+                Some(("function", name)) => (Subject::Function, name),
+                _ => return Err(BadLine { line: number, text: line.to_owned() }),
+            };
+            entries.push(Entry { subject: entry.0, name: entry.1.trim().to_owned() });
+        }
+        Ok(Self { extra: entries })
+    }
+
+    /// The frame belongs to a library or to the machinery between a failed check and the signal, or to no module at all.
+    pub(crate) fn is_frame(&self, snapshot: &Snapshot<'_>, frame: &Frame<'_>) -> bool {
+        let module = frame.module.and_then(|id| snapshot.module(id));
+        is_noise(snapshot, frame)
+            || module.is_some_and(|module| self.lists(Subject::Module, module.name()))
+            || frame.function.as_deref().is_some_and(|function| self.lists(Subject::Function, function))
+    }
+
+    /// The same of a place, which may lie in a function that is no longer on the stack.
+    pub(crate) fn is_place(&self, place: &Place<'_>) -> bool {
+        let module = place.module.as_deref().map(|path| path.rsplit('/').next().unwrap_or_default());
+        place.module.is_none() && place.function.is_none()
+            || place.location.as_ref().is_some_and(|location| location.file.starts_with("/rustc/"))
+            || module.is_some_and(|name| listed("module ", name, true) || self.lists(Subject::Module, name))
+            || place
+                .function
+                .as_deref()
+                .is_some_and(|name| listed("function ", name, false) || self.lists(Subject::Function, name))
+    }
+
+    fn lists(&self, subject: Subject, name: &str) -> bool {
+        let mut of_subject = self.extra.iter().filter(|entry| entry.subject == subject);
+        of_subject.any(|entry| matches(&entry.name, name, subject == Subject::Module))
+    }
+}
+
+/// The frame is in the built-in list.
 pub(crate) fn is_noise(snapshot: &Snapshot<'_>, frame: &Frame<'_>) -> bool {
     if frame.kind == FrameKind::SignalTrampoline {
         return true;
@@ -18,21 +109,17 @@ pub(crate) fn is_noise(snapshot: &Snapshot<'_>, frame: &Frame<'_>) -> bool {
         || frame.function.as_deref().is_some_and(|function| listed("function ", function, false))
 }
 
-/// The same of a place, which may lie in a function that is no longer on the stack.
-pub(crate) fn is_noise_place(place: &Place<'_>) -> bool {
-    let file = |path: &str| path.rsplit('/').next().unwrap_or_default().to_owned();
-    place.module.is_none() && place.function.is_none()
-        || place.location.as_ref().is_some_and(|location| location.file.starts_with("/rustc/"))
-        || place.module.as_deref().is_some_and(|module| listed("module ", &file(module), true))
-        || place.function.as_deref().is_some_and(|function| listed("function ", function, false))
+fn listed(kind: &str, name: &str, prefix: bool) -> bool {
+    LIST.lines().filter_map(|line| line.strip_prefix(kind)).any(|entry| matches(entry, name, prefix))
 }
 
-fn listed(kind: &str, name: &str, prefix: bool) -> bool {
-    LIST.lines().filter_map(|line| line.strip_prefix(kind)).any(|entry| match entry.strip_suffix('*') {
+/// An entry names this; modules by the beginning of their name.
+fn matches(entry: &str, name: &str, prefix: bool) -> bool {
+    match entry.strip_suffix('*') {
         Some(start) => name.starts_with(start),
         None if prefix => name.starts_with(entry),
         None => name == entry,
-    })
+    }
 }
 
 #[cfg(test)]
@@ -46,5 +133,14 @@ mod tests {
         assert!(listed("function ", "abort", false));
         assert!(!listed("function ", "abort_transfer", false));
         assert!(!listed("module ", "transfer", true));
+    }
+
+    #[test]
+    fn a_user_adds_modules_and_functions_of_his_own() {
+        let noise = Noise::with("# ours\n\nmodule libbase.so\nfunction check_*\n").unwrap();
+        assert!(noise.lists(Subject::Module, "libbase.so.3") && noise.lists(Subject::Function, "check_not_null"));
+        assert!(!noise.lists(Subject::Function, "libbase.so") && !noise.lists(Subject::Module, "check_x"));
+        let bad = Noise::with("function f\nmodul x\n").unwrap_err();
+        assert_eq!((bad.line, bad.text.as_str()), (2, "modul x"));
     }
 }

@@ -68,6 +68,8 @@ pub enum BirthKind {
     Freed,
     /// Text that was written past the end of the object before it.
     Overrun,
+    /// The size of the block lost bits when it was computed.
+    SizeOverflow,
     /// The block was moved or unmapped while it was in use.
     Moved,
     /// The file behind a mapping was made shorter.
@@ -99,6 +101,7 @@ impl BirthKind {
             Self::UninitialisedLocal => "uninitialised-local",
             Self::Freed => "freed",
             Self::Overrun => "overrun",
+            Self::SizeOverflow => "size-overflow",
             Self::Moved => "moved",
             Self::FileShortened => "file-shortened",
             Self::EndOfList => "end-of-list",

@@ -120,6 +120,10 @@ pub(crate) struct Args {
     #[arg(long)]
     pub explain: bool,
 
+    /// Further code that is seldom to blame, one `module NAME` or `function NAME*` a line
+    #[arg(long, value_name = "FILE", value_parser = noise)]
+    pub noise: Option<necropsy_diagnose::Noise>,
+
     /// Most GiB of a dump that is piped in or compressed
     #[arg(long, value_name = "GIB")]
     pub max_size: Option<u64>,
@@ -149,6 +153,12 @@ pub(crate) enum Alike {
     Lines,
     /// Same functions.
     Functions,
+}
+
+/// A list of code that is seldom to blame.
+fn noise(path: &str) -> Result<necropsy_diagnose::Noise, String> {
+    let text = std::fs::read_to_string(path).map_err(|error| error.to_string())?;
+    necropsy_diagnose::Noise::with(&text).map_err(|bad| bad.to_string())
 }
 
 /// A time such as `90s`, `5m`, `2h` or `300` in seconds.

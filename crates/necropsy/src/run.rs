@@ -88,7 +88,7 @@ fn triage(unit: &Unit<'_>, args: &Args, logs: &mut Vec<LogSite>, out: &mut dyn W
         snapshot.warnings.extend(warnings.iter().map(|text| Warning::new(text.clone(), Source::DUMP)));
         necropsy_symbolicate::symbolicate(&mut snapshot, &arena, &symbols(path, args));
         let groups = necropsy_group::group(&snapshot, args.similarity());
-        let verdict = necropsy_diagnose::diagnose(&snapshot, &groups);
+        let verdict = necropsy_diagnose::diagnose_with(&snapshot, &groups, &args.noise.clone().unwrap_or_default());
         logs.extend(LogSite::of(&snapshot, &verdict));
         let view = args.view().map(|view| necropsy_group::group_with(&snapshot, &view));
         let groups = view.unwrap_or(groups);

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use necropsy_model::{Arena, ThreadFlags};
 
 /// Files of other virtual machines, whose format this reader does not know.
-const OTHER_FORMATS: [&str; 3] = ["javacore-2019-2.txt", "jrockit-1.4.txt", "samurai-bea-jrockit-1.4.2.txt"];
+const OTHER_FORMATS: [&str; 2] = ["jrockit-1.4.txt", "samurai-bea-jrockit-1.4.2.txt"];
 
 fn corpus() -> Option<PathBuf> {
     let folder = std::env::var_os("NECROPSY_CORPUS").map(|folder| Path::new(&folder).join("jstack"));
@@ -72,6 +72,28 @@ fn wrapped_dumps_hold_the_same_two_deadlocks() {
         let found = counts(&folder.join(file));
         if !matches!(found, Some((2, threads, 2)) if threads % 2 == 0 && threads > 40) {
             wrong.push(format!("{file}: {found:?}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// The listings that `jhsdb jstack` made of three processes, with JDK 17 and 25: the deadlocks of the manifest, and all Java threads.
+#[test]
+fn listings_from_outside_have_the_same_threads_and_deadlocks() {
+    let Some(folder) = corpus() else { return };
+    let mut wrong = Vec::new();
+    for jdk in ["jdk17", "jdk25"] {
+        for (case, cycles) in [("lock-deadlock", 1), ("monitor-deadlock", 1), ("zoo", 0)] {
+            let file = |form: &str| folder.join(format!("gen-samples/{jdk}/{case}.{form}.txt"));
+            let (plain, locks) = (counts(&file("jhsdb")), counts(&file("jhsdb-locks")));
+            let same =
+                plain.is_some() && plain == locks && plain.is_some_and(|found| (found.0, found.2) == (1, cycles));
+            // The mixed mode lists native threads too.
+            let mixed = counts(&file("jhsdb-mixed"));
+            let more = mixed.zip(plain).is_some_and(|(mixed, plain)| mixed.2 == cycles && mixed.1 > plain.1);
+            if !same || !more {
+                wrong.push(format!("{jdk} {case}: {plain:?} {locks:?} {mixed:?}"));
+            }
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));

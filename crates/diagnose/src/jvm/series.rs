@@ -40,6 +40,19 @@ pub struct SeriesVerdict {
 const NOT_CODE: [&str; 4] =
     ["jvm-signal-sent", "jvm-report-on-demand", "jvm-safepoint-timeout", "jvm-java-out-of-memory"];
 
+/// Rules that name a cause in the program or its surroundings: where one of them explains every log, many places are no riddle.
+const NAMED_CAUSES: [&str; 9] = [
+    "jvm-unsafe-memory-access",
+    "jvm-agent-crash",
+    "jvm-graphics-driver",
+    "jvm-bad-jni-handle",
+    "jvm-mapped-file-cut",
+    "jvm-jar-changed-while-open",
+    "jvm-injected-library",
+    "jvm-emulated-processor",
+    "jvm-two-c-libraries",
+];
+
 impl LogSite {
     /// What a log adds; none when the snapshot is no fatal error log.
     pub fn of(snapshot: &Snapshot<'_>, verdict: &Verdict<'_>) -> Option<Self> {
@@ -155,6 +168,11 @@ pub fn verdict(logs: &[LogSite]) -> Option<SeriesVerdict> {
             because,
         );
     }
+    if let Some(rule) = rule.filter(|rule| same_rule == count && NAMED_CAUSES.contains(rule)) {
+        because.push(format!("the rule is {rule} in each"));
+        let headline = format!("one kind of cause, not the machine: {rule} explains all {count} logs");
+        return said(headline, Confidence::Medium, because);
+    }
     if count >= SEVERAL && one_host && sites * 3 >= count * 2 {
         let many = if programs.len() > 1 { format!(" in {} programs", programs.len()) } else { String::new() };
         let confidence = if programs.len() > 1 && count > SEVERAL { Confidence::Medium } else { Confidence::Low };
@@ -200,6 +218,18 @@ mod tests {
         logs[0].flipped = true;
         let found = verdict(&logs).unwrap();
         assert!(found.headline.starts_with("the machine") && found.confidence == Confidence::High);
+    }
+
+    #[test]
+    fn many_places_with_one_named_cause_are_not_the_machine() {
+        let mut logs: Vec<_> = (0..6).map(|at| log(&format!("Reader{at}.read"), None, "a")).collect();
+        for log in &mut logs {
+            log.rule = "jvm-unsafe-memory-access";
+        }
+        let found = verdict(&logs).unwrap();
+        assert!(found.headline.starts_with("one kind of cause") && found.confidence == Confidence::Medium);
+        logs[0].rule = "jvm-collector-crash";
+        assert!(verdict(&logs).unwrap().headline.starts_with("not one place"));
     }
 
     #[test]

@@ -3,8 +3,8 @@
 use necropsy_model::{BirthKind, Chain, Grade, Origin, Place, Role, Trail};
 
 use super::confidence;
-use crate::crash::Crash;
-use crate::noise;
+use crate::Noise;
+use crate::crash::{Crash, Kind};
 
 /// Other explanations that are worth a line.
 const MOST_ALTERNATIVES: usize = 3;
@@ -13,7 +13,11 @@ const MOST_ALTERNATIVES: usize = 3;
 pub(super) fn origin<'data>(crash: &Crash<'_, 'data>) -> Option<Origin<'data>> {
     let trail = crash.stop.trail.as_deref()?;
     let (best, others) = trail.chains.split_first()?;
-    let (grade, why) = grade(best, trail);
+    let (grade, why) = match grade(best, trail, crash.noise) {
+        // What a function gave out before, and refuses now: who asked it again is not known.
+        _ if refused_its_own(best, crash) => (Grade::D, "the function that refused it had given it out itself"),
+        graded => graded,
+    };
     let unknown = grade == Grade::D;
     let birth = if unknown { best.gate.as_ref().unwrap_or(&best.birth) } else { born(best, crash) };
     let alternatives = others.iter().filter(|other| !same(&other.birth, &best.birth)).map(|other| &other.birth);
@@ -34,6 +38,12 @@ pub(super) fn origin<'data>(crash: &Crash<'_, 'data>) -> Option<Origin<'data>> {
     })
 }
 
+/// A trap in the function that made the value when it ran before.
+fn refused_its_own(chain: &Chain<'_>, crash: &Crash<'_, '_>) -> bool {
+    let traps = matches!(crash.kind(), Some(Kind::CompilerTrap | Kind::IllegalInstruction));
+    traps && chain.birth.frame.is_none() && crash.victim().is_some_and(|victim| victim.function == chain.birth.function)
+}
+
 /// The birth at the end of a chain. A function that everybody releases memory with is not to blame: when it is the victim as
 /// well, the earlier call of it is.
 fn born<'a, 'data>(chain: &'a Chain<'data>, crash: &Crash<'_, 'data>) -> &'a Place<'data> {
@@ -48,8 +58,13 @@ fn same(one: &Place<'_>, other: &Place<'_>) -> bool {
     one.function == other.function && line(one) == line(other)
 }
 
+/// What was followed is a number, and no pointer.
+fn is_number(subject: &str) -> bool {
+    subject.starts_with("the divisor") || subject.starts_with("the value")
+}
+
 fn value(value: u64, subject: &str) -> String {
-    let number = subject.starts_with("the divisor") || subject.starts_with("the value");
+    let number = is_number(subject);
     match value {
         0 if !number => "NULL".to_owned(),
         value if number => value.cast_signed().to_string(),
@@ -58,9 +73,9 @@ fn value(value: u64, subject: &str) -> String {
 }
 
 /// The grade of a chain, and what it rests on.
-fn grade(chain: &Chain<'_>, trail: &Trail<'_>) -> (Grade, &'static str) {
-    if noise::is_noise_place(&chain.birth) {
-        return (Grade::D, "the trail ends inside a library");
+fn grade(chain: &Chain<'_>, trail: &Trail<'_>, noise: &Noise) -> (Grade, &'static str) {
+    if noise.is_place(&chain.birth) {
+        return (Grade::D, "what a library did with it was not followed");
     }
     let (mut grade, why) = match (chain.kind, chain.sole) {
         (BirthKind::ReturnedConstant, true) => (Grade::A, "the only return that fits the value"),
@@ -68,22 +83,23 @@ fn grade(chain: &Chain<'_>, trail: &Trail<'_>) -> (Grade, &'static str) {
         (BirthKind::LibraryResult, true) => (Grade::AMinus, "the result of a library call, and nothing else fits"),
         (BirthKind::ReturnedComputed, true) => (Grade::AMinus, "computed by the call, and nothing else fits"),
         (BirthKind::Stored, true) => (Grade::B, "the last store to the place it was read from"),
+        (BirthKind::Freed, false) if !chain.doubts.is_empty() => (Grade::D, "one of several that may have freed it"),
         (BirthKind::Freed, _) => (Grade::B, "the object was freed here before it was used"),
         (BirthKind::Overrun, _) => (Grade::B, "text runs from the object it was given into this one"),
+        (BirthKind::SizeOverflow, _) => (Grade::B, "the block that was run over is too small by that"),
         (BirthKind::GlobalInitial, true) => (Grade::B, "no store of this value to the global was found"),
         (BirthKind::ReturnedConstant | BirthKind::LibraryResult, false) => {
             (Grade::B, "one of several returns that fit the value")
         }
-        (BirthKind::Constant, true) if trail.value == Some(0) => {
-            (Grade::B, "the only definition that fits, and it is NULL")
+        (BirthKind::Constant, true) if trail.value == Some(0) && !is_number(&trail.subject) => {
+            (Grade::C, "the only definition that fits, and it is NULL")
         }
-        (BirthKind::Constant, true) => (Grade::C, "the only definition that fits the value"),
         (BirthKind::Moved, _) => (Grade::C, "nothing else in the program moves or unmaps blocks"),
         (BirthKind::FileShortened, _) => (Grade::C, "nothing else in the program makes files shorter"),
         (BirthKind::ReturnedArithmetic, true) => {
             (Grade::C, "the call computed it; what it was computed from was not followed")
         }
-        (BirthKind::EndOfList, _) => (Grade::C, "a walk came to the end of its list"),
+        (BirthKind::EndOfList, _) => (Grade::C, "the list was expected to go on"),
         (BirthKind::NeverSet, _) => (Grade::C, "the function that made the object never set it"),
         (BirthKind::UninitialisedLocal, _) => (Grade::C, "no store to the variable on the way"),
         (BirthKind::StoredSomewhere, _) => (Grade::C, "a store that may have been to this place"),
@@ -91,10 +107,16 @@ fn grade(chain: &Chain<'_>, trail: &Trail<'_>) -> (Grade, &'static str) {
             BirthKind::Stored | BirthKind::ReturnedComputed | BirthKind::ReturnedArithmetic | BirthKind::GlobalStore,
             false,
         ) => (Grade::C, "one of several writers that fit the value"),
-        (BirthKind::Constant | BirthKind::GlobalInitial, false)
-        | (BirthKind::Loaded | BirthKind::Arithmetic | BirthKind::Unknown, _) => (Grade::D, "the trail was lost here"),
+        (BirthKind::Constant, _)
+        | (BirthKind::GlobalInitial, false)
+        | (BirthKind::Loaded | BirthKind::Arithmetic | BirthKind::Unknown, _) => {
+            (Grade::D, "further back it could not be followed")
+        }
     };
     if trail.limit_hit || !chain.doubts.is_empty() {
+        grade = next_lower(grade);
+    }
+    if chain.kind == BirthKind::LibraryResult && chain.doubts.iter().any(|doubt| doubt.starts_with("allocations")) {
         grade = next_lower(grade);
     }
     (grade, why)
@@ -160,7 +182,8 @@ mod tests {
         let trail = Some(Box::new(Trail { chains: vec![chain], ..Trail::default() }));
         snapshot.stop = Some(Stop { signal, thread: Some(0), trail, ..Stop::default() });
         let groups = Groups::default();
-        let crash = Crash::of(&Case { snapshot: &snapshot, groups: &groups })?;
+        let noise = Noise::default();
+        let crash = Crash::of(&Case { snapshot: &snapshot, groups: &groups, noise: &noise })?;
         origin(&crash).and_then(|origin| origin.birth.function.map(|name| name.to_string()))
     }
 

@@ -5,7 +5,6 @@ use necropsy_model::{Frame, Grade, MessageKind, Origin, Place, Role, Source, Tra
 
 use super::confidence;
 use crate::crash::{Crash, Kind};
-use crate::noise;
 
 /// Arrays of a smashed frame that are named.
 const MOST_ARRAYS: usize = 4;
@@ -18,7 +17,7 @@ pub(super) fn thrown<'data>(crash: &Crash<'_, 'data>) -> Option<Origin<'data>> {
     let throws = |frame: &Frame<'_>| frame.function.as_deref().is_some_and(|name| name.starts_with("__cxa_throw"));
     let mut frames = crash.frames().skip_while(|(_, frame)| !throws(frame));
     let (throw, _) = frames.next().filter(|_| crash.kind() == Some(Kind::UncaughtCppException))?;
-    let (index, _) = frames.find(|(_, frame)| !noise::is_noise(crash.snapshot, frame))?;
+    let (index, _) = frames.find(|(_, frame)| !crash.noise.is_frame(crash.snapshot, frame))?;
     let (kind, grade, why) = if index == throw + 1 {
         ("thrown", Grade::B, "it called __cxa_throw, and nothing was unwound since")
     } else {
@@ -43,7 +42,7 @@ pub(super) fn smashed<'data>(crash: &Crash<'_, 'data>) -> Option<Origin<'data>> 
         _ => return None,
     };
     let frame = crash.frames().find(|(at, _)| *at == index).map(|(_, frame)| frame)?;
-    if noise::is_noise(crash.snapshot, frame) {
+    if crash.noise.is_frame(crash.snapshot, frame) {
         return None;
     }
     Site { crash, index, kind: "overrun-of-local", grade: Grade::B, why, step: "overrun" }.origin(arrays(frame))
@@ -170,7 +169,7 @@ mod tests {
         snapshot: &Snapshot<'data>,
     ) -> Option<Origin<'data>> {
         let groups = Groups::default();
-        Crash::of(&Case { snapshot, groups: &groups }).and_then(|crash| way(&crash))
+        Crash::of(&Case { snapshot, groups: &groups, noise: &crate::Noise::default() }).and_then(|crash| way(&crash))
     }
 
     #[test]

@@ -249,6 +249,13 @@ fn stable(name: &str) -> Cow<'_, str> {
             return Cow::Borrowed(short);
         }
     }
+    // javac numbers lambdas in the order of the source: `lambda$main$3`.
+    let numbered = name.trim_end_matches(|c: char| c.is_ascii_digit());
+    if let Some(lambda) =
+        numbered.strip_suffix('$').filter(|stem| stem.contains("lambda$") && numbered.len() < name.len())
+    {
+        return Cow::Borrowed(lambda);
+    }
     normalise(name)
 }
 
@@ -288,6 +295,8 @@ mod tests {
             ("__GI___strlen_sse2", "strlen"),
             ("__strange", "__strange"),
             ("parse.constprop.0", "parse"),
+            ("Desk.lambda$main$12", "Desk.lambda$main"),
+            ("Desk.price$1", "Desk.price$1"),
         ] {
             assert_eq!(stable(name), want);
         }

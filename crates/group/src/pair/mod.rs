@@ -10,7 +10,7 @@ mod process;
 
 use std::time::Duration;
 
-use necropsy_model::{Comparison, Groups, Order, Pair, SameProcess, Snapshot};
+use necropsy_model::{Comparison, Groups, Identification, Order, Pair, SameProcess, Snapshot};
 
 pub use process::order;
 
@@ -40,6 +40,13 @@ pub fn compare(before: Side<'_, '_>, after: Side<'_, '_>, order: Order) -> Compa
     }
     let cpu: Option<Duration> = pairs.iter().filter_map(|pair| pair.cpu).reduce(Duration::saturating_add);
     let groups = changes::changes(before, after, &pairs);
+    // Profiles have neither numbers nor times; two of one program share at least what waits in the background.
+    let shared = groups.iter().any(|change| change.before > 0 && change.after > 0);
+    if identity.same == SameProcess::NotTold && pairs.is_empty() && !shared && !groups.is_empty() {
+        let because = vec!["no group of threads is in both".to_owned()];
+        let identity = Identification { same: SameProcess::No, because };
+        return Comparison { order, identity, elapsed, ..Comparison::default() };
+    }
     let by_thread = identity::tells_threads_apart(old) && identity::tells_threads_apart(new);
     Comparison { order, elapsed, identity, by_thread, pairs, gone: matched.gone, new: matched.new, groups, cpu }
 }

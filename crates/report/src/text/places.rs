@@ -18,6 +18,12 @@ pub(super) fn write(page: &mut Page<'_>, report: &Report<'_, '_>) -> io::Result<
     crash_site(page, report)?;
     match (&report.verdict.origin, report.verdict.symptom, &report.verdict.crash_site) {
         (Some(origin), ..) => write_origin(page, report, origin),
+        (None, _, None) if first_stop(report.snapshot).is_some_and(was_sent) => {
+            let sender = first_stop(report.snapshot).and_then(|stop| stop.sender);
+            let by = sender.map(|sender| format!(" by process {}", sender.pid)).unwrap_or_default();
+            let words = format!("there is none: the signal was sent{by}, and no value is to blame");
+            page.heading("ORIGIN", Line::new().put(Tone::Dim, words))
+        }
         (None, Symptom::NativeCrash, Some(_)) => {
             let words = "not known: no rule could trace where the bad value was born";
             page.heading("ORIGIN", Line::new().put(Tone::Dim, words))
@@ -76,6 +82,11 @@ fn virtual_machine(page: &mut Page<'_>, report: &Report<'_, '_>) -> io::Result<(
         page.line(line.join(source(task.source)), 4)?;
     }
     Ok(())
+}
+
+/// The signal came from `kill` or the like, and not from an instruction.
+fn was_sent(stop: &Stop<'_>) -> bool {
+    stop.signal.is_some_and(|signal| signal.is_sent() == Some(true))
 }
 
 /// The signal with its code in words, and who sent it.
@@ -175,7 +186,7 @@ fn write_origin(page: &mut Page<'_>, report: &Report<'_, '_>, origin: &Origin<'_
         line = line.put(Tone::Strong, value).plain(", ");
     }
     if known {
-        line = line.plain(origin.kind.replace('-', " ")).plain(format!(": {}", origin.why));
+        line = line.plain(born(&origin.kind)).plain(format!(": {}", origin.why));
     } else {
         line = line.plain("nearest evidence: ").join(place(&origin.birth, width)).plain(format!(": {}", origin.why));
     }
@@ -202,6 +213,34 @@ fn write_origin(page: &mut Page<'_>, report: &Report<'_, '_>, origin: &Origin<'_
         page.line(Line::indented(2).put(Tone::Caution, "or: ").join(place(other, width)), 4)?;
     }
     Ok(())
+}
+
+/// What the function of birth did, in words.
+fn born(kind: &str) -> String {
+    let words = match kind {
+        "returned-constant" => "it returned this as a constant",
+        "returned-computed" => "it returned this",
+        "returned-arithmetic" => "it computed this and returned it",
+        "library-result" => "a library call gave this",
+        "constant" => "a constant of its own",
+        "stored" => "it stored this",
+        "stored-somewhere" => "it stored this into the object",
+        "global-store" => "it stored this into a global variable",
+        "global-initial" => "nobody ever set the variable",
+        "never-set" => "it made the object and left this part unset",
+        "uninitialised-local" => "a local variable that nobody set",
+        "freed" => "it released the object that was used afterwards",
+        "overrun" => "it wrote past the end of an object",
+        "overrun-of-local" => "it wrote past the end of one of its variables",
+        "moved" => "it moved or unmapped the block",
+        "size-overflow" => "it computed a size that is too small",
+        "file-shortened" => "it made the mapped file shorter",
+        "end-of-list" => "it went past the end of a list",
+        "thrown" => "it threw the exception",
+        "thrown-by-library" => "a library that it called threw the exception",
+        other => return other.replace('-', " "),
+    };
+    words.to_owned()
 }
 
 /// Function and position of a place.

@@ -2,8 +2,8 @@
 
 use super::Tracer;
 use super::context::Ctx;
+use super::definition::{Kind, Loc};
 use super::op::{Condition, Flags, Flow, Op, Part, Reg, Src};
-use super::reach::{Kind, Loc};
 use super::x86_64::ARGUMENTS;
 
 impl Tracer<'_, '_, '_> {

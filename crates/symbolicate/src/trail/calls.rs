@@ -2,8 +2,8 @@
 
 use super::Tracer;
 use super::context::Ctx;
+use super::definition::{Kind, Loc};
 use super::op::{Flow, Mem, Op, Part, Reg, Src};
-use super::reach::{Kind, Loc};
 use super::x86_64::{ARGUMENTS, RAX};
 
 impl Tracer<'_, '_, '_> {
@@ -62,9 +62,44 @@ impl Tracer<'_, '_, '_> {
         }
         let arguments = self.arguments(ctx, call);
         if self.seeking {
-            return arguments.iter().any(|&(_, argument)| argument > 0xffff).then_some(Kind::Out);
+            let given = arguments.iter().any(|&(_, argument)| argument > 0xffff);
+            return (given || self.releases_something(ctx, call)).then_some(Kind::Out);
         }
-        arguments.iter().any(|&(_, argument)| self.covers(argument, address)).then_some(Kind::Out)
+        let reaches =
+            |&(_, argument): &(usize, u64)| self.covers(argument, address) || self.leads_to(argument, address);
+        if arguments.iter().any(reaches) {
+            return Some(Kind::Out);
+        }
+        self.part_given |= !self.on_stack(address) && !self.part_given && self.given_part_of(ctx, call, address);
+        None
+    }
+
+    fn releases_something(&mut self, ctx: Ctx, call: usize) -> bool {
+        let Some(Flow::Call(target)) = self.insn(ctx, call).map(|insn| insn.flow) else { return false };
+        let name = self.target(ctx, call, target).and_then(|target| self.function_name(target));
+        name.is_some_and(|name| super::memory::releases(&name))
+    }
+
+    /// An argument that can not be told is some place in the object around an address: an element of an array.
+    fn given_part_of(&mut self, ctx: Ctx, call: usize, address: u64) -> bool {
+        ARGUMENTS.iter().take(3).any(|&reg| {
+            let part = Part { reg, offset: 0, size: 8 };
+            if self.eval(ctx, call, Src::Reg(part)).is_some() {
+                return false;
+            }
+            let word = |reg| Src::Reg(Part { reg, offset: 0, size: 8 });
+            let defs = self.reaching(ctx, call, Loc::Reg(part), None);
+            defs.iter().any(|def| match def.kind {
+                Kind::Address(mem) => mem
+                    .base
+                    .and_then(|base| self.eval(ctx, def.at, word(base)))
+                    .is_some_and(|base| self.covers(base, address)),
+                Kind::Compute { kind: super::op::Arith::Add, left, right, .. } => [left, right]
+                    .into_iter()
+                    .any(|source| self.eval(ctx, def.at, source).is_some_and(|base| self.covers(base, address))),
+                _ => false,
+            })
+        })
     }
 
     /// What a call returned, by what became of it.

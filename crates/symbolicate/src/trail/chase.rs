@@ -3,10 +3,10 @@
 use necropsy_model::{Avma, BirthKind};
 
 use super::context::Ctx;
+use super::definition::{Def, Kind, Loc};
 use super::lead::{CHANGED, Path, Spot};
-use super::op::{Extend, Flow, Mem, Op, Part, Src, mask};
-use super::reach::{Def, Kind, Loc};
-use super::x86_64::{ARGUMENTS, RAX};
+use super::op::{Extend, Mem, Op, Part, Src, mask};
+use super::x86_64::ARGUMENTS;
 use super::{Limits, Tracer};
 
 /// The first pages are never mapped (`vm.mmap_min_addr`).
@@ -99,6 +99,9 @@ impl Tracer<'_, '_, '_> {
         for def in defs {
             let mut path = path.clone();
             path.value = def.value;
+            path.narrow |= def.widened_from(4) && def.kind != Kind::Entry;
+            let widened = [1, 2, 4].into_iter().find(|&bytes| def.widened_from(bytes));
+            path.bits = path.bits.into_iter().chain(widened).min();
             let spot = Spot { ctx, at: def.at };
             if path.gate.is_none() && self.run(ctx).frame.is_some() && def.kind != Kind::Entry {
                 path.gate = Some(spot);
@@ -172,6 +175,11 @@ impl Tracer<'_, '_, '_> {
                 self.lead(kind, here, format!("gives {}", words(Some(value))), &path);
             }
             Kind::Entry => self.enter_from_caller(ctx, def, path),
+            Kind::Load { .. } if path.index && path.stored.is_some() && self.run(ctx).frame.is_none() => {
+                // Data from outside became an index here: what it was copied from did no wrong.
+                let path = path.with(here, "store", "stores what it read, to be used as an index".to_owned());
+                self.lead(BirthKind::Stored, here, "stores it unchecked".to_owned(), &path);
+            }
             Kind::Load { mem, extend } => self.load(ctx, def, mem, extend, path),
             Kind::Result => {
                 let part = match def.loc {
@@ -249,6 +257,13 @@ impl Tracer<'_, '_, '_> {
                     return;
                 }
                 if self.is_own(ctx, address) {
+                    let known = self.leads.len();
+                    let live = self.run(ctx).frame.is_some() && !self.seeking;
+                    if live && self.stored_somewhere(ctx, (address, def.loc.size()), def.value, &path) {
+                        let found = self.leads.iter_mut().skip(known);
+                        found.for_each(|lead| lead.complete &= lead.kind != BirthKind::StoredSomewhere);
+                        return;
+                    }
                     let path = path.with(spot, "uninitialised", "nothing in this function sets it".to_owned());
                     let frame = self.run(ctx).frame;
                     let local = frame.and_then(|frame| self.values.local_at(self.frames, frame, address));
@@ -272,6 +287,7 @@ impl Tracer<'_, '_, '_> {
                         if self.overrun(spot.ctx, spot.at, address, def.value, &path) {
                             return;
                         }
+                        self.unwritten(address, def.loc.size(), def.value);
                         self.lead(
                             BirthKind::Loaded,
                             spot,
@@ -288,11 +304,15 @@ impl Tracer<'_, '_, '_> {
     pub fn load(&mut self, ctx: Ctx, def: &Def, mem: Mem, extend: Extend, path: &Path) {
         let spot = Spot { ctx, at: def.at };
         let value = def.value.map(|value| mask(value, mem.size));
-        if def.value.is_some_and(|value| mask(super::reach::extended(value, mem.size, extend), def.loc.size()) != value)
+        if def
+            .value
+            .is_some_and(|value| mask(super::definition::extended(value, mem.size, extend), def.loc.size()) != value)
         {
             return;
         }
         let address = self.address_of(ctx, def.at, &mem);
+        let live = self.run(ctx).frame.is_some() && mem.size == 8;
+        let address = address.or_else(|| self.only_place_of(def.value.filter(|_| live)?));
         let text = match address {
             Some(address) => format!("read from memory at {address:#x}"),
             None => "read from memory".to_owned(),
@@ -316,12 +336,17 @@ impl Tracer<'_, '_, '_> {
                 (BirthKind::ReturnedComputed, Some(&returned)) if cycle && returned.ctx == ctx => returned,
                 _ => spot,
             };
-            let what = if cycle { "a walk came to its end" } else { "read from memory that can not be located" };
+            let what = match (cycle, kind) {
+                (true, BirthKind::ReturnedComputed) => "it went through a list and found nothing",
+                (true, _) => "the last link of a list was followed",
+                (false, _) => "read from memory whose place is not known any more",
+            };
             self.lead(kind, spot, what.to_owned(), &path);
             return;
         };
         if let Some((source, index)) = self.index_beyond(ctx, def.at, &mem, address) {
-            let path = path.with(spot, "index", format!("the index {} is beyond the object", words(Some(index))));
+            let mut path = path.with(spot, "index", format!("the index {} is beyond the object", words(Some(index))));
+            path.index = true;
             self.start(ctx, def.at, source, Some(index), &path);
             return;
         }
@@ -331,6 +356,45 @@ impl Tracer<'_, '_, '_> {
             && !self.is_own(ctx, address)
         {
             path.doubts.push(CHANGED);
+        }
+        if !self.seeking
+            && !self.on_stack(address)
+            && !self.is_static(address)
+            && let Some(base) = mem.base
+            && let Some((outer, at, source, index)) = self.strayed(ctx, def.at, base, address)
+        {
+            let text = format!("{address:#x} lies outside of the block that it was counted from");
+            let path = path.with(Spot { ctx: outer, at }, "index", text);
+            self.start(outer, at, source, Some(index), &path);
+            return;
+        }
+        if !self.seeking
+            && let Some(block) = self.released_block(address)
+        {
+            let mut path =
+                path.with(spot, "released", format!("the block at {block:#x} bears the marks of a released one"));
+            path.seen_in(block);
+            if !self.freed(block, &path) {
+                self.lead(
+                    BirthKind::Loaded,
+                    spot,
+                    "read from a released object; who released it was not found".to_owned(),
+                    &path,
+                );
+            }
+            return;
+        }
+        if self.is_below_stack(address)
+            && self.run(ctx).function.stack(def.at).slot(&mem).is_none()
+            && self.run(ctx).frame.is_some()
+            && let Some(base) = mem.base
+        {
+            let text = "the object lay in the frame of a function that has returned";
+            let path = path.with(spot, "gone", text.to_owned());
+            let source = Src::Reg(Part { reg: base, offset: 0, size: 8 });
+            let value = self.eval(ctx, def.at, source);
+            self.start(ctx, def.at, source, value, &path);
+            return;
         }
         self.memory(ctx, def.at, address, mem.size, value, &path);
     }
@@ -351,97 +415,17 @@ impl Tracer<'_, '_, '_> {
         self.trace(ctx, at, Loc::Mem { address, size }, value, path);
     }
 
+    /// The address lies on the stack of the thread, where no frame is any more.
+    pub fn is_below_stack(&self, address: u64) -> bool {
+        let sp = self.frames.first().and_then(|frame| frame.registers.sp());
+        self.on_stack(address) && sp.is_some_and(|sp| address < sp)
+    }
+
     /// The address lies on the stack of the thread.
     pub fn on_stack(&self, address: u64) -> bool {
         let sp = self.frames.first().and_then(|frame| frame.registers.sp());
         let region = sp.and_then(|sp| self.space.memory.region(Avma(sp)));
         region.is_some_and(|region| region.start.0 <= address && address < region.end.0)
-    }
-
-    /// The result of a call that has returned.
-    pub fn result(&mut self, ctx: Ctx, call: usize, part: Part, value: Option<u64>, path: &Path) {
-        let spot = Spot { ctx, at: call };
-        let Some(insn) = self.insn(ctx, call) else { return };
-        let target = match insn.flow {
-            Flow::Call(target) => self.target(ctx, call, target),
-            _ => None,
-        };
-        let Some(target) = target else {
-            let path = path.with(spot, "result", "the result of a call through a pointer".to_owned());
-            self.lead(BirthKind::Unknown, spot, "returned by a call whose target is not known".to_owned(), &path);
-            return;
-        };
-        self.returned(spot, target, part, value, path);
-    }
-
-    /// The instruction before a return that gives the result: the line of the `return`, not that of the closing brace.
-    pub fn gives_result(&self, ctx: Ctx, at: usize) -> usize {
-        /// Instructions of an epilogue.
-        const REACH: usize = 12;
-        let function = self.function(ctx);
-        let mut back = at;
-        for _ in 0..REACH {
-            let Some(edge) = function.before(back).first() else { break };
-            back = edge.from;
-            let writes = function.insns.get(back).is_some_and(|insn| {
-                insn.ops.iter().any(|op| matches!(op, Op::Set { to, .. } | Op::Compute { to, .. } if to.reg == RAX))
-            });
-            if writes {
-                return back;
-            }
-        }
-        at
-    }
-
-    pub fn returned(&mut self, spot: Spot, target: u64, part: Part, value: Option<u64>, path: &Path) {
-        let name = self.function_name(target).unwrap_or_else(|| format!("the function at {target:#x}"));
-        let path = path.with(spot, "result", format!("returned by {name}"));
-        if self.is_of_system(target) {
-            if let (true, Some(stored), true) = (path.narrow, path.stored, allocates(&name)) {
-                self.lead(BirthKind::Stored, stored, "cuts a pointer to 32 bits".to_owned(), &path);
-                return;
-            }
-            if returns_first(&name) {
-                let reg = ARGUMENTS[0];
-                self.trace(spot.ctx, spot.at, Loc::Reg(Part { reg, offset: 0, size: 8 }), value, &path);
-                return;
-            }
-            let pointer = value.filter(|value| (NULL_PAGES..ERROR_POINTERS).contains(value));
-            if let (Some(pointer), true) = (pointer, allocates(&name)) {
-                self.went_bad(pointer, spot, &name, &path);
-                return;
-            }
-            self.lead(BirthKind::LibraryResult, spot, format!("returned by {name}"), &path);
-            return;
-        }
-        let Some(callee) = self.enter(spot.ctx, spot.at, target) else {
-            self.lead(BirthKind::Unknown, spot, format!("returned by {name}, whose code was not read"), &path);
-            return;
-        };
-        let function = self.function(callee);
-        let before = self.leads.len();
-        for &at in &function.returns {
-            let mut path = path.clone();
-            path.returned.push(Spot { ctx: callee, at: self.gives_result(callee, at) });
-            self.trace(callee, at, Loc::Reg(part), value, &path);
-        }
-        for &(at, target) in &function.tails {
-            if let Some(target) = self.target(callee, at, target) {
-                self.returned(Spot { ctx: callee, at }, target, part, value, &path);
-            }
-        }
-        if self.leads.len() == before
-            && let Some(first) = function.first()
-        {
-            let mut path = path;
-            path.doubts.push("no way through the function gives this value");
-            self.lead(
-                BirthKind::ReturnedComputed,
-                Spot { ctx: callee, at: first },
-                format!("returned by {name}"),
-                &path,
-            );
-        }
     }
 }
 

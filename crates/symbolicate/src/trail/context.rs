@@ -277,11 +277,24 @@ impl Tracer<'_, '_, '_> {
             NAMES.contains(&super::chase::plain_name(&name))
         });
         let twice: Vec<usize> = twice.map(|&(at, _)| at).collect();
+        function.returns_twice = !twice.is_empty();
         for at in twice {
             let others = calls.iter().filter(|&&(other, _)| other > at).map(|&(other, _)| other);
             let others: Vec<usize> = others.collect();
             function.link_back(at, &others);
         }
+    }
+
+    /// A call that has not returned may have left by `longjmp`: to the frame below it, which called `setjmp`.
+    pub fn may_jump_back(&mut self, mut ctx: Ctx) -> bool {
+        while !self.run(ctx).function.returns_twice {
+            if self.run(ctx).frame.is_some() {
+                return false;
+            }
+            let Some((caller, _)) = self.caller(ctx) else { return false };
+            ctx = caller;
+        }
+        true
     }
 
     /// The function at the other end of an entry of the procedure linkage table.

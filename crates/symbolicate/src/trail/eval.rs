@@ -3,8 +3,8 @@
 use necropsy_model::Avma;
 
 use super::context::Ctx;
+use super::definition::{Kind, Loc};
 use super::op::{Mem, Op, Part, Reg, Src};
-use super::reach::{Kind, Loc};
 use super::x86_64::{ARGUMENTS, RAX, RSP};
 use super::{Limits, Tracer};
 
@@ -75,7 +75,45 @@ impl Tracer<'_, '_, '_> {
         {
             return Some(super::op::mask(value >> (u32::from(part.offset) * 8), part.size));
         }
+        if let (Some(frame), Some(live)) = (frame, self.live(ctx))
+            && part.offset == 0
+            && let Some(added) = self.added_between(ctx, at, live, part.reg)
+            && let Some(value) = self.live_value(ctx, frame, part.reg)
+        {
+            return Some(super::op::mask(value.wrapping_sub(added), part.size));
+        }
         self.eval_by_definitions(ctx, at, Loc::Reg(part))
+    }
+
+    /// What was added to a register on the one way from an instruction to another: a loop counts on before it calls.
+    fn added_between(&mut self, ctx: Ctx, from: usize, to: usize, reg: Reg) -> Option<u64> {
+        /// Instructions on the way.
+        const REACH: usize = 64;
+        let function = self.function(ctx);
+        let (mut at, mut sum) = (from, 0_u64);
+        let whole = Part { reg, offset: 0, size: 8 };
+        for _ in 0..REACH {
+            if at == to {
+                return Some(sum);
+            }
+            let insn = function.insns.get(at)?;
+            match *insn.ops.as_slice() {
+                [Op::Compute { to, kind, left: Src::Reg(left), right: Src::Const(by), size: 8 }]
+                    if to.reg == reg && left == whole =>
+                {
+                    sum = match kind {
+                        super::op::Arith::Add => sum.wrapping_add(by),
+                        super::op::Arith::Sub => sum.wrapping_sub(by),
+                        _ => return None,
+                    };
+                }
+                _ if self.may_change(ctx, at, Loc::Reg(whole)) => return None,
+                _ => {}
+            }
+            let &[next] = function.after(at) else { return None };
+            at = next;
+        }
+        None
     }
 
     /// A register of a frame where it stands: as the unwinder recovered it, else as its callee was entered with it.
@@ -198,7 +236,7 @@ impl Tracer<'_, '_, '_> {
                 Kind::Value(value) => value,
                 Kind::Load { mem, extend } => {
                     let value = self.eval(ctx, def.at, Src::Mem(mem))?;
-                    super::reach::extended(value, mem.size, extend)
+                    super::definition::extended(value, mem.size, extend)
                 }
                 Kind::Address(mem) => self.address_of(ctx, def.at, &mem)?,
                 Kind::Compute { kind, left, right, size } => {

@@ -96,6 +96,8 @@ pub(super) struct Function {
     pub tails: Vec<(usize, Src)>,
     /// Some of its code was not reached: a jump whose table was not found, or a limit.
     pub incomplete: bool,
+    /// It calls `setjmp`.
+    pub returns_twice: bool,
 }
 
 /// What is needed to read a function.
@@ -233,7 +235,7 @@ impl Reader<'_, '_, '_> {
             }
         }
         let tails = tails.iter().filter_map(|&(at, target)| Some((*index.get(&at)?, target))).collect();
-        Function { entry, insns, index, before, after, stack, returns, tails, incomplete }
+        Function { entry, insns, index, before, after, stack, returns, tails, incomplete, returns_twice: false }
     }
 
     /// Where a jump through a table may go: the tables of gcc and clang hold addresses, or distances from the table.
@@ -329,6 +331,12 @@ impl Function {
             Flow::Call(Src::Const(target)) => Some((at, target)),
             _ => None,
         })
+    }
+
+    /// Calls that do not come back.
+    pub fn dead_ends(&self) -> impl Iterator<Item = usize> + '_ {
+        let calls = self.insns.iter().enumerate().filter(|(_, insn)| matches!(insn.flow, Flow::Call(_)));
+        calls.map(|(at, _)| at).filter(|&at| self.after(at).is_empty())
     }
 
     /// Behind an instruction, control may also come from these.

@@ -1,16 +1,19 @@
 //! Global variables: who stores to one, by reading the code of its module once. Only modules with little code are read.
 
-use iced_x86::{Instruction, Mnemonic, OpKind};
+use iced_x86::{Instruction, Mnemonic, OpKind, Register};
 use necropsy_model::{Avma, BirthKind};
 
 use super::context::Ctx;
+use super::definition::Loc;
 use super::lead::{Lead, Path, Spot};
 use super::op::{Op, Src, mask};
-use super::reach::Loc;
 use super::{Limits, Tracer, sweep};
 
 /// Bytes behind the address of a structure that may be reached through a pointer to it.
 const REACH: u64 = 256;
+
+/// Instructions in which a register with the address of an array is watched.
+const WATCHED: u8 = 24;
 
 /// What the code of a module does with a variable.
 #[derive(Debug, Default)]
@@ -85,7 +88,17 @@ impl Tracer<'_, '_, '_> {
         let initial = self.initial(address, size);
         let same = value.is_none() || initial == value;
         let shown = name.clone().unwrap_or_else(|| format!("the variable at {address:#x}"));
-        if same && !uses.taken {
+        if same && !uses.taken && self.run(ctx).frame.is_none() && self.reads_element(ctx, at) {
+            // A hole in a table: who looked there is the birth, and not the table.
+            let mut path = path.with(spot, "element", format!("this element of {shown} was never set"));
+            path.doubts.push("whether the table or the index is wrong is not known");
+            self.lead(
+                BirthKind::ReturnedComputed,
+                spot,
+                format!("took an element of {shown} that was never set"),
+                &path,
+            );
+        } else if same && !uses.taken {
             let declared = self.values.declared(Avma(self.address(ctx, at)), Avma(address));
             let path = path.with(spot, "global", format!("{shown} still has its initial value"));
             let complete = self.leads.len() == before;
@@ -99,9 +112,16 @@ impl Tracer<'_, '_, '_> {
                 complete,
             });
         } else {
+            self.unwritten(address, size, value);
             let path = path.with(spot, "global", format!("read from {shown}"));
             self.lead(BirthKind::Loaded, spot, format!("read from {shown}; who wrote it was not found"), &path);
         }
+    }
+
+    /// A load with an index.
+    fn reads_element(&self, ctx: Ctx, at: usize) -> bool {
+        let indexed = |op: &Op| matches!(op, Op::Set { from: Src::Mem(mem), .. } if mem.index.is_some());
+        self.insn(ctx, at).is_some_and(|insn| insn.ops.iter().any(indexed))
     }
 
     /// The value that a store gave.
@@ -134,7 +154,7 @@ impl Tracer<'_, '_, '_> {
                 }
                 Src::Reg(part) => {
                     for def in self.reaching(ctx, at, Loc::Reg(part), value) {
-                        if matches!(def.kind, super::reach::Kind::Value(_)) {
+                        if matches!(def.kind, super::definition::Kind::Value(_)) {
                             self.lead(BirthKind::Stored, spot, "stores the value".to_owned(), &path);
                             break;
                         }
@@ -208,9 +228,21 @@ impl Tracer<'_, '_, '_> {
         let instructions = sweep::instructions(image)?;
         let mut uses = Uses::default();
         let end = address.wrapping_add(u64::from(size));
+        // A register that has the address of the object, and for how many instructions it is watched.
+        let mut held: Option<(Register, u8)> = None;
         for insn in instructions {
             if insn.is_invalid() {
                 continue;
+            }
+            if let Some((register, left)) = held {
+                held = match use_of(&insn, register) {
+                    Use::None | Use::Indexes if left > 0 => Some((register, left - 1)),
+                    Use::Last => None,
+                    Use::None | Use::Indexes | Use::Other => {
+                        uses.taken = true;
+                        None
+                    }
+                };
             }
             if let Some(target) = named_address(&insn) {
                 let wide = (insn.memory_size().size() as u64).max(1);
@@ -219,7 +251,10 @@ impl Tracer<'_, '_, '_> {
                 if !lea && touches && insn.op0_kind() == OpKind::Memory && writes(&insn) {
                     uses.stores.push(insn.ip());
                 }
-                uses.taken |= lea && target <= address && address - target < REACH && self.same_object(target, address);
+                if lea && target <= address && address - target < REACH && self.same_object(target, address) {
+                    uses.taken |= held.is_some();
+                    held = Some((insn.op0_register().full_register(), WATCHED));
+                }
             } else if let Ok(constant) = insn.try_immediate(insn.op_count().saturating_sub(1))
                 && insn.op_count() > 1
                 && constant == address
@@ -237,6 +272,51 @@ impl Tracer<'_, '_, '_> {
     /// No other variable begins between two addresses.
     pub fn same_object(&self, start: u64, address: u64) -> bool {
         start == address || self.global_name(start).is_some_and(|name| self.global_name(address) == Some(name))
+    }
+}
+
+/// What an instruction does with a register that has the address of an array.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Use {
+    /// Nothing.
+    None,
+    /// It reads an element.
+    Indexes,
+    /// It reads an element, or nothing, and the register has something else afterwards.
+    Last,
+    /// Something else: the address may go anywhere.
+    Other,
+}
+
+/// Registers that a called function gets.
+const PASSED: [Register; 6] = [Register::RDI, Register::RSI, Register::RDX, Register::RCX, Register::R8, Register::R9];
+
+fn use_of(insn: &Instruction, register: Register) -> Use {
+    use iced_x86::FlowControl;
+    let is = |other: Register| other != Register::None && other.full_register() == register;
+    let in_address = is(insn.memory_base()) || is(insn.memory_index());
+    let element = insn.memory_base() != Register::None && insn.memory_index() != Register::None;
+    let reads = insn.op0_kind() == OpKind::Register || matches!(insn.mnemonic(), Mnemonic::Cmp | Mnemonic::Test);
+    let reads = reads && insn.mnemonic() != Mnemonic::Lea;
+    let mut operands = (0..insn.op_count()).filter(|&at| insn.op_kind(at) == OpKind::Register);
+    let replaces = matches!(insn.mnemonic(), Mnemonic::Mov | Mnemonic::Lea | Mnemonic::Movsxd | Mnemonic::Movzx)
+        && insn.op0_kind() == OpKind::Register
+        && is(insn.op0_register());
+    let named = operands.any(|at| is(insn.op_register(at)) && !(at == 0 && replaces));
+    match (in_address, named, insn.flow_control()) {
+        // Where else it goes from here is not followed, but the register is not given away.
+        (false, false, FlowControl::Next | FlowControl::ConditionalBranch) if replaces => Use::Last,
+        (false, false, FlowControl::Next | FlowControl::ConditionalBranch) => Use::None,
+        (true, false, FlowControl::Next) if element && reads && replaces => Use::Last,
+        (true, false, FlowControl::Next) if element && reads => Use::Indexes,
+        (false, false, FlowControl::Return) if register != Register::RAX => Use::Last,
+        (false, false, FlowControl::Call | FlowControl::IndirectCall | FlowControl::UnconditionalBranch)
+            if !PASSED.contains(&register) =>
+        {
+            Use::None
+        }
+        (true, false, FlowControl::IndirectCall | FlowControl::IndirectBranch) if element => Use::Last,
+        _ => Use::Other,
     }
 }
 

@@ -45,6 +45,10 @@ pub(super) struct Path {
     pub floor: Option<Ctx>,
     /// It was read as 32 bits and used as more.
     pub narrow: bool,
+    /// It is an index that led out of its table.
+    pub index: bool,
+    /// The fewest bytes that it was widened from.
+    pub bits: Option<u8>,
     pub doubts: Vec<&'static str>,
     /// The value that is followed.
     pub value: Option<u64>,
@@ -85,10 +89,21 @@ pub(super) struct Lead {
 /// Memory does not hold any more what was read.
 pub(super) const CHANGED: &str = "memory has changed since it was read";
 
+/// A store into an array at an index that is not known.
+pub(super) const UNKNOWN_INDEX: &str = "which element was stored is not known";
+/// An allocation is said to have failed.
+pub(super) const NO_MEMORY: &str = "allocations hardly ever fail";
+/// A call of `free` whose argument can not be told any more.
+pub(super) const FREED_UNSEEN: &str = "which object was released there is not known";
+
 /// How much a kind of birth tells; less is more.
 fn rank(kind: BirthKind) -> u8 {
     match kind {
-        BirthKind::Freed | BirthKind::Overrun | BirthKind::Moved | BirthKind::FileShortened => 0,
+        BirthKind::Freed
+        | BirthKind::Overrun
+        | BirthKind::Moved
+        | BirthKind::FileShortened
+        | BirthKind::SizeOverflow => 0,
         BirthKind::ReturnedConstant | BirthKind::Stored | BirthKind::LibraryResult => 1,
         BirthKind::ReturnedComputed
         | BirthKind::ReturnedArithmetic
@@ -104,7 +119,7 @@ fn rank(kind: BirthKind) -> u8 {
 
 /// A function of a standard library, wherever it was compiled.
 pub(super) fn is_standard(name: &Named<'_>) -> bool {
-    const NAMES: [&str; 12] = [
+    const NAMES: [&str; 15] = [
         "std::",
         "core::",
         "alloc::",
@@ -117,6 +132,9 @@ pub(super) fn is_standard(name: &Named<'_>) -> bool {
         "hashbrown::",
         "<hashbrown::",
         "__cxa_",
+        "__rustc::",
+        "__rust_",
+        "rust_panic",
     ];
     const FILES: [&str; 6] =
         ["/rustc/", "/usr/include/c++/", "/usr/lib/", "/usr/include/", "/usr/local/include/", "/library/"];
@@ -151,7 +169,15 @@ impl<'data> Tracer<'_, '_, 'data> {
             self.limit_hit = true;
             return;
         }
-        let final_word = matches!(kind, BirthKind::Freed | BirthKind::Overrun | BirthKind::Loaded | BirthKind::Unknown);
+        let final_word = matches!(
+            kind,
+            BirthKind::Freed
+                | BirthKind::Overrun
+                | BirthKind::Loaded
+                | BirthKind::Unknown
+                | BirthKind::UninitialisedLocal
+                | BirthKind::NeverSet
+        );
         let cut = path.narrow && kind == BirthKind::Stored;
         if !final_word && !cut && path.value.is_some_and(|value| self.is_lost(value)) {
             // Nobody makes a pointer to where nothing is: it was right when it was made.
@@ -162,7 +188,11 @@ impl<'data> Tracer<'_, '_, 'data> {
             }
             return;
         }
-        self.leads.push(Lead { kind, spot, global: None, declared: None, what, path: path.clone(), complete: true });
+        let mut path = path.clone();
+        if kind == BirthKind::NeverSet && self.part_given {
+            path.doubts.push("a call that may have set it was not followed");
+        }
+        self.leads.push(Lead { kind, spot, global: None, declared: None, what, path, complete: true });
     }
 
     /// The nearest spot outwards whose code is the program's own.

@@ -5,13 +5,21 @@ use necropsy_model::BirthKind;
 use super::Tracer;
 use super::chase::{allocates, plain_name};
 use super::context::Ctx;
-use super::lead::{Path, Spot};
-use super::op::{Arith, Flow, Op, Part, Src, mask};
-use super::reach::{Kind, Loc, near};
+use super::definition::{Kind, Loc};
+use super::heap::near;
+use super::lead::{FREED_UNSEEN, Lead, Path, Spot, UNKNOWN_INDEX};
+use super::op::{Arith, Flow, Mem, Op, Part, Src, mask};
 use super::x86_64::{ARGUMENTS, RAX};
 
 /// Bytes behind a pointer in which a store at an unknown index is looked for.
 const SOMEWHERE: u64 = 256;
+
+/// Functions that release an object.
+pub(super) fn releases(name: &str) -> bool {
+    let base = plain_name(name);
+    matches!(base, "free" | "cfree" | "realloc" | "reallocarray")
+        || ["operator delete", "ZdlPv", "ZdaPv"].iter().any(|start| base.starts_with(start))
+}
 
 impl Tracer<'_, '_, '_> {
     /// A call that got a pointer to the place.
@@ -47,6 +55,15 @@ impl Tracer<'_, '_, '_> {
                 self.written_by(Spot { ctx: callee, at }, target, place, value, &path);
             }
         }
+        if self.may_jump_back(spot.ctx) {
+            for at in function.dead_ends() {
+                passes = true;
+                if self.touches(callee, at, address).is_some() {
+                    self.written_by_call(callee, at, address, size, value, &path);
+                }
+                self.trace(callee, at, Loc::Mem { address, size }, value, &path);
+            }
+        }
         if self.leads.len() > before || hit != self.limit_hit {
             return;
         }
@@ -58,8 +75,11 @@ impl Tracer<'_, '_, '_> {
     }
 
     /// A store whose address can not be computed, through a pointer into the object.
-    pub fn stored_somewhere(&mut self, ctx: Ctx, place: (u64, u8), value: Option<u64>, path: &Path) {
+    ///
+    /// Whether there is one that fits.
+    pub fn stored_somewhere(&mut self, ctx: Ctx, place: (u64, u8), value: Option<u64>, path: &Path) -> bool {
         let (address, size) = place;
+        let before = self.leads.len();
         let function = self.function(ctx);
         for (at, insn) in function.insns.iter().enumerate() {
             for op in &insn.ops {
@@ -72,9 +92,12 @@ impl Tracer<'_, '_, '_> {
                     continue;
                 }
                 let Some(base) = to.base else { continue };
+                let array = self.run(ctx).function.stack(at).slot(&Mem { index: None, ..to });
+                let array = array.map(|offset| self.run(ctx).cfa.wrapping_add_signed(offset));
                 let loc = Loc::Reg(Part { reg: base, offset: 0, size: 8 });
                 let mut bases: Vec<u64> =
                     self.eval(ctx, at, Src::Reg(Part { reg: base, offset: 0, size: 8 })).into_iter().collect();
+                bases.extend(array.filter(|_| to.index.is_some()));
                 for def in self.reaching(ctx, at, loc, None) {
                     match (def.kind, def.loc) {
                         (Kind::Entry, Loc::Reg(part)) => {
@@ -83,6 +106,10 @@ impl Tracer<'_, '_, '_> {
                             {
                                 bases.push(def.undo(known));
                             }
+                        }
+                        (Kind::Address(array), _) => {
+                            let start = self.address_of(ctx, def.at, &Mem { index: None, ..array });
+                            bases.extend(start);
                         }
                         // A pointer and an index: either may be the pointer.
                         (Kind::Compute { kind: Arith::Add, left, right, .. }, _) => {
@@ -95,14 +122,26 @@ impl Tracer<'_, '_, '_> {
                 if !bases.iter().any(|&base| near(base, address) && address - base < SOMEWHERE) {
                     continue;
                 }
+                let mut results = false;
                 let fits = match from {
                     Src::Const(constant) => value.is_none_or(|value| mask(constant, size) == value),
                     Src::Reg(part) => {
                         let defs = self.reaching(ctx, at, Loc::Reg(part), value);
+                        results = value.is_some() && defs.iter().any(|def| def.kind == Kind::Result);
                         defs.iter().any(|def| matches!(def.kind, Kind::Value(_)))
                     }
                     _ => false,
                 };
+                if let (true, false, Src::Reg(part)) = (results, fits, from) {
+                    let spot = Spot { ctx, at };
+                    let mut path =
+                        path.with(spot, "store", "a store into the object, at an index that is not known".to_owned());
+                    path.doubts.push(UNKNOWN_INDEX);
+                    self.trace(ctx, at, Loc::Reg(part), value, &path);
+                    if self.leads.len() > before {
+                        return true;
+                    }
+                }
                 if fits {
                     let spot = Spot { ctx, at };
                     let path =
@@ -113,10 +152,11 @@ impl Tracer<'_, '_, '_> {
                         "stored through a pointer to the object".to_owned(),
                         &path,
                     );
-                    return;
+                    return true;
                 }
             }
         }
+        false
     }
 
     /// What functions of the C library are known to do to memory.
@@ -126,13 +166,13 @@ impl Tracer<'_, '_, '_> {
             let &reg = ARGUMENTS.get(number)?;
             tracer.eval(spot.ctx, spot.at, Src::Reg(Part { reg, offset: 0, size: 8 }))
         };
-        let Some(first) = argument(self, 0) else { return };
+        let outer = std::mem::replace(&mut self.read_memory, false);
+        let first = argument(self, 0);
+        let sure = !self.read_memory;
+        self.read_memory |= outer;
+        let at = self.address(spot.ctx, spot.at);
         let base = plain_name(&name);
-        let released = matches!(base, "free" | "cfree" | "realloc" | "reallocarray")
-            || base.starts_with("operator delete")
-            || base.starts_with("ZdlPv")
-            || base.starts_with("ZdaPv");
-        if released {
+        if releases(&name) {
             // The pointer that was given may have been replaced by the result.
             let replaced = self.seeking && base.starts_with("realloc") && !self.is_mapped(place.0);
             if replaced {
@@ -141,13 +181,22 @@ impl Tracer<'_, '_, '_> {
                 self.lead(BirthKind::Freed, spot, format!("{name} moved an object like it"), &path);
                 return;
             }
-            if self.chunk_covers(first, place.0) {
+            if self.is_fault(spot, path) {
+                return;
+            }
+            if let Some(first) = first.filter(|&first| self.chunk_covers(first, place.0)) {
                 let spot = self.who_released(spot, path);
                 let path = path.with(spot, "freed", format!("{name}({first:#x}) frees the object"));
                 self.lead(BirthKind::Freed, spot, format!("the object is given to {name}"), &path);
+            } else if self.seeking && (first.is_none() || !sure) && !self.is_library(at) {
+                // The pointer was taken out of its place before it was given away, or the place has another by now.
+                let mut path = path.with(spot, "freed", format!("{name} frees an object"));
+                path.doubts.push(FREED_UNSEEN);
+                self.lead(BirthKind::Freed, spot, format!("{name} may have got the object here"), &path);
             }
             return;
         }
+        let Some(first) = first else { return };
         if !near(first, place.0) {
             return;
         }
@@ -171,35 +220,21 @@ impl Tracer<'_, '_, '_> {
         }
     }
 
+    /// The call at which the fault was noticed.
+    fn is_fault(&self, spot: Spot, path: &Path) -> bool {
+        path.steps.first().is_some_and(|step| step.spot == spot)
+    }
+
     /// A function that only releases did what it was asked to, both times: who asked it first is to name.
     fn who_released(&mut self, spot: Spot, path: &Path) -> Spot {
         let Some(fault) = path.steps.first().map(|step| step.spot.ctx) else { return spot };
+        if self.run(spot.ctx).frame.is_some() {
+            return spot;
+        }
         if self.run(spot.ctx).function.entry != self.run(fault).function.entry {
             return spot;
         }
         self.caller(spot.ctx).map_or(spot, |(ctx, at)| Spot { ctx, at })
-    }
-
-    /// The object at a pointer may reach to an address.
-    pub fn covers(&self, pointer: u64, address: u64) -> bool {
-        if self.on_stack(address) || self.is_static(address) {
-            return near(pointer, address);
-        }
-        pointer > 0xffff && self.chunk_covers(pointer, address)
-    }
-
-    /// The heap chunk at a pointer reaches to an address, by the size in front of it (glibc `malloc_chunk`).
-    pub fn chunk_covers(&self, pointer: u64, address: u64) -> bool {
-        /// Largest chunk that is believed.
-        const LARGEST: u64 = 1 << 40;
-        let size = pointer.checked_sub(8).and_then(|header| self.word(header, 8)).map(|size| size & !7);
-        match size {
-            Some(size) if (0x20..LARGEST).contains(&size) && size.is_multiple_of(16) => {
-                address.wrapping_sub(pointer) < size - 8
-            }
-            // A large block that is gone took its header with it.
-            _ => near(pointer, address),
-        }
     }
 
     /// A call that returned the object around the place.
@@ -268,11 +303,12 @@ impl Tracer<'_, '_, '_> {
             self.trace(ctx, at, Loc::Mem { address, size: 8 }, None, path);
             self.seeking = outer;
         }
-        let mut index = 0;
-        self.leads.retain(|lead| {
-            index += 1;
-            index <= before || lead.kind == BirthKind::Freed
-        });
+        let of_search = self.leads.split_off(before.min(self.leads.len()));
+        let mut freed: Vec<Lead> = of_search.into_iter().filter(|lead| lead.kind == BirthKind::Freed).collect();
+        if freed.iter().any(|lead| !lead.path.doubts.contains(&FREED_UNSEEN)) {
+            freed.retain(|lead| !lead.path.doubts.contains(&FREED_UNSEEN));
+        }
+        self.leads.extend(freed);
         self.leads.len() > before
     }
 
@@ -287,6 +323,9 @@ impl Tracer<'_, '_, '_> {
     /// A store in the code gave a place another value than it has.
     pub fn was_overwritten(&mut self, spot: Spot, loc: Loc, value: Option<u64>, path: &Path) {
         let loaded = path.loaded.unwrap_or(spot);
+        if let Loc::Mem { address, size } = loc {
+            self.unwritten(address, size, value);
+        }
         let path = path.with(spot, "overwritten", "another value was stored here: it was overwritten since".to_owned());
         if let Loc::Mem { address, .. } = loc {
             if self.overrun(loaded.ctx, loaded.at, address, value, &path) {

@@ -6,11 +6,18 @@
 //! function  the code of one function: instructions, who comes before whom, where the stack stands
 //! context   functions as they ran: frames, and calls that have returned
 //! eval      values that registers and memory had in them
+//! definition  what gives a place its value
+//! effect    what one operation does to a place
 //! reach     definitions of a place that reach an instruction; branch and calls say what is impossible on the way
-//! subject   what to follow: the operand at fault
-//! chase     from definition to definition, across calls; sum: through arithmetic; memory: through stores
+//! subject   what to follow: the operand at fault; guard: the operand of a check that failed
+//! chase     from definition to definition, across calls; returns: into results; sum: through arithmetic;
+//!           memory: through stores
+//! heap      blocks of the allocator, and the marks of released ones
 //! sweep     all code of a module, read once
 //! globals   who stores to a global variable
+//! sized     a block that is too small, because its size lost bits
+//! cycle     a recursion without end: the links that it went along
+//! elsewhere other threads
 //! overrun   text where a pointer should be
 //! callers   who calls what leaves no value behind: a block moved, a file made shorter
 //! lead      what was found, as chains
@@ -21,14 +28,22 @@ mod callers;
 mod calls;
 mod chase;
 mod context;
+mod cycle;
+mod definition;
+mod effect;
+mod elsewhere;
 mod eval;
 mod function;
 mod globals;
+mod guard;
+mod heap;
 mod lead;
 mod memory;
 mod op;
 mod overrun;
 mod reach;
+mod returns;
+mod sized;
 mod subject;
 mod sum;
 mod sweep;
@@ -44,10 +59,10 @@ use crate::space::AddressSpace;
 use crate::unwind::{RawFrame, Walk};
 use crate::values::Values;
 use context::{Ctx, Run};
+use definition::Loc;
 use function::Function;
 use lead::Lead;
 use op::{Part, Reg};
-use reach::Loc;
 
 pub(crate) use subject::{Scene, follow};
 
@@ -95,6 +110,14 @@ struct Tracer<'t, 'a, 'data> {
     overwritten: Option<(Ctx, usize)>,
     /// A value that was asked for was read from memory as it is now.
     read_memory: bool,
+    /// A call got a pointer to some element of the object: it may have written the place.
+    part_given: bool,
+    /// It is asked how large a block was made.
+    sizing: bool,
+    /// The sum that failed, when the instruction itself adds: its value and its operands.
+    fault_sum: Option<(u64, [(op::Src, Option<u64>); 2])>,
+    /// Memory whose writer was not found.
+    unwritten: Option<elsewhere::Unwritten>,
     /// It is asked who freed an object: calls that did not get a pointer to it may lead there too.
     seeking: bool,
     /// Values are asked for: what a slot holds is read, not followed.
@@ -124,6 +147,10 @@ impl<'t, 'a, 'data> Tracer<'t, 'a, 'data> {
             constraint: None,
             overwritten: None,
             read_memory: false,
+            part_given: false,
+            sizing: false,
+            fault_sum: None,
+            unwritten: None,
             seeking: false,
             stop_at_slots: false,
             states: 0,

@@ -63,6 +63,8 @@ pub(super) enum Arith {
     Shl,
     Shr,
     Sar,
+    /// Another operation, whose result is not computed.
+    Opaque,
 }
 
 impl Arith {
@@ -80,6 +82,7 @@ impl Arith {
             Self::Shl => left.wrapping_shl(count),
             Self::Shr => mask(left, size).wrapping_shr(count),
             Self::Sar => sign_extend(left, size).wrapping_shr(count) as u64,
+            Self::Opaque => return None,
         };
         Some(mask(result, size))
     }

@@ -3,16 +3,14 @@
 use necropsy_model::{Arch, Avma, BirthKind, Fault, Signal, Snapshot, Stop, Trail};
 
 use super::Tracer;
+use super::chase::NULL_PAGES;
 use super::context::Ctx;
-use super::lead::{Path, Spot};
-use super::op::{Flags, Flow, Part, Reg, Src};
-use super::reach::Loc;
+use super::definition::Loc;
+use super::lead::{Lead, Path, Spot};
+use super::op::{Condition, Flow, Part, Reg, Src};
 use super::x86_64::ARGUMENTS;
 use crate::space::AddressSpace;
 use crate::unwind::Walk;
-
-/// The first pages are never mapped (`vm.mmap_min_addr`).
-const NULL_PAGES: u64 = 0x1_0000;
 
 /// A thread that stopped, with its stack in place.
 pub(crate) struct Scene<'a, 'b, 'data> {
@@ -24,16 +22,27 @@ pub(crate) struct Scene<'a, 'b, 'data> {
     /// Raw frame at fault.
     pub frame: usize,
     pub walk: &'a Walk,
+    /// The stacks of all threads, in the order of the snapshot.
+    pub walks: &'a [Walk],
     pub space: &'a AddressSpace<'b, 'data>,
 }
 
 /// What is followed: at which instruction, and its value.
-struct Subject {
-    ctx: Ctx,
-    at: usize,
-    source: Src,
-    value: Option<u64>,
-    name: String,
+pub(super) struct Subject {
+    pub ctx: Ctx,
+    pub at: usize,
+    pub source: Src,
+    pub value: Option<u64>,
+    pub name: String,
+    /// What a value that is not known must fulfil: condition, what it was compared with, bytes, whether it held.
+    pub constraint: Option<(Condition, u64, u8, bool)>,
+}
+
+impl Subject {
+    /// A value of which nothing more is known than what it is.
+    pub fn new(ctx: Ctx, at: usize, source: Src, value: Option<u64>, name: String) -> Self {
+        Self { ctx, at, source, value, name, constraint: None }
+    }
 }
 
 /// Follows the value that decided a stop.
@@ -62,18 +71,20 @@ fn search<'data>(scene: &Scene<'_, '_, 'data>) -> Option<Trail<'data>> {
         let known = !tracer.leads.is_empty();
         return known.then(|| tracer.trail("the mapped file".to_owned(), None, scene.snapshot, scene.thread));
     }
+    let full =
+        scene.stop.fault.as_ref().is_some_and(|fault| fault.stack.is_some() && fault.below_stack_pointer.is_some());
+    if full && tracer.of_recursion(scene).is_some() {
+        return Some(tracer.trail("the recursion".to_owned(), None, scene.snapshot, scene.thread));
+    }
     let subject = match (&scene.stop.fault, signal.number) {
         (Some(fault), Signal::SEGV | Signal::BUS | Signal::FPE) => tracer.of_fault(scene, fault),
         _ => None,
     };
-    let subject = match subject {
-        Some(subject) => subject,
-        None => match tracer.of_library_call(scene) {
-            Some(subject) => subject,
-            None => tracer.of_guard(scene)?,
-        },
+    let subjects = match subject.or_else(|| tracer.of_library_call(scene)) {
+        Some(subject) => vec![subject],
+        None => tracer.of_guard(scene),
     };
-    tracer.chase(&subject);
+    let subject = tracer.chase_best(subjects)?;
     let useless = tracer.leads.iter().all(|lead| matches!(lead.kind, BirthKind::Unknown | BirthKind::Arithmetic));
     let in_library = tracer.is_library(tracer.address(subject.ctx, subject.at));
     let mut subject = subject;
@@ -96,14 +107,60 @@ fn search<'data>(scene: &Scene<'_, '_, 'data>) -> Option<Trail<'data>> {
         let path = Path::default().with(spot, "fault", format!("{} is bad", subject.name));
         tracer.lead(BirthKind::Unknown, spot, "nothing that was followed led anywhere".to_owned(), &path);
     }
-    Some(tracer.trail(subject.name, subject.value, scene.snapshot, scene.thread))
+    let unwritten = tracer.unwritten;
+    let mut trail = tracer.trail(subject.name, subject.value, scene.snapshot, scene.thread);
+    if let Some(memory) = unwritten {
+        super::elsewhere::look(scene, memory, &mut trail);
+    }
+    Some(trail)
 }
 
 impl<'data> Tracer<'_, '_, 'data> {
+    /// Follows each of several values of which one is bad, and keeps the one whose birth tells most.
+    fn chase_best(&mut self, subjects: Vec<Subject>) -> Option<Subject> {
+        /// Limits, sizes and bounds are constants and fields; what broke them was computed.
+        fn tells(lead: &Lead) -> u8 {
+            match lead.kind {
+                BirthKind::ReturnedConstant
+                | BirthKind::ReturnedComputed
+                | BirthKind::ReturnedArithmetic
+                | BirthKind::LibraryResult
+                | BirthKind::Freed => 0,
+                BirthKind::Stored | BirthKind::GlobalStore | BirthKind::StoredSomewhere => 1,
+                BirthKind::Loaded | BirthKind::Arithmetic | BirthKind::Unknown => 3,
+                _ => 2,
+            }
+        }
+        let mut best: Option<(u8, Subject, Vec<Lead>)> = None;
+        for subject in subjects {
+            self.visited.clear();
+            self.chase(&subject);
+            let leads = std::mem::take(&mut self.leads);
+            let score = leads.iter().map(tells).min().unwrap_or(4);
+            match &mut best {
+                Some((known, _, leads)) if *known <= score => {
+                    // Either may be it.
+                    leads.iter_mut().for_each(|lead| lead.complete &= *known < score);
+                }
+                _ => best = Some((score, subject, leads)),
+            }
+        }
+        let (_, subject, leads) = best?;
+        self.leads = leads;
+        Some(subject)
+    }
+
     fn chase(&mut self, subject: &Subject) {
+        self.constraint = subject.constraint;
+        self.part_given = false;
         let spot = Spot { ctx: subject.ctx, at: subject.at };
         let text = format!("{} is {}", subject.name, super::chase::words(subject.value));
         let path = Path::default().with(spot, "fault", text);
+        if let Some((sum, operands)) = self.fault_sum.take()
+            && self.too_small(spot, Some(sum), operands, &path)
+        {
+            return;
+        }
         self.start(subject.ctx, subject.at, subject.source, subject.value, &path);
     }
 
@@ -159,7 +216,7 @@ impl<'data> Tracer<'_, '_, 'data> {
                 Src::Reg(part) => register(part.reg),
                 _ => "the pointer that was called".to_owned(),
             };
-            return Some(Subject { ctx, at, source, value, name });
+            return Some(Subject::new(ctx, at, source, value, name));
         }
         let ctx = self.of_frame(scene.frame)?;
         let at = self.live(ctx)?;
@@ -168,7 +225,7 @@ impl<'data> Tracer<'_, '_, 'data> {
             let bytes = (1..=15).rev().find_map(|length| self.space.read(Avma(address), length).ok())?;
             let source = super::x86_64::divisor(bytes, address)?;
             let value = fault.divisor.map(|divisor| super::op::mask(divisor.cast_unsigned(), source_size(source)));
-            return Some(Subject { ctx, at, source, value, name: "the divisor".to_owned() });
+            return Some(Subject::new(ctx, at, source, value, "the divisor".to_owned()));
         }
         let operand = fault.operand.as_ref()?;
         let names = Arch::X86_64.register_names();
@@ -182,11 +239,18 @@ impl<'data> Tracer<'_, '_, 'data> {
                 || scene.space.memory.region(Avma(value)).is_none() && scene.space.images.at(Avma(value)).is_none()
         };
         let small = |value: u64| value < NULL_PAGES;
+        let sum = base.zip(operand.index).map(|((_, base), (_, index, scale))| {
+            base.wrapping_add(index.wrapping_mul(u64::from(scale))).wrapping_add_signed(operand.displacement)
+        });
+        if let (Some((base, value)), Some((index, other))) = (base, index) {
+            let word = |reg| Src::Reg(Part { reg, offset: 0, size: 8 });
+            self.fault_sum = sum.map(|sum| (sum, [(word(base), Some(value)), (word(index), Some(other))]));
+        }
         let (source, value, name) = match (base, index) {
             (Some(base), Some(index)) => {
                 // Which of the two is no address of the object: a base that is mapped is sound.
-                let index_guilty =
-                    !is_bad(base.1) || small(base.1) && !small(index.1) && is_bad(index.1) && base.1 != 0;
+                let index_guilty = !is_bad(base.1)
+                    || small(base.1) && !small(index.1) && is_bad(index.1) && base.1 != 0 && !sum.is_some_and(small);
                 whole(if index_guilty { index } else { base })
             }
             (Some(base), None) => whole(base),
@@ -197,89 +261,16 @@ impl<'data> Tracer<'_, '_, 'data> {
         if matches!(source, Src::Reg(part) if part.reg == super::x86_64::RSP) {
             return None;
         }
-        Some(Subject { ctx, at, source, value, name })
+        Some(Subject::new(ctx, at, source, value, name))
     }
 
     /// The innermost frame of the program itself.
-    fn first_own(&mut self, scene: &Scene<'_, '_, 'data>) -> Option<usize> {
+    pub fn first_own(&mut self, scene: &Scene<'_, '_, 'data>) -> Option<usize> {
         /// Frames of libraries that are passed.
         const MOST_PASSED: usize = 32;
         let frames = scene.walk.frames.len();
         (scene.frame..frames.min(scene.frame + MOST_PASSED))
             .find(|&frame| scene.walk.frames.get(frame).is_some_and(|raw| !self.is_library(raw.address.lookup().0)))
-    }
-
-    /// The value that made a check fail: what was compared before the call that ended the process.
-    fn of_guard(&mut self, scene: &Scene<'_, '_, 'data>) -> Option<Subject> {
-        /// Instructions between a check and the call that it guards.
-        const REACH: usize = 48;
-        let frame = self.first_own(scene).filter(|&frame| frame != scene.frame)?;
-        let ctx = self.of_frame(frame)?;
-        let at = self.live(ctx)?;
-        let target = called(self.insn(ctx, at)?.flow)?;
-        let called = self.target(ctx, at, target).and_then(|target| self.function_name(target)).unwrap_or_default();
-        let first = Src::Reg(Part { reg: *ARGUMENTS.first()?, offset: 0, size: 8 });
-        let unwraps = ["::unwrap", "::expect", "panic_bounds_check"];
-        if unwraps.iter().any(|name| called.ends_with(name)) {
-            let value = self.eval(ctx, at, first);
-            let name = format!("what {called} was given");
-            return Some(Subject { ctx, at, source: first, value, name });
-        }
-        if !ends_process(&called) {
-            return None;
-        }
-        let function = self.function(ctx);
-        let mut open = std::collections::VecDeque::from([at]);
-        let mut seen = vec![at];
-        let (branch, taken, condition) = loop {
-            let here = open.pop_front()?;
-            let mut found = None;
-            for edge in function.before(here) {
-                if let Some(Flow::Branch(_, condition)) = function.insns.get(edge.from).map(|insn| insn.flow) {
-                    found = Some((edge.from, edge.taken, condition));
-                    break;
-                }
-                if !seen.contains(&edge.from) && seen.len() < REACH {
-                    seen.push(edge.from);
-                    open.push_back(edge.from);
-                }
-            }
-            if let Some(found) = found {
-                break found;
-            }
-        };
-        let mut setter = branch;
-        for _ in 0..REACH {
-            let [edge] = function.before(setter) else { return None };
-            setter = edge.from;
-            if function.insns.get(setter)?.flags != Flags::Kept {
-                break;
-            }
-        }
-        let (source, against, size) = match function.insns.get(setter)?.flags {
-            Flags::Compare { left, right: Src::Const(right), size } => (left, Some(right), size),
-            Flags::Test { left, right, size } if left == right => (left, Some(0), size),
-            Flags::Compare { left, size, .. } => (left, None, size),
-            _ => return None,
-        };
-        let value = self.eval(ctx, setter, source);
-        if value.is_none()
-            && let Some(against) = against
-        {
-            if condition.holds(against, against, size) == Some(taken)
-                && matches!(condition, super::op::Condition::Equal | super::op::Condition::NotEqual)
-            {
-                return Some(Subject {
-                    ctx,
-                    at: setter,
-                    source,
-                    value: Some(against),
-                    name: "the value that was checked".to_owned(),
-                });
-            }
-            self.constraint = Some((condition, against, size, taken));
-        }
-        Some(Subject { ctx, at: setter, source, value, name: "the value that was checked".to_owned() })
     }
 
     /// The innermost call of the program into a library, and the argument that is bad.
@@ -317,33 +308,21 @@ impl<'data> Tracer<'_, '_, 'data> {
             self.seeking = false;
             self.leads.retain(|lead| lead.kind == BirthKind::Freed);
             if !self.leads.is_empty() {
-                return Some(Subject { ctx, at, source: Src::Other, value: Some(value), name });
+                return Some(Subject::new(ctx, at, Src::Other, Some(value), name));
             }
             self.visited.clear();
         }
-        Some(Subject { ctx, at, source: Src::Reg(Part { reg, offset: 0, size: 8 }), value: Some(value), name })
+        Some(Subject::new(ctx, at, Src::Reg(Part { reg, offset: 0, size: 8 }), Some(value), name))
     }
 }
 
 /// What an instruction that leaves for another function leaves for.
-fn called(flow: Flow) -> Option<Src> {
+pub(super) fn called(flow: Flow) -> Option<Src> {
     match flow {
         Flow::Call(target) | Flow::JumpTo(target) => Some(target),
         Flow::Jump(target) => Some(Src::Const(target)),
         _ => None,
     }
-}
-
-/// Functions that end the process because a check failed.
-fn ends_process(name: &str) -> bool {
-    let base = super::chase::plain_name(name);
-    matches!(base, "assert_fail" | "assert_fail_base" | "assert" | "assert_perror_fail" | "assert_rtn" | "abort")
-        || name.starts_with("core::panicking::")
-        || name.starts_with("core::option::")
-        || name.starts_with("core::result::")
-        || name.starts_with("core::slice::index::")
-        || name.starts_with("std::panicking::begin_panic")
-        || name.starts_with("std::__glibcxx_assert_fail")
 }
 
 fn register(reg: Reg) -> String {

@@ -5,9 +5,9 @@ use necropsy_model::{Avma, BirthKind};
 use super::Tracer;
 use super::chase::{ERROR_POINTERS, NULL_PAGES};
 use super::context::Ctx;
+use super::definition::{Def, Kind, Loc};
 use super::lead::{Path, Spot};
 use super::op::{Arith, Mem, Part, Src, mask};
-use super::reach::{Def, Loc};
 
 impl Tracer<'_, '_, '_> {
     /// Arithmetic: the operand that made the result bad, or the operation itself.
@@ -18,6 +18,16 @@ impl Tracer<'_, '_, '_> {
         if let (Some(one), Some(other), Some(value)) = (one, other, def.value)
             && kind.apply(one, other, size).is_some_and(|result| result != mask(value, size))
             && !matches!(left, Src::Mem(_))
+        {
+            return;
+        }
+        if self.sizing {
+            self.size_computed(Spot { ctx, at: def.at }, here, (kind, left, right), size, path);
+            return;
+        }
+        if kind == Arith::Add
+            && size == 8
+            && self.too_small(Spot { ctx, at: def.at }, def.value, [(left, one), (right, other)], path)
         {
             return;
         }
@@ -36,11 +46,22 @@ impl Tracer<'_, '_, '_> {
             for source in [left, right] {
                 let Src::Reg(part) = source else { continue };
                 let defs = self.reaching(ctx, def.at, Loc::Reg(part), Some(0));
-                if !defs.is_empty() && !defs.iter().any(Def::indexed) {
+                let scaled = |def: &Def| {
+                    def.indexed() || matches!(def.kind, Kind::Compute { kind: Arith::Mul | Arith::Shl, .. })
+                };
+                if !defs.is_empty() && !defs.iter().any(scaled) {
                     self.start(ctx, def.at, source, Some(0), path);
                     return;
                 }
             }
+        }
+        if wide
+            && kind == Arith::Add
+            && let Some((source, value)) = self.beside_counter(ctx, def.at, (left, one), (right, other))
+        {
+            let path = path.with(Spot { ctx, at: def.at }, "arithmetic", "one operand of the sum is bad".to_owned());
+            self.start(ctx, def.at, source, Some(value), &path);
+            return;
         }
         let guilty = if wide { self.guilty((left, one), (right, other), kind, def.value) } else { None };
         if let Some((source, value)) = guilty {
@@ -58,6 +79,28 @@ impl Tracer<'_, '_, '_> {
         let path = path.with(here, "arithmetic", "computed here".to_owned());
         let birth = self.kind_here(ctx, &path, BirthKind::Arithmetic, BirthKind::ReturnedArithmetic);
         self.lead(birth, here, "computed here".to_owned(), &path);
+    }
+
+    /// Of two small numbers of which one is 0, the other, when that one is a counter which begins here: a bad pointer that
+    /// is walked along, and no offset from NULL.
+    fn beside_counter(
+        &mut self,
+        ctx: Ctx,
+        at: usize,
+        left: (Src, Option<u64>),
+        right: (Src, Option<u64>),
+    ) -> Option<(Src, u64)> {
+        let (zero, (source, value)) = match (left.1?, right.1?) {
+            (0, value @ 1..NULL_PAGES) => (left.0, (right.0, value)),
+            (value @ 1..NULL_PAGES, 0) => (right.0, (left.0, value)),
+            _ => return None,
+        };
+        let mut constants = |source, value| {
+            let Src::Reg(part) = source else { return false };
+            let defs = self.reaching(ctx, at, Loc::Reg(part), Some(value));
+            !defs.is_empty() && defs.iter().all(|def| matches!(def.kind, Kind::Value(_)))
+        };
+        (constants(zero, 0) && !constants(source, value)).then_some((source, value))
     }
 
     /// Of a sum, the operand that can not be right.
@@ -128,6 +171,20 @@ impl Tracer<'_, '_, '_> {
                 rest.zip(one).map(|(rest, one)| rest.wrapping_sub(one)).filter(|rest| rest.is_multiple_of(scale));
             let other = other.or(solved.map(|solved| (solved.cast_signed() / scale.cast_signed()).cast_unsigned()));
             let one = one.or(rest.zip(scaled).map(|(rest, scaled)| rest.wrapping_sub(scaled)));
+            if self.sizing {
+                let operation = (Arith::Add, word(base), word(index));
+                self.size_computed(Spot { ctx, at: def.at }, here, operation, def.loc.size().min(8), path);
+                return;
+            }
+            if self.too_small(Spot { ctx, at: def.at }, def.value, [(word(base), one), (word(index), None)], path) {
+                return;
+            }
+            if one == Some(0) && other.is_some_and(|other| other < NULL_PAGES) && scale > 1 {
+                let path =
+                    path.with(Spot { ctx, at: def.at }, "arithmetic", "one operand of the sum is bad".to_owned());
+                self.start(ctx, def.at, word(base), one, &path);
+                return;
+            }
             let chosen = self.guilty((word(base), one), (word(index), other), Arith::Add, None);
             if let Some((source, value)) = chosen {
                 let path =

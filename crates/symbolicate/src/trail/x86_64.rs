@@ -7,6 +7,8 @@ use iced_x86::{
 
 use super::op::{Arith, Condition, Extend, Flags, Flow, Insn, Mem, Op, Part, Reg, Src};
 
+mod vector;
+
 /// DWARF number of the stack pointer.
 pub(super) const RSP: Reg = 7;
 /// DWARF number of the frame pointer.
@@ -269,69 +271,6 @@ impl Lifter<'_> {
         true
     }
 
-    /// Moves of vector registers, in which compilers keep pairs of pointers.
-    fn vector(&mut self) -> bool {
-        use Mnemonic as M;
-        let it = self.it;
-        let to_register = it.op0_kind() == OpKind::Register;
-        let half = |register: Register, offset: u8| number(register).map(|reg| Part { reg, offset, size: 8 });
-        match it.mnemonic() {
-            M::Movaps
-            | M::Movups
-            | M::Movdqa
-            | M::Movdqu
-            | M::Movapd
-            | M::Movupd
-            | M::Lddqu
-            | M::Vmovaps
-            | M::Vmovups
-            | M::Vmovdqa
-            | M::Vmovdqu
-                if it.op_count() == 2 && self.size() <= 16 =>
-            {
-                self.set(self.operand(1), Extend::Zero)
-            }
-            M::Movq | M::Movd | M::Movss | M::Movsd | M::Vmovq | M::Vmovd
-                if it.op_count() == 2
-                    && (!to_register
-                        || it.op1_kind() == OpKind::Memory
-                        || matches!(it.mnemonic(), M::Movq | M::Movd | M::Vmovq | M::Vmovd)) =>
-            {
-                let size = if matches!(it.mnemonic(), M::Movd | M::Movss | M::Vmovd) { 4 } else { 8 };
-                let size = if it.op0_register().is_gpr64() || it.op1_register().is_gpr64() { 8 } else { size };
-                let narrow = |from| match from {
-                    Src::Reg(part) => Src::Reg(Part { size, ..part }),
-                    from => from,
-                };
-                self.set(narrow(self.operand(1)), Extend::Zero)
-            }
-            M::Movhps | M::Movhpd if to_register => {
-                let Some(to) = half(it.op0_register(), 8) else { return false };
-                self.ops.push(Op::Set { to, from: self.operand(1), extend: Extend::Zero });
-                true
-            }
-            M::Movhps | M::Movhpd => {
-                let Some(from) = half(it.op1_register(), 8) else { return false };
-                self.ops.push(Op::Store { to: Mem { size: 8, ..self.mem() }, from: Src::Reg(from) });
-                true
-            }
-            M::Punpcklqdq | M::Movlhps | M::Unpcklpd if to_register && it.op1_kind() == OpKind::Register => {
-                let (Some(to), Some(from)) = (half(it.op0_register(), 8), half(it.op1_register(), 0)) else {
-                    return false;
-                };
-                self.ops.push(Op::Set { to, from: Src::Reg(from), extend: Extend::Zero });
-                true
-            }
-            M::Pinsrq if to_register => {
-                let offset = if it.try_immediate(2).is_ok_and(|half| half == 1) { 8 } else { 0 };
-                let Some(to) = half(it.op0_register(), offset) else { return false };
-                self.ops.push(Op::Set { to, from: self.operand(1), extend: Extend::Zero });
-                true
-            }
-            _ => false,
-        }
-    }
-
     /// What the decoder knows of any other instruction: which registers and which memory it writes.
     fn unknown(&mut self, factory: &mut InstructionInfoFactory) {
         let writes = |access| {
@@ -339,7 +278,14 @@ impl Lifter<'_> {
         };
         let info = factory.info(self.it);
         for used in info.used_registers().iter().filter(|used| writes(used.access())) {
-            self.ops.extend(number(used.register()).map(Op::Write));
+            let computed = written(used.register()).filter(|to| to.reg <= 15 && computes(self.it.mnemonic()));
+            self.ops.extend(match computed {
+                Some(to) => {
+                    let (kind, left, right) = (Arith::Opaque, Src::Other, Src::Other);
+                    Some(Op::Compute { to, kind, left, right, size: to.size.min(8) })
+                }
+                None => number(used.register()).map(Op::Write),
+            });
         }
         for used in info.used_memory().iter().filter(|used| writes(used.access())) {
             let relative = matches!(used.base(), Register::RIP | Register::EIP);
@@ -370,6 +316,56 @@ impl Lifter<'_> {
             FlowControl::Interrupt | FlowControl::Exception => Flow::Stop,
         }
     }
+}
+
+/// Instructions whose result is a number computed from their operands, in a way that is not evaluated.
+fn computes(mnemonic: Mnemonic) -> bool {
+    use Mnemonic as M;
+    matches!(
+        mnemonic,
+        M::Div
+            | M::Idiv
+            | M::Mul
+            | M::Imul
+            | M::Mulx
+            | M::Adc
+            | M::Sbb
+            | M::Rol
+            | M::Ror
+            | M::Rorx
+            | M::Shld
+            | M::Shrd
+            | M::Shlx
+            | M::Shrx
+            | M::Sarx
+            | M::Bsf
+            | M::Bsr
+            | M::Tzcnt
+            | M::Lzcnt
+            | M::Popcnt
+            | M::Bswap
+            | M::Andn
+            | M::Cvttsd2si
+            | M::Cvttss2si
+            | M::Cvtsd2si
+            | M::Cvtss2si
+            | M::Seta
+            | M::Setae
+            | M::Setb
+            | M::Setbe
+            | M::Sete
+            | M::Setne
+            | M::Setg
+            | M::Setge
+            | M::Setl
+            | M::Setle
+            | M::Sets
+            | M::Setns
+            | M::Seto
+            | M::Setno
+            | M::Setp
+            | M::Setnp
+    )
 }
 
 fn condition(code: ConditionCode) -> Condition {

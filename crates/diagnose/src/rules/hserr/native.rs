@@ -247,7 +247,7 @@ mod tests {
 
     fn first(snapshot: &necropsy_model::Snapshot<'static>) -> Finding<'static> {
         let groups = necropsy_model::Groups::default();
-        crash(&Case { snapshot, groups: &groups }).remove(0)
+        crash(&Case { snapshot, groups: &groups, noise: &crate::Noise::default() }).remove(0)
     }
 
     #[test]

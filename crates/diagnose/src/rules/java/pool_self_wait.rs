@@ -130,7 +130,7 @@ mod tests {
 
     fn sure(snapshot: &necropsy_model::Snapshot<'static>) -> Confidence {
         let groups = necropsy_model::Groups::default();
-        check(&Case { snapshot, groups: &groups })[0].confidence
+        check(&Case { snapshot, groups: &groups, noise: &crate::Noise::default() })[0].confidence
     }
 
     #[test]

@@ -135,7 +135,7 @@ mod tests {
         let methods = ["java.util.concurrent.CompletableFuture.get", "shop.Prices.each", "java.lang.Thread.run"];
         add(&mut snapshot, "reader", "WAITING (parking)", Activity::Signal, &methods);
         let groups = necropsy_model::Groups::default();
-        let found = check(&Case { snapshot: &snapshot, groups: &groups });
+        let found = check(&Case { snapshot: &snapshot, groups: &groups, noise: &crate::Noise::default() });
         assert!(found[0].title.contains("\"reader\" may hold it"), "{}", found[0].title);
     }
 

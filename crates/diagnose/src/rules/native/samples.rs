@@ -48,7 +48,7 @@ pub(crate) fn fact(kind: &'static str) -> Evidenced {
 /// The rule fires on a snapshot; then what it says must be complete.
 pub(crate) fn fired(rule: &Rule, snapshot: &Snapshot<'static>) -> bool {
     let groups = Groups::default();
-    let findings = (rule.check)(&Case { snapshot, groups: &groups });
+    let findings = (rule.check)(&Case { snapshot, groups: &groups, noise: &crate::Noise::default() });
     for finding in &findings {
         assert_eq!(finding.rule, rule.id);
         assert!(!finding.title.is_empty() && !finding.evidence.is_empty() && !finding.next.is_empty());

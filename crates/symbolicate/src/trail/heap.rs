@@ -1,0 +1,117 @@
+//! Blocks of the heap as glibc keeps them (`malloc/malloc.c`): how far one reaches, and the marks that a released one bears.
+
+use necropsy_model::Avma;
+
+use super::Tracer;
+
+/// Largest block that is believed.
+const LARGEST: u64 = 1 << 40;
+
+impl Tracer<'_, '_, '_> {
+    /// The object at a pointer may reach to an address.
+    pub fn covers(&self, pointer: u64, address: u64) -> bool {
+        if self.on_stack(address) || self.is_static(address) {
+            return near(pointer, address);
+        }
+        pointer > 0xffff && self.chunk_covers(pointer, address)
+    }
+
+    /// The heap chunk at a pointer reaches to an address, by the size in front of it (glibc `malloc_chunk`).
+    pub fn chunk_covers(&self, pointer: u64, address: u64) -> bool {
+        let size = pointer.checked_sub(8).and_then(|header| self.word(header, 8)).map(|size| size & !7);
+        match size {
+            Some(size) if (0x20..LARGEST).contains(&size) && size.is_multiple_of(16) => {
+                address.wrapping_sub(pointer) < size - 8
+            }
+            // A large block that is gone took its header with it.
+            _ => near(pointer, address),
+        }
+    }
+
+    /// Bytes from a pointer to the end of its block, where the sizes in front of it and behind it make sense.
+    pub fn block_size(&self, block: u64) -> Option<u64> {
+        /// A block has room for two links and the size of the next.
+        const SMALLEST: u64 = 0x20;
+        let sane = |size: u64| (SMALLEST..LARGEST).contains(&size) && size.is_multiple_of(16);
+        let size = self.word(block.checked_sub(8)?, 8)? & !7;
+        let heap = block.is_multiple_of(16) && sane(size) && !self.on_stack(block) && !self.is_static(block);
+        if !heap {
+            return None;
+        }
+        // A large block is a mapping of its own: nothing stands behind it.
+        let mapped = self.word(block - 8, 8)? & 2 != 0;
+        let next = self.word(block.checked_add(size)?.checked_sub(8)?, 8).map(|next| next & !7);
+        (mapped || next.is_some_and(|next| sane(next) || next == 0x10)).then(|| size - 8)
+    }
+
+    /// One of the first words at a pointer leads to the block around an address.
+    pub fn leads_to(&self, pointer: u64, address: u64) -> bool {
+        /// Words of a structure that are looked at.
+        const WORDS: u64 = 12;
+        if pointer <= 0xffff || self.on_stack(address) || self.is_static(address) {
+            return false;
+        }
+        let inner = (0..WORDS).map_while(|index| self.word(pointer.checked_add(index * 8)?, 8));
+        let before = inner.filter(|&inner| inner <= address && inner > 0xffff);
+        before.into_iter().any(|inner| self.block_size(inner).is_some_and(|size| address - inner < size))
+    }
+
+    /// A released block bears the allocator's marks in its first two words.
+    pub fn is_released(&self, block: u64) -> bool {
+        let Some((first, second)) = self.word(block, 8).zip(self.word(block.wrapping_add(8), 8)) else { return false };
+        if self.block_size(block).is_none() {
+            return false;
+        }
+        // The cache of a thread: the next block, mangled by its own place (`PROTECT_PTR`), and a random key (since 2.34).
+        let next = first ^ (block >> 12);
+        let region = |address| self.space.memory.region(Avma(address)).map(|region| region.start);
+        let linked = next == 0 || next.is_multiple_of(16) && region(next).is_some() && region(next) == region(block);
+        let random = !matches!(second >> 47, 0 | 0x1_ffff);
+        if linked && random {
+            return true;
+        }
+        // A bin: both links lead to blocks or to the heads of bins, which the C library has in its data.
+        let head = |link: u64| self.is_static(link) && self.is_of_system(link) && self.is_writable(link);
+        let link = |link: u64| link.is_multiple_of(16) && (head(link) || region(link) == region(block));
+        (head(first) || head(second)) && link(first) && link(second)
+    }
+
+    /// The one place outside of the stack that has a value which is found nowhere by chance.
+    pub fn only_place_of(&self, value: u64) -> Option<u64> {
+        /// Bytes that are searched.
+        const MOST: usize = 64 << 20;
+        if value >> 32 == 0 || self.is_mapped(value) {
+            return None;
+        }
+        let writable =
+            |permissions: Option<necropsy_model::Permissions>| permissions.is_some_and(|rights| rights.write);
+        let regions = self.space.memory.regions().iter().filter(|region| writable(region.permissions));
+        let mut left = MOST;
+        let mut found = None;
+        for region in regions.filter(|region| !self.on_stack(region.start.0)) {
+            left = left.checked_sub(region.bytes.len())?;
+            for (at, word) in region.bytes.chunks_exact(8).enumerate() {
+                if word == value.to_le_bytes() && found.replace(region.start.0 + at as u64 * 8).is_some() {
+                    return None;
+                }
+            }
+        }
+        found
+    }
+
+    /// The released block around an address.
+    pub fn released_block(&self, address: u64) -> Option<u64> {
+        /// Bytes before the address in which its block may begin.
+        const REACH: u64 = 1024;
+        let candidates = (0..REACH / 16).map_while(|step| (address & !15).checked_sub(step * 16));
+        let covers = |block: &u64| self.block_size(*block).is_some_and(|size| address - block < size);
+        candidates.filter(covers).find(|&block| self.is_released(block))
+    }
+}
+
+/// An object that begins at a pointer may reach to an address.
+pub(super) fn near(pointer: u64, address: u64) -> bool {
+    /// Bytes of an object whose size is not known.
+    const OBJECT: u64 = 2048;
+    pointer > 0xffff && address.wrapping_sub(pointer) < OBJECT
+}

@@ -1,0 +1,118 @@
+//! Results of calls that have returned: into the function that was called, back from each of its returns.
+
+use necropsy_model::BirthKind;
+
+use super::Tracer;
+use super::chase::{ERROR_POINTERS, NULL_PAGES, allocates, returns_first};
+use super::context::Ctx;
+use super::definition::Loc;
+use super::lead::{NO_MEMORY, Path, Spot};
+use super::op::{Flow, Op, Part};
+use super::x86_64::{ARGUMENTS, RAX};
+
+impl Tracer<'_, '_, '_> {
+    /// The result of a call that has returned.
+    pub fn result(&mut self, ctx: Ctx, call: usize, part: Part, value: Option<u64>, path: &Path) {
+        let spot = Spot { ctx, at: call };
+        let Some(insn) = self.insn(ctx, call) else { return };
+        let target = match insn.flow {
+            Flow::Call(target) => self.target(ctx, call, target),
+            _ => None,
+        };
+        let Some(target) = target else {
+            let path = path.with(spot, "result", "the result of a call through a pointer".to_owned());
+            self.lead(BirthKind::Unknown, spot, "returned by a call whose target is not known".to_owned(), &path);
+            return;
+        };
+        self.returned(spot, target, part, value, path);
+    }
+
+    /// The instruction before a return that gives the result: the line of the `return`, not that of the closing brace.
+    pub fn gives_result(&self, ctx: Ctx, at: usize) -> usize {
+        /// Instructions of an epilogue.
+        const REACH: usize = 12;
+        let function = self.function(ctx);
+        let mut back = at;
+        for _ in 0..REACH {
+            let Some(edge) = function.before(back).first() else { break };
+            back = edge.from;
+            let writes = function.insns.get(back).is_some_and(|insn| {
+                insn.ops.iter().any(|op| matches!(op, Op::Set { to, .. } | Op::Compute { to, .. } if to.reg == RAX))
+            });
+            if writes {
+                return back;
+            }
+        }
+        at
+    }
+
+    pub fn returned(&mut self, spot: Spot, target: u64, part: Part, value: Option<u64>, path: &Path) {
+        let name = self.function_name(target).unwrap_or_else(|| format!("the function at {target:#x}"));
+        let path = path.with(spot, "result", format!("returned by {name}"));
+        if self.sizing && allocates(&name) {
+            self.size_of_allocation(spot, &name, &path);
+            return;
+        }
+        if self.is_of_system(target) {
+            if let (true, Some(stored), true) = (path.narrow, path.stored, allocates(&name)) {
+                self.lead(BirthKind::Stored, stored, "cuts a pointer to 32 bits".to_owned(), &path);
+                return;
+            }
+            if let (true, Some(&returned), true) = (path.narrow, path.returned.last(), allocates(&name)) {
+                // A function whose result is an int.
+                let path = path.with(returned, "truncated", "returns the low half of a pointer".to_owned());
+                self.lead(BirthKind::ReturnedComputed, returned, "cuts a pointer to 32 bits".to_owned(), &path);
+                return;
+            }
+            if returns_first(&name) {
+                let reg = ARGUMENTS[0];
+                self.trace(spot.ctx, spot.at, Loc::Reg(Part { reg, offset: 0, size: 8 }), value, &path);
+                return;
+            }
+            let pointer = value.filter(|value| (NULL_PAGES..ERROR_POINTERS).contains(value));
+            if value == Some(0) && allocates(&name) {
+                // Allocations hardly ever fail: rather something else was missed.
+                let mut path = path.with(spot, "result", format!("returned by {name}"));
+                path.doubts.push(NO_MEMORY);
+                self.lead(BirthKind::LibraryResult, spot, format!("returned by {name}"), &path);
+                return;
+            }
+            if let (Some(pointer), true) = (pointer, allocates(&name)) {
+                self.went_bad(pointer, spot, &name, &path);
+                return;
+            }
+            self.lead(BirthKind::LibraryResult, spot, format!("returned by {name}"), &path);
+            return;
+        }
+        let Some(callee) = self.enter(spot.ctx, spot.at, target) else {
+            self.lead(BirthKind::Unknown, spot, format!("returned by {name}, whose code was not read"), &path);
+            return;
+        };
+        let function = self.function(callee);
+        let before = self.leads.len();
+        for &at in &function.returns {
+            let mut path = path.clone();
+            path.returned.push(Spot { ctx: callee, at: self.gives_result(callee, at) });
+            self.trace(callee, at, Loc::Reg(part), value, &path);
+        }
+        for &(at, target) in &function.tails {
+            if let Some(target) = self.target(callee, at, target) {
+                let mut path = path.clone();
+                path.returned.push(Spot { ctx: callee, at });
+                self.returned(Spot { ctx: callee, at }, target, part, value, &path);
+            }
+        }
+        if self.leads.len() == before
+            && let Some(first) = function.first()
+        {
+            let mut path = path;
+            path.doubts.push("no way through the function gives this value");
+            self.lead(
+                BirthKind::ReturnedComputed,
+                Spot { ctx: callee, at: first },
+                format!("returned by {name}"),
+                &path,
+            );
+        }
+    }
+}

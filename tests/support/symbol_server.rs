@@ -10,6 +10,7 @@ use std::time::Duration;
 
 /// What is played for a path.
 #[derive(Clone, Debug)]
+#[allow(dead_code, reason = "not every test plays everything")]
 pub(crate) enum Play {
     /// 200 and these bytes.
     Serve(Vec<u8>),
@@ -31,6 +32,7 @@ pub(crate) enum Play {
 
 /// A request: its path and its headers, in lower case.
 #[derive(Clone, Debug)]
+#[allow(dead_code, reason = "not every test looks at everything")]
 pub(crate) struct Asked {
     pub(crate) path: String,
     pub(crate) headers: HashMap<String, String>,

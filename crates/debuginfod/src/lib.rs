@@ -143,6 +143,11 @@ impl Client {
         &self.refused
     }
 
+    /// What of the environment could not be used, one phrase each.
+    pub fn complaints(&self) -> &[String] {
+        &self.settings.complaints
+    }
+
     /// What was fetched before, without asking anybody.
     pub fn cached(&self, id: &BuildId, what: &What) -> Option<PathBuf> {
         if self.settings.mode == Use::Off {
@@ -198,6 +203,12 @@ impl Client {
             return Err(Miss::NotCached);
         }
         self.download(id, what, most)
+    }
+}
+
+impl std::fmt::Debug for Client {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Client").field("settings", &self.settings).finish_non_exhaustive()
     }
 }
 

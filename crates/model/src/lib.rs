@@ -46,7 +46,7 @@ pub use frame::{Frame, FrameKind, Location, Missing, Symbol, SymbolSource, Trust
 pub use group::{Group, GroupBy, Groups, Similarity, WaitSpread};
 pub use intern::{FrameId, Interner, LabelsId, ModuleId, StackId, StateId};
 pub use memory::{AddressState, FileBacking, Memory, Permissions, Region};
-pub use module::{BuildId, Identity, Module, SymbolStatus, Symbols, Verified};
+pub use module::{BuildId, Fetched, Identity, Module, SymbolStatus, Symbols, Verified};
 pub use pair::{
     Comparison, Elapsed, ElapsedBasis, GroupChange, Identification, Motion, Order, Pair, PairEvidence, PairFinding,
     PairVerdict, SameProcess,

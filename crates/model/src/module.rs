@@ -78,6 +78,25 @@ pub struct Symbols {
     pub verified: Option<Verified>,
     /// Why there is no more.
     pub reason: Option<String>,
+    /// What was asked of symbol servers, and what became of it.
+    pub fetched: Vec<Fetched>,
+}
+
+/// A file of a module that was asked of symbol servers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fetched {
+    /// Which: `debug file`, `executable`, the name of a section.
+    pub what: String,
+    /// `fetched`, `cached`, or a word for the reason why not.
+    pub outcome: &'static str,
+    /// The server that sent it.
+    pub server: Option<String>,
+    /// Its size.
+    pub bytes: Option<u64>,
+    /// How long it took.
+    pub milliseconds: u64,
+    /// Why there is none, in words.
+    pub why: Option<String>,
 }
 
 /// How much was found of a module's symbols.

@@ -6,6 +6,7 @@ use clap::Parser;
 use necropsy_model::{GroupBy, Similarity};
 
 use crate::commands::Command;
+use crate::symbols::SymbolArgs;
 use crate::terminal::Look;
 
 /// One example per use, below the options.
@@ -16,6 +17,8 @@ Examples:
   necropsy core.4242 --exe ./server --debug-dir ./symbols
                                                   the executable and debug files from elsewhere
   necropsy core.zst --locals --threads            every stack, with arguments and locals
+  necropsy core.4242 --debuginfod-url https://debuginfod.example.com --source
+                                                  symbols and source lines from a server
   kubectl logs pod | necropsy -                   goroutines in a log
   necropsy --brief cores/*                        one line per dump
   necropsy core.4242 --json | jq .verdict         for scripts
@@ -127,6 +130,9 @@ pub(crate) struct Args {
     /// Most GiB of a dump that is piped in or compressed
     #[arg(long, value_name = "GIB")]
     pub max_size: Option<u64>,
+
+    #[command(flatten)]
+    pub symbols: SymbolArgs,
 }
 
 /// What members of a group share.

@@ -5,6 +5,7 @@ mod commands;
 mod input;
 mod pairs;
 mod run;
+mod symbols;
 mod terminal;
 
 use std::process::ExitCode;

@@ -4,7 +4,9 @@ use std::collections::VecDeque;
 use std::io::{self, Write};
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
 
+use necropsy_debuginfod::Client;
 use necropsy_diagnose::series::{self, LogSite};
 use necropsy_model::jvm::Joined;
 use necropsy_model::{Arena, Snapshot, Source, Warning};
@@ -23,12 +25,19 @@ pub(crate) fn main(args: &Args) -> ExitCode {
         let _ = writeln!(io::stderr(), "necropsy: {absent}");
         return ExitCode::from(2);
     }
+    let client = match args.symbols.client() {
+        Ok(client) => client,
+        Err(why) => {
+            let _ = writeln!(io::stderr(), "necropsy: {why}");
+            return ExitCode::from(2);
+        }
+    };
     let mut failed = false;
     let mut logs = Vec::new();
     let mut units: VecDeque<_> = pairs::plan(&args.files).into();
     while let Some(unit) = units.pop_front() {
         let path = unit.path;
-        match triage(&unit, args, &mut logs, &mut out) {
+        match triage(&unit, args, &client, &mut logs, &mut out) {
             Ok(Also::Joined) => {}
             // It is of another process, or can not be read: then it has a report, or an error, of its own.
             Ok(Also::Left) => {
@@ -78,7 +87,13 @@ enum Also {
 }
 
 /// Read, symbolicate, group, diagnose, report: one input.
-fn triage(unit: &Unit<'_>, args: &Args, logs: &mut Vec<LogSite>, out: &mut dyn Write) -> Result<Also, Failure> {
+fn triage(
+    unit: &Unit<'_>,
+    args: &Args,
+    client: &Arc<Client>,
+    logs: &mut Vec<LogSite>,
+    out: &mut dyn Write,
+) -> Result<Also, Failure> {
     let (arena, path) = (Arena::new(), unit.path);
     let Opened { data, mut input, warnings } = input::open(path, args.limit(), &arena)?;
     let mut snapshots = necropsy_read::read(data, &arena, args.format.as_deref())?;
@@ -86,7 +101,7 @@ fn triage(unit: &Unit<'_>, args: &Args, logs: &mut Vec<LogSite>, out: &mut dyn W
     for (index, mut snapshot) in snapshots.into_iter().enumerate() {
         input.index = index;
         snapshot.warnings.extend(warnings.iter().map(|text| Warning::new(text.clone(), Source::DUMP)));
-        necropsy_symbolicate::symbolicate(&mut snapshot, &arena, &symbols(path, args));
+        necropsy_symbolicate::symbolicate(&mut snapshot, &arena, &symbols(path, args, client));
         let groups = necropsy_group::group(&snapshot, args.similarity());
         let verdict = necropsy_diagnose::diagnose_with(&snapshot, &groups, &args.noise.clone().unwrap_or_default());
         logs.extend(LogSite::of(&snapshot, &verdict));
@@ -122,13 +137,14 @@ fn together(logs: &[LogSite], args: &Args, out: &mut dyn Write) -> io::Result<()
     necropsy_report::several(&several, (!args.brief).then(|| terminal::style(args)), out)
 }
 
-fn symbols(dump: &str, args: &Args) -> Options {
+fn symbols(dump: &str, args: &Args, client: &Arc<Client>) -> Options {
     Options {
         dump_dir: Path::new(dump).parent().filter(|_| dump != "-").map(Path::to_owned),
         exe: args.exe.clone(),
         sysroot: args.sysroot.clone(),
         debug_dirs: args.debug_dirs.clone(),
         locals: args.locals,
+        client: Some(Arc::clone(client)),
     }
 }
 

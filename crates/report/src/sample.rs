@@ -5,11 +5,11 @@ use std::time::Duration;
 use necropsy_model::jvm::{Joined, JvmFacts};
 use necropsy_model::{
     Absence, Access, Activity, AddressState, Arch, Avma, Bias, BuildId, CodeAddress, Command, Confidence, Deadlock,
-    DeadlockThread, Evidence, Evidenced, Fault, FaultOperand, Field, Finding, Frame, FrameKind, Gap, Grade, Group,
-    Groups, Identity, LabelsId, Location, Lock, Message, MessageKind, Missing, Module, ModuleId, Origin, Permissions,
-    Place, Process, Registers, Role, Runtime, Sender, Severity, Signal, Snapshot, Source, Stack, StackEnd, StackId,
-    State, Stop, Suitability, SuitabilityStatus, Svma, Symbol, SymbolSource, SymbolStatus, Symbols, Symptom, Thread,
-    ThreadFlags, ThreadId, TrailStep, Trust, Value, Variable, VariableKind, Verdict, Verified, Wait, WaitKind,
+    DeadlockThread, Evidence, Evidenced, Fault, FaultOperand, Fetched, Field, Finding, Frame, FrameKind, Gap, Grade,
+    Group, Groups, Identity, LabelsId, Location, Lock, Message, MessageKind, Missing, Module, ModuleId, Origin,
+    Permissions, Place, Process, Registers, Role, Runtime, Sender, Severity, Signal, Snapshot, Source, Stack, StackEnd,
+    StackId, State, Stop, Suitability, SuitabilityStatus, Svma, Symbol, SymbolSource, SymbolStatus, Symbols, Symptom,
+    Thread, ThreadFlags, ThreadId, TrailStep, Trust, Value, Variable, VariableKind, Verdict, Verified, Wait, WaitKind,
     WaitSpread, Warning, Writer,
 };
 
@@ -134,6 +134,7 @@ pub(crate) fn crash() -> Sample {
         from: Some("/srv/ledger/refund".to_owned()),
         verified: Some(Verified::BuildId),
         reason: None,
+        fetched: Vec::new(),
     };
     let none = Symbols { status: SymbolStatus::NotFound, ..Symbols::default() };
     snapshot.modules = vec![
@@ -441,6 +442,24 @@ pub(crate) fn full() -> Sample {
     stop.original = Some(Box::new(Stop { original: None, ..stop.clone() }));
     let module = &mut snapshot.modules[0];
     module.symbols.reason = Some("line tables only".to_owned());
+    module.symbols.fetched = vec![
+        Fetched {
+            what: "debug file".to_owned(),
+            outcome: "fetched",
+            server: Some("https://debuginfod.example.com".to_owned()),
+            bytes: Some(4_170_288),
+            milliseconds: 1340,
+            why: None,
+        },
+        Fetched {
+            what: "common debug file".to_owned(),
+            outcome: "not-found",
+            server: None,
+            bytes: None,
+            milliseconds: 12,
+            why: Some("none of 2 servers has it".to_owned()),
+        },
+    ];
     module.identity = Some(Identity {
         soname: Some("libledger.so".to_owned()),
         needed: vec!["libc.so.6".to_owned()],

@@ -1,6 +1,6 @@
 //! Raw frames, names and values to the frames and stacks of the model.
 
-use necropsy_model::{Avma, Frame, Gap, Missing, Module, ModuleId, Snapshot, Stack, Symbol};
+use necropsy_model::{Avma, BuildId, Frame, Gap, Location, Missing, Module, ModuleId, Snapshot, Stack, Symbol};
 
 use crate::Options;
 use crate::image::{Image, Images};
@@ -33,7 +33,7 @@ pub(crate) fn stacks<'data>(
             let mut variables = depth.map(|depth| values.variables(&walk.frames, index, depth)).unwrap_or_default();
             for (level, mut frame) in expand(raw, names, space, &snapshot.modules).into_iter().enumerate() {
                 if stopped == Some(thread) {
-                    show_line(&mut frame, space);
+                    show_line(&mut frame, space, &snapshot.modules, options);
                 }
                 if let Some(found) = variables.get_mut(level) {
                     frame.variables = std::mem::take(found);
@@ -116,10 +116,36 @@ fn named<'data>(
 }
 
 /// Adds the text of the source line, where the file is at hand.
-fn show_line<'data>(frame: &mut Frame<'data>, space: &AddressSpace<'_, 'data>) {
+fn show_line<'data>(
+    frame: &mut Frame<'data>,
+    space: &AddressSpace<'_, 'data>,
+    modules: &[Module<'data>],
+    options: &Options,
+) {
     let debug = frame.module.and_then(|module| space.images.of(module)?.debug.get());
     let (Some(debug), Some(location)) = (debug, frame.location.as_mut()) else { return };
     location.text = location.line.and_then(|line| names::line_text(&location.file, line, debug));
+    let id = frame.module.and_then(|module| modules.get(module.index())?.build_id.as_ref());
+    fetch_line(location, id, options);
+}
+
+/// Adds the text of the lines where bad values were born.
+pub(crate) fn births(snapshot: &mut Snapshot<'_>, options: &Options) {
+    let Some(stop) = snapshot.stop.as_mut() else { return };
+    let trails = [stop.trail.as_deref_mut(), stop.original.as_mut().and_then(|original| original.trail.as_deref_mut())];
+    for birth in trails.into_iter().flatten().flat_map(|trail| &mut trail.chains).map(|chain| &mut chain.birth) {
+        let (path, Some(location)) = (birth.module.as_ref(), birth.location.as_mut()) else { continue };
+        let module = path.and_then(|path| snapshot.modules.iter().find(|module| module.path == *path));
+        fetch_line(location, module.and_then(|module| module.build_id.as_ref()), options);
+    }
+}
+
+/// Adds the text of a line from the sources that a server keeps, when the user wants that.
+fn fetch_line(location: &mut Location<'_>, id: Option<&BuildId>, options: &Options) {
+    let client = options.client.as_deref().filter(|client| client.wants_sources() && location.text.is_none());
+    if let (Some(client), Some(id), Some(line)) = (client, id, location.line) {
+        location.text = names::line_of(&location.file, line, id, client);
+    }
 }
 
 /// Why an address outside every image has no name.

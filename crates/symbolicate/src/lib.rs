@@ -30,7 +30,9 @@ mod values;
 mod waits;
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
+use necropsy_debuginfod::Client;
 use necropsy_model::{Arena, Snapshot};
 use rayon::prelude::*;
 
@@ -51,7 +53,12 @@ pub struct Options {
     pub dump_dir: Option<PathBuf>,
     /// Read the locals of every frame, not only the arguments of the stopped thread.
     pub locals: bool,
+    /// Files that were fetched before, and the servers that may be asked for more.
+    pub client: Option<Arc<Client>>,
 }
+
+/// How often files are fetched and the stacks walked again: each round may reach modules that the one before did not.
+const MOST_ROUNDS: usize = 8;
 
 /// Unwinds and names a snapshot in place. A text dump, whose runtime printed frames and names, passes through untouched, but
 /// for the faulting instruction where the text shows its bytes.
@@ -66,22 +73,37 @@ pub fn symbolicate<'data>(snapshot: &mut Snapshot<'data>, arena: &'data Arena, o
         snapshot.memory = memory;
         return;
     }
-    let images = modules::find(snapshot, arena, options);
+    let mut images = modules::find(snapshot, arena, options);
+    let mut walks = walk(snapshot, &images);
+    for _ in 0..MOST_ROUNDS {
+        // A server is asked only for what a frame lies in, and the next frame is known only with the module of this one.
+        if !modules::fetch(snapshot, &images, &walks, options) {
+            break;
+        }
+        images = modules::find(snapshot, arena, options);
+        walks = walk(snapshot, &images);
+    }
     runtime::tell(snapshot, &images);
     let memory = std::mem::take(&mut snapshot.memory);
     let space = AddressSpace::new(&memory, &images).with_signed_bits(snapshot.process.pointer_mask);
-    let stopped = snapshot.stop.as_ref().and_then(|stop| stop.thread).unwrap_or(0);
-    let shared = unwind::Limits::shared_by(snapshot.threads.len());
-    let threads = snapshot.threads.par_iter().enumerate();
-    let walks: Vec<_> = threads
-        .map(|(index, thread)| {
-            unwind::walk(thread, &space, if index == stopped { unwind::Limits::FULL } else { shared })
-        })
-        .collect();
     let names = names::look_up(&walks, &images);
     assemble::stacks(snapshot, &walks, &names, &space, options);
     waits::find(snapshot, &walks, &space);
     stop::explain(snapshot, &walks, &space);
-    modules::report(snapshot, &images);
+    assemble::births(snapshot, options);
+    modules::report(snapshot, &images, options);
     snapshot.memory = memory;
+}
+
+/// The raw frames of every thread.
+fn walk<'data>(snapshot: &Snapshot<'data>, images: &image::Images<'data>) -> Vec<unwind::Walk> {
+    let space = AddressSpace::new(&snapshot.memory, images).with_signed_bits(snapshot.process.pointer_mask);
+    let stopped = snapshot.stop.as_ref().and_then(|stop| stop.thread).unwrap_or(0);
+    let shared = unwind::Limits::shared_by(snapshot.threads.len());
+    let threads = snapshot.threads.par_iter().enumerate();
+    let walk = |(index, thread)| {
+        let limits = if index == stopped { unwind::Limits::FULL } else { shared };
+        unwind::walk(thread, &space, limits)
+    };
+    threads.map(walk).collect()
 }

@@ -169,6 +169,39 @@ struct Symbols<'a> {
     verified: Option<&'static str>,
     /// Why there is no more
     reason: Option<&'a str>,
+    /// What was asked of symbol servers; left out when nothing was
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    fetched: Vec<Fetched<'a>>,
+}
+
+#[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+struct Fetched<'a> {
+    /// Which file: debug file, common debug file, executable, or the name of a section
+    what: &'a str,
+    /// fetched, cached, or why not: not-cached, negative-entry, not-found, too-large, over-time, over-bytes, interrupted or failed
+    outcome: &'static str,
+    /// The server that sent it
+    server: Option<&'a str>,
+    /// Its size
+    bytes: Option<u64>,
+    /// How long it took
+    milliseconds: u64,
+    /// Why there is none, in words
+    why: Option<&'a str>,
+}
+
+impl<'a> Fetched<'a> {
+    fn new(fetched: &'a model::Fetched) -> Self {
+        Self {
+            what: &fetched.what,
+            outcome: fetched.outcome,
+            server: fetched.server.as_deref(),
+            bytes: fetched.bytes,
+            milliseconds: fetched.milliseconds,
+            why: fetched.why.as_deref(),
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -200,6 +233,7 @@ impl<'a> Module<'a> {
                 from: symbols.from.as_deref(),
                 verified: symbols.verified.map(model::Verified::name),
                 reason: symbols.reason.as_deref(),
+                fetched: symbols.fetched.iter().map(Fetched::new).collect(),
             },
             identity: module.identity.as_ref().map(|identity| Identity {
                 soname: identity.soname.as_deref(),

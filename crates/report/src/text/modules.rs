@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::io;
 
-use necropsy_model::{Module, Snapshot, SymbolStatus, Verified};
+use necropsy_model::{Fetched, Module, Snapshot, SymbolStatus, Verified};
 
 use super::clean::{clean, middle};
 use super::page::{Line, Page, Tone};
@@ -72,7 +72,22 @@ fn write_one(page: &mut Page<'_>, module: &Module<'_>) -> io::Result<()> {
         Some(id) => line.keep(Tone::Dim, id.to_string()),
         None => line.put(Tone::Dim, "no build id in the dump"),
     };
-    page.line(line, 4)
+    page.line(line, 4)?;
+    symbols.fetched.iter().try_for_each(|fetched| page.line(asked(fetched), 6))
+}
+
+/// What became of a question to symbol servers.
+fn asked(fetched: &Fetched) -> Line {
+    let line = Line::indented(4).plain(&fetched.what).plain(": ");
+    match (fetched.bytes, &fetched.why) {
+        (Some(bytes), _) => {
+            let from = fetched.server.as_deref().map_or("from the cache".to_owned(), |server| format!("from {server}"));
+            let seconds = fetched.milliseconds / 1000;
+            let tenths = fetched.milliseconds % 1000 / 100;
+            line.plain(format!("{} {from} in {seconds}.{tenths} s", words::size(bytes)))
+        }
+        (None, why) => line.put(Tone::Caution, why.as_deref().unwrap_or(fetched.outcome)),
+    }
 }
 
 /// Build ids of modules whose symbols were needed and not found: what to ask a symbol server for.

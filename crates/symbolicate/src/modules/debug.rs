@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
 use gimli::SectionId;
+use necropsy_debuginfod::What;
 use necropsy_model::{Arena, BuildId};
 use object::{Object, ObjectSection};
 
@@ -25,7 +26,7 @@ const MOST_MINI_MEMORY: u32 = 128 << 10;
 pub(crate) struct Debug<'data> {
     /// The module's own file.
     pub own: Option<Own<'data>>,
-    build_id: Option<BuildId>,
+    pub(super) build_id: Option<BuildId>,
     /// Path of the module in the dump.
     path: PathBuf,
     options: Arc<Options>,
@@ -34,6 +35,7 @@ pub(crate) struct Debug<'data> {
     /// Files of split debug information.
     pub(super) split: Split<'data>,
     mini: OnceLock<Option<Elf<'data>>>,
+    sent: OnceLock<Option<Elf<'data>>>,
 }
 
 /// The file of a module.
@@ -49,6 +51,8 @@ pub(crate) struct Found<'data> {
     pub separate: Option<(PathBuf, Sections<'data>)>,
     /// The file that `dwz` moved common parts to.
     pub supplementary: Option<(PathBuf, Sections<'data>)>,
+    /// Its build id.
+    pub supplementary_id: Option<BuildId>,
     /// What should be there and is not: one phrase each.
     pub problems: Vec<String>,
 }
@@ -71,6 +75,7 @@ impl<'data> Debug<'data> {
             found: OnceLock::new(),
             split: Split::default(),
             mini: OnceLock::new(),
+            sent: OnceLock::new(),
         }
     }
 
@@ -194,6 +199,7 @@ impl<'data> Debug<'data> {
         };
         if let Ok(Some((name, id))) = holder.elf.gnu_debugaltlink() {
             let id = BuildId::new(id);
+            found.supplementary_id.clone_from(&id);
             match self.supplementary(path, name, id.as_ref()) {
                 Some(file) => found.supplementary = Some(file),
                 None => found.problems.push(format!(
@@ -207,8 +213,37 @@ impl<'data> Debug<'data> {
         found
     }
 
-    /// By build id, beside the file, by `.gnu_debuglink`. A symbol server would come last.
+    /// The symbol table that a server sent alone, where no file here has one.
+    pub fn sent_names(&self) -> Option<&Elf<'data>> {
+        let build = || {
+            let id = self.build_id.as_ref()?;
+            let section = |name: &str| {
+                let path = self.search().cached(id, &What::Section(name.to_owned()))?;
+                super::names::section(self.search().map(&path)?.bytes)
+            };
+            let file = super::names::table(&section(".symtab")?, &section(".strtab")?)?;
+            Elf::parse(self.arena.keep(file)).ok()
+        };
+        self.sent.get_or_init(|| if self.has_names() { None } else { build() }).as_ref()
+    }
+
+    /// There is a full symbol table among the files here.
+    pub fn has_names(&self) -> bool {
+        let own = self.own.as_ref().map(|own| &own.sections.elf);
+        let separate = self.found().separate.as_ref().map(|(_, sections)| &sections.elf);
+        own.into_iter().chain(separate).any(|elf| has_section(elf, ".symtab")) || self.mini().is_some()
+    }
+
+    /// On this machine, then among what was fetched from servers.
     fn separate(&self, problems: &mut Vec<String>) -> Option<(PathBuf, Sections<'data>)> {
+        self.separate_here(problems).or_else(|| {
+            let path = self.search().cached(self.build_id.as_ref()?, &What::DebugInfo)?;
+            self.open(&path).filter(|(_, sections)| headers::build_id(&sections.elf) == self.build_id)
+        })
+    }
+
+    /// By build id, beside the file, by `.gnu_debuglink`.
+    fn separate_here(&self, problems: &mut Vec<String>) -> Option<(PathBuf, Sections<'data>)> {
         let search = self.search();
         let same_build = |elf: &Elf<'data>| self.build_id.is_some() && headers::build_id(elf) == self.build_id;
         if let Some(id) = &self.build_id {
@@ -271,6 +306,7 @@ impl<'data> Debug<'data> {
             places.extend(search.debug_dirs().map(|directory| directory.join(".dwz").join(base)));
             places.extend(search.beside().map(|directory| directory.join(base)));
         }
+        places.extend(search.cached(id, &What::DebugInfo));
         let right = |sections: &Sections<'data>| headers::build_id(&sections.elf).as_ref() == Some(id);
         places.iter().find_map(|path| self.open(path).filter(|(_, sections)| right(sections)))
     }

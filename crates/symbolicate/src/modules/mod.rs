@@ -1,8 +1,10 @@
 //! The file behind each module, verified by build id, and the debug file that belongs to it.
 
 mod debug;
+mod fetch;
 pub(crate) mod headers;
 mod identity;
+mod names;
 mod open;
 mod report;
 mod search;
@@ -12,11 +14,13 @@ mod verify;
 
 use std::sync::{Arc, OnceLock};
 
+use necropsy_debuginfod::What;
 use necropsy_model::{Arch, Arena, Identity, Memory, Module, ModuleId, Snapshot, Verified};
 use object::{Architecture, Object};
 use rayon::prelude::*;
 
 pub(crate) use debug::Debug;
+pub(crate) use fetch::fetch;
 pub(crate) use open::{locate, read_small};
 pub(crate) use report::{report, symbols};
 pub(crate) use sections::{Part, Sections};
@@ -96,7 +100,9 @@ impl<'data> Finder<'_, 'data> {
             return None;
         }
         let search = Search { options: self.options, arena: self.arena };
-        for (step, path) in search.candidates(module) {
+        let fetched = || Some((Step::Fetched, search.cached(module.build_id.as_ref()?, &What::Executable)?));
+        let candidates = search.candidates(module).into_iter();
+        for (step, path) in candidates.chain(std::iter::once_with(fetched).flatten()) {
             let Some(file) = search.map(&path) else {
                 if step == Step::Named {
                     outcome.refused.push(format!("{} is not a file that can be read", path.display()));

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use necropsy_debuginfod::What;
 use necropsy_model::{Arena, BuildId, Module};
 
 use super::open::{self, Mapped};
@@ -17,7 +18,7 @@ pub(crate) struct Search<'a, 'data> {
     pub arena: &'data Arena,
 }
 
-/// Which step of the search proposed a file. A symbol server will be one step more.
+/// Which step of the search proposed a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Step {
     /// The user named it with `--exe`.
@@ -28,6 +29,8 @@ pub(super) enum Step {
     Beside,
     /// A build-id directory.
     BuildIdDirectory,
+    /// It was fetched from a server, in this run or before.
+    Fetched,
 }
 
 impl<'data> Search<'_, 'data> {
@@ -65,6 +68,11 @@ impl<'data> Search<'_, 'data> {
             });
         }
         all
+    }
+
+    /// What was fetched from a server, in this run or before. Nobody is asked.
+    pub fn cached(&self, id: &BuildId, what: &What) -> Option<PathBuf> {
+        self.options.client.as_ref()?.cached(id, what)
     }
 
     /// Directories where people keep a dump's files together.

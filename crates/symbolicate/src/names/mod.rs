@@ -25,7 +25,7 @@ pub(crate) use demangle::type_name;
 use dwarf::Functions;
 
 pub(crate) use data::{DataSymbol, data_symbols};
-pub(crate) use source::line_text;
+pub(crate) use source::{line_of, line_text};
 
 /// A name of an address. One address has several when functions were inlined there.
 #[derive(Clone, Debug)]
@@ -202,6 +202,7 @@ fn from_tables<'data>(
     let tables = [
         (image.elf.as_ref(), false, SymbolSource::SymbolTable),
         (separate, false, SymbolSource::SymbolTable),
+        (debug.and_then(|debug| debug.sent_names()), false, SymbolSource::SymbolTable),
         (debug.and_then(|debug| debug.mini()), false, SymbolSource::MiniDebugInfo),
         (image.elf.as_ref(), true, SymbolSource::DynamicSymbol),
     ];

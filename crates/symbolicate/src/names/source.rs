@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-use necropsy_model::Text;
+use necropsy_debuginfod::{Client, What};
+use necropsy_model::{BuildId, Text};
 
 use crate::modules::{Debug, read_small};
 
@@ -30,6 +31,20 @@ pub(crate) fn line_text<'data>(file: &str, line: u32, debug: &Debug<'data>) -> O
     if modified.zip(built).is_some_and(|(modified, built)| modified > built) {
         return None;
     }
+    pick(&data, line)
+}
+
+/// The text of a line of a file that a symbol server keeps with the program, or one kept before.
+pub(crate) fn line_of<'data>(file: &str, line: u32, id: &BuildId, client: &Client) -> Option<Text<'data>> {
+    let ending = Path::new(file).extension()?.to_str()?;
+    if !file.starts_with('/') || !ENDINGS.contains(&ending) {
+        return None;
+    }
+    let found = client.fetch(id, &What::Source(file.to_owned())).ok()?;
+    pick(&read_small(&found.path, MAX_FILE)?.0, line)
+}
+
+fn pick<'data>(data: &[u8], line: u32) -> Option<Text<'data>> {
     let text = data.split(|&byte| byte == b'\n').nth(usize::try_from(line.checked_sub(1)?).ok()?)?;
     let text = text.get(..MAX_LINE).unwrap_or(text).trim_ascii();
     (!text.is_empty()).then(|| Text::Owned(String::from_utf8_lossy(text).into_owned()))

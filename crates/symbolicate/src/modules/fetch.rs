@@ -1,0 +1,186 @@
+//! What is asked of symbol servers, and in which order.
+//!
+//! The search itself never waits for anybody: it looks at what lies on this machine, fetched files among it. In between,
+//! this step fetches what the frames so far show to be missing: first the files of modules without which a stack can not be
+//! walked, then names for every module with a frame, then whole debug files where they are worth it.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+use std::thread;
+
+use necropsy_debuginfod::{Client, Found, Miss, Origin, Use, What};
+use necropsy_model::{BuildId, Module, ModuleId, Snapshot};
+
+use super::Debug;
+use crate::Options;
+use crate::image::Images;
+use crate::unwind::Walk;
+
+/// Requests at once.
+const AT_ONCE: usize = 4;
+/// A debug file above this size waits until the names of all modules are there: 4 MB of `/section/.symtab` and `.strtab`
+/// name the functions of a libjvm whose debug file has 156 MB.
+const SMALL: u64 = 32 << 20;
+
+/// What a module wants.
+struct Wish<'a, 'data> {
+    id: BuildId,
+    kind: Kind,
+    /// Of the main executable; it goes first.
+    main: bool,
+    debug: Option<&'a Debug<'data>>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Kind {
+    /// The file itself.
+    File,
+    /// The file that `dwz` moved common parts to.
+    Common,
+    /// Lines, inlined functions, variables.
+    Full,
+    /// Names.
+    Names,
+}
+
+/// Fetches what the frames show to be missing; says whether anything arrived.
+pub(crate) fn fetch<'data>(
+    snapshot: &Snapshot<'data>,
+    images: &Images<'data>,
+    walks: &[Walk],
+    options: &Options,
+) -> bool {
+    let Some(client) = options.client.as_deref().filter(|client| client.has_servers()) else { return false };
+    let needed = needed(snapshot, images, walks);
+    let files = files(snapshot, images, &needed);
+    // A stack that is walked with the right tables has other frames: nothing else is fetched for those of this round.
+    if in_parallel(&files, |wish| arrived(&client.fetch(&wish.id, &What::Executable))) {
+        return true;
+    }
+    let wishes = symbols(snapshot, images, &needed, client.mode());
+    let large = Mutex::new(Vec::new());
+    let mut any = in_parallel(&wishes, |wish| match wish.kind {
+        Kind::File | Kind::Common => arrived(&client.fetch(&wish.id, &What::DebugInfo)),
+        Kind::Names => names(client, wish),
+        Kind::Full => match client.fetch_up_to(&wish.id, &What::DebugInfo, Some(SMALL)) {
+            found @ Ok(_) => arrived(&found),
+            Err(Miss::TooLarge { .. }) => {
+                large.lock().unwrap_or_else(PoisonError::into_inner).push(wish.id.clone());
+                names(client, wish)
+            }
+            Err(_) => names(client, wish),
+        },
+    });
+    let large = large.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let wishes: Vec<_> = wishes.into_iter().filter(|wish| large.contains(&wish.id)).collect();
+    any |= in_parallel(&wishes, |wish| arrived(&client.fetch(&wish.id, &What::DebugInfo)));
+    any
+}
+
+/// Modules with a frame, each with whether it has one in the stopped thread. Behind the first frame in a module without a
+/// file the stack was guessed.
+fn needed(snapshot: &Snapshot<'_>, images: &Images<'_>, walks: &[Walk]) -> BTreeMap<ModuleId, bool> {
+    let stopped = snapshot.stop.as_ref().and_then(|stop| stop.thread);
+    let mut needed = BTreeMap::new();
+    for (thread, walk) in walks.iter().enumerate() {
+        for frame in &walk.frames {
+            let at = frame.address.lookup();
+            let module = match images.at(at) {
+                Some((_, image)) => Some(image.module),
+                None => {
+                    let covers = |module: &Module<'_>| module.covers(at);
+                    snapshot.modules.iter().rposition(covers).and_then(ModuleId::new)
+                }
+            };
+            let Some(module) = module else { continue };
+            *needed.entry(module).or_insert(false) |= stopped == Some(thread);
+            if !has_file(images, module) {
+                break;
+            }
+        }
+    }
+    needed
+}
+
+fn has_file(images: &Images<'_>, module: ModuleId) -> bool {
+    images.outcome(module).is_some_and(|outcome| outcome.verified.is_some())
+}
+
+/// Modules with a frame and without a file.
+fn files<'a, 'data>(
+    snapshot: &Snapshot<'data>,
+    images: &'a Images<'data>,
+    needed: &BTreeMap<ModuleId, bool>,
+) -> Vec<Wish<'a, 'data>> {
+    let missing = needed.keys().filter(|&&module| !has_file(images, module));
+    let wish = |module: &Module<'_>| {
+        let id = module.build_id.clone().filter(|_| !module.path.starts_with('['))?;
+        Some(Wish { id, kind: Kind::File, main: module.is_executable, debug: None })
+    };
+    sorted(missing.filter_map(|&id| wish(snapshot.modules.get(id.index())?)).collect())
+}
+
+/// What the modules with a frame lack of symbols.
+fn symbols<'a, 'data>(
+    snapshot: &Snapshot<'data>,
+    images: &'a Images<'data>,
+    needed: &BTreeMap<ModuleId, bool>,
+    mode: Use,
+) -> Vec<Wish<'a, 'data>> {
+    let mut wishes = Vec::new();
+    for (&id, &in_stopped) in needed {
+        let (Some(module), Some(image)) = (snapshot.modules.get(id.index()), images.of(id)) else { continue };
+        let Some(debug) = image.debug.get().map(|debug| &**debug) else { continue };
+        let main = module.is_executable;
+        let found = debug.found();
+        if let Some(common) = found.supplementary_id.clone().filter(|_| found.supplementary.is_none()) {
+            wishes.push(Wish { id: common, kind: Kind::Common, main, debug: None });
+        }
+        let known = debug.build_id.clone().filter(|_| !debug.has_dwarf() && !module.path.starts_with('['));
+        let Some(id) = known else { continue };
+        // The system's own libraries, where other threads wait, are not what anybody debugs.
+        let full = mode == Use::Full && (in_stopped || !debug.is_of_system());
+        wishes.push(Wish { id, kind: if full { Kind::Full } else { Kind::Names }, main, debug: Some(debug) });
+    }
+    sorted(wishes)
+}
+
+fn sorted<'a, 'data>(mut wishes: Vec<Wish<'a, 'data>>) -> Vec<Wish<'a, 'data>> {
+    wishes.sort_by(|a, b| (!a.main, a.kind, &a.id).cmp(&(!b.main, b.kind, &b.id)));
+    wishes.dedup_by(|a, b| (a.kind, &a.id) == (b.kind, &b.id));
+    wishes
+}
+
+/// The symbol table alone.
+fn names(client: &Client, wish: &Wish<'_, '_>) -> bool {
+    if wish.debug.is_none_or(|debug| debug.has_names() || debug.sent_names().is_some()) {
+        return false;
+    }
+    let section = |name: &str| client.fetch(&wish.id, &What::Section(name.to_owned()));
+    let symbols = section(".symtab");
+    symbols.is_ok() && (arrived(&section(".strtab")) || arrived(&symbols))
+}
+
+/// A server sent it: what was in the cache, the search has seen.
+fn arrived(outcome: &Result<Found, Miss>) -> bool {
+    matches!(outcome, Ok(Found { origin: Origin::Server(_), .. }))
+}
+
+/// Does some work for every wish, several at once, the first ones first; says whether any of it brought something.
+///
+/// With threads of its own: those of the pool count processors, and these only wait.
+fn in_parallel<'a, 'data>(wishes: &[Wish<'a, 'data>], work: impl Fn(&Wish<'a, 'data>) -> bool + Sync) -> bool {
+    let queue = Mutex::new(wishes.iter());
+    let next = || queue.lock().unwrap_or_else(PoisonError::into_inner).next();
+    let worker = || {
+        let mut any = false;
+        while let Some(wish) = next() {
+            any |= work(wish);
+        }
+        any
+    };
+    thread::scope(|scope| {
+        let workers: Vec<_> = (0..AT_ONCE.min(wishes.len())).map(|_| scope.spawn(worker)).collect();
+        workers.into_iter().fold(false, |any, worker| worker.join().unwrap_or(false) | any)
+    })
+}

@@ -17,7 +17,11 @@ pub(crate) fn of_crash(crash: &Crash<'_, '_>) -> Confidence {
             doubts += if contradicts(crash) { 2 } else { 0 };
         }
         // A sent signal has no instruction to look at.
-        None => doubts += usize::from(crash.stop.signal.is_some_and(|signal| signal.code.is_some_and(|code| code > 0))),
+        None => {
+            let unseen =
+                |signal: necropsy_model::Signal| signal.code.map_or_else(|| signal.is_fault_signal(), |code| code > 0);
+            doubts += usize::from(crash.stop.signal.is_some_and(unseen));
+        }
     }
     if let Some(place) = crash.victim() {
         let weak = place.trust.is_some_and(necropsy_model::Trust::is_weak);

@@ -48,6 +48,7 @@ pub(crate) enum Kind {
     TruncatedFile,
     ReturnToBadAddress,
     WildPointer,
+    UnexplainedFault,
     StackSmashing,
     AssertionFailed,
     DoubleFree,
@@ -241,6 +242,7 @@ impl<'a, 'data> Crash<'a, 'data> {
             (Signal { code: Some(SI_KERNEL), .. }, _) => Kind::NonCanonicalPointer,
             (Signal { number: Signal::SEGV, .. }, Some(address)) if address.0 == 0 => Kind::NullPointer,
             (Signal { number: Signal::SEGV, .. }, Some(address)) if address.0 < NULL_PAGES => Kind::NullPointerOffset,
+            (_, None) => Kind::UnexplainedFault,
             _ => Kind::WildPointer,
         }
     }

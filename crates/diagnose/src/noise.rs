@@ -81,7 +81,7 @@ impl Noise {
     pub(crate) fn is_place(&self, place: &Place<'_>) -> bool {
         let module = place.module.as_deref().map(|path| path.rsplit('/').next().unwrap_or_default());
         place.module.is_none() && place.function.is_none()
-            || place.location.as_ref().is_some_and(|location| location.file.starts_with("/rustc/"))
+            || place.location.as_ref().is_some_and(|location| is_library_source(&location.file))
             || module.is_some_and(|name| listed("module ", name, true) || self.lists(Subject::Module, name))
             || place
                 .function
@@ -95,6 +95,14 @@ impl Noise {
     }
 }
 
+/// Where sources of Rust's standard library and of glibc lie, as their builders recorded it: of inlined functions, and of
+/// frames that a debugger printed, no module is known.
+const SOURCES: [&str; 5] = ["/rustc/", "./nptl/", "../nptl/", "nptl/", "../sysdeps/"];
+
+fn is_library_source(file: &str) -> bool {
+    SOURCES.iter().any(|tree| file.starts_with(tree))
+}
+
 /// The frame is in the built-in list.
 pub(crate) fn is_noise(snapshot: &Snapshot<'_>, frame: &Frame<'_>) -> bool {
     if frame.kind == FrameKind::SignalTrampoline {
@@ -102,7 +110,7 @@ pub(crate) fn is_noise(snapshot: &Snapshot<'_>, frame: &Frame<'_>) -> bool {
     }
     let module = frame.module.and_then(|id| snapshot.module(id));
     let known = module.is_some() || frame.function.is_some();
-    let std_source = frame.location.as_ref().is_some_and(|location| location.file.starts_with("/rustc/"));
+    let std_source = frame.location.as_ref().is_some_and(|location| is_library_source(&location.file));
     !known
         || std_source
         || module.is_some_and(|module| listed("module ", module.name(), true))

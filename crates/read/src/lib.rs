@@ -11,6 +11,7 @@ mod goroutines;
 mod hs_err;
 mod java_threads;
 mod maps;
+mod native_stacks;
 mod text;
 pub mod tokens;
 
@@ -33,6 +34,7 @@ pub static READERS: &[&dyn Reader] = &[
     &java_threads::ThreadInfo,
     &java_threads::Actuator,
     &java_threads::Javacore,
+    &native_stacks::NativeStacks,
 ];
 
 /// A reader of one format.

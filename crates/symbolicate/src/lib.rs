@@ -64,6 +64,7 @@ const MOST_ROUNDS: usize = 8;
 /// for the faulting instruction where the text shows its bytes.
 pub fn symbolicate<'data>(snapshot: &mut Snapshot<'data>, arena: &'data Arena, options: &Options) {
     if snapshot.memory.is_empty() {
+        waits::printed::find(snapshot);
         return;
     }
     if snapshot.threads.iter().any(|thread| thread.stack.is_some()) {

@@ -6,6 +6,7 @@
 //! glibc       the layouts of glibc's locks -> the owner's thread id; musl for musl's
 //! guards      variables of other threads -> holders of locks that do not name them
 //! lock_name   the address of a lock -> its variable
+//! printed     the same from a stack that a debugger printed: names and arguments are all there is
 //! ```
 //!
 //! A lock is found without symbols: the futex word is an argument of the system call, and a mutex keeps its owner's thread
@@ -17,6 +18,7 @@ mod glibc;
 mod guards;
 mod lock_name;
 mod musl;
+pub(crate) mod printed;
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,6 +1,6 @@
 //! A core of a process that did not crash.
 
-use necropsy_model::{Activity, Evidence, Finding, Role, Severity, Source, Thread};
+use necropsy_model::{Activity, Evidence, Finding, Role, Runtime, Severity, Source, Thread};
 
 use super::advice;
 use crate::crash::{Crash, Kind};
@@ -40,11 +40,13 @@ pub(crate) static RULE: Rule = Rule {
     },
 };
 
-/// The core shows a process that was stopped from outside.
+/// The dump shows a native process that was stopped from outside.
 pub(crate) fn is_hang(case: &Case<'_, '_>) -> bool {
     let asked_for = case.snapshot.stop.as_ref().is_none_or(|stop| stop.signal.is_none());
     let sent = || Crash::of(case).is_some_and(|crash| crash.kind() == Some(Kind::SignalSent) && !crash.raised_itself());
-    !case.snapshot.memory.is_empty() && !case.snapshot.threads.is_empty() && (asked_for || sent())
+    // Of a process that died a tool prints the signal too.
+    let native = !case.snapshot.memory.is_empty() || case.snapshot.process.runtime == Some(Runtime::Native);
+    native && !case.snapshot.threads.is_empty() && (asked_for || sent())
 }
 
 /// Threads that ran, with their indexes.
@@ -71,6 +73,15 @@ mod tests {
     #[test]
     fn fires() {
         assert!(fired(&RULE, &with_memory(stop(Signal::ABRT, 0, |_| {}))));
+    }
+
+    #[test]
+    fn fires_for_printed_stacks() {
+        let mut snapshot = stop(Signal::ABRT, 0, |_| {});
+        assert!(!fired(&RULE, &snapshot));
+        snapshot.process.runtime = Some(necropsy_model::Runtime::Native);
+        snapshot.stop = None;
+        assert!(fired(&RULE, &snapshot));
     }
 
     #[test]

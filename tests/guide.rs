@@ -1,0 +1,73 @@
+//! The guide shows what the program prints: every `console` block of `docs/GUIDE.md` is run.
+//!
+//! A line `$ necropsy …` is a command; the lines below it must come in its output in this order. A line `…` stands for any
+//! number of lines; without it, lines follow each other.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// What stands for lines left out.
+const SKIP: &str = "…";
+
+fn repository() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+/// The console blocks of a page: a command and what it shows of the output.
+fn blocks(page: &str) -> Vec<(String, Vec<String>)> {
+    let mut blocks: Vec<(String, Vec<String>)> = Vec::new();
+    let mut inside = false;
+    for line in page.lines() {
+        match (inside, line) {
+            (false, "```console") => inside = true,
+            (true, "```") => inside = false,
+            (true, line) => match line.strip_prefix("$ necropsy ") {
+                Some(arguments) => blocks.push((arguments.to_owned(), Vec::new())),
+                None => blocks.last_mut().expect("a block begins with a command").1.push(line.to_owned()),
+            },
+            _ => {}
+        }
+    }
+    blocks
+}
+
+/// The first line that is not where it should be.
+fn missing<'a>(shown: &'a [String], printed: &[&str]) -> Option<&'a str> {
+    let mut at = 0;
+    let mut anywhere = false;
+    for line in shown {
+        if line == SKIP {
+            anywhere = true;
+            continue;
+        }
+        let rest = printed.get(at..).unwrap_or_default();
+        let found = rest.iter().position(|printed| printed.trim_end() == line).filter(|&found| anywhere || found == 0);
+        let Some(found) = found else { return Some(line) };
+        at += found + 1;
+        anywhere = false;
+    }
+    None
+}
+
+#[test]
+fn the_guide_shows_what_is_printed() {
+    let root = repository();
+    let page = fs::read_to_string(root.join("docs/GUIDE.md")).expect("docs/GUIDE.md");
+    let blocks = blocks(&page);
+    assert!(blocks.len() >= 4, "only {} commands found in the guide", blocks.len());
+    for (arguments, shown) in blocks {
+        let output = Command::new(Path::new(env!("CARGO_BIN_EXE_necropsy")))
+            .args(arguments.split(' '))
+            .current_dir(&root)
+            .env_clear()
+            .env("COLUMNS", "100")
+            .output()
+            .expect("necropsy runs");
+        let text = String::from_utf8(output.stdout).expect("text");
+        let printed: Vec<&str> = text.lines().collect();
+        let absent = missing(&shown, &printed);
+        assert_eq!(absent, None, "docs/GUIDE.md, `necropsy {arguments}` prints:\n{text}");
+        assert!(output.status.success(), "{arguments}");
+    }
+}

@@ -107,9 +107,8 @@ fn grade(chain: &Chain<'_>, trail: &Trail<'_>, noise: &Noise) -> (Grade, &'stati
             BirthKind::Stored | BirthKind::ReturnedComputed | BirthKind::ReturnedArithmetic | BirthKind::GlobalStore,
             false,
         ) => (Grade::C, "one of several writers that fit the value"),
-        (BirthKind::Constant, _)
-        | (BirthKind::GlobalInitial, false)
-        | (BirthKind::Loaded | BirthKind::Arithmetic | BirthKind::Unknown, _) => {
+        (BirthKind::GlobalInitial, false)
+        | (BirthKind::Constant | BirthKind::Loaded | BirthKind::Arithmetic | BirthKind::Unknown, _) => {
             (Grade::D, "further back it could not be followed")
         }
     };

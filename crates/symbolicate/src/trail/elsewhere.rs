@@ -18,7 +18,7 @@ pub(super) struct Unwritten {
     pub value: u64,
 }
 
-impl<'data> Tracer<'_, '_, 'data> {
+impl Tracer<'_, '_, '_> {
     /// Remembers memory whose writer was not found in the thread.
     pub fn unwritten(&mut self, address: u64, size: u8, value: Option<u64>) {
         if let Some(value) = value.filter(|_| !self.on_stack(address)) {

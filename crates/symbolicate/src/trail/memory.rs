@@ -14,6 +14,11 @@ use super::x86_64::{ARGUMENTS, RAX};
 /// Bytes behind a pointer in which a store at an unknown index is looked for.
 const SOMEWHERE: u64 = 256;
 
+/// The call at which the fault was noticed.
+fn is_fault(spot: Spot, path: &Path) -> bool {
+    path.steps.first().is_some_and(|step| step.spot == spot)
+}
+
 /// Functions that release an object.
 pub(super) fn releases(name: &str) -> bool {
     let base = plain_name(name);
@@ -181,7 +186,7 @@ impl Tracer<'_, '_, '_> {
                 self.lead(BirthKind::Freed, spot, format!("{name} moved an object like it"), &path);
                 return;
             }
-            if self.is_fault(spot, path) {
+            if is_fault(spot, path) {
                 return;
             }
             if let Some(first) = first.filter(|&first| self.chunk_covers(first, place.0)) {
@@ -218,11 +223,6 @@ impl Tracer<'_, '_, '_> {
             path.floor = None;
             self.memory(spot.ctx, spot.at, from.wrapping_add(offset), place.1, value, &path);
         }
-    }
-
-    /// The call at which the fault was noticed.
-    fn is_fault(&self, spot: Spot, path: &Path) -> bool {
-        path.steps.first().is_some_and(|step| step.spot == spot)
     }
 
     /// A function that only releases did what it was asked to, both times: who asked it first is to name.

@@ -115,7 +115,7 @@ struct Tracer<'t, 'a, 'data> {
     /// It is asked how large a block was made.
     sizing: bool,
     /// The sum that failed, when the instruction itself adds: its value and its operands.
-    fault_sum: Option<(u64, [(op::Src, Option<u64>); 2])>,
+    fault_sum: Option<sized::Sum>,
     /// Memory whose writer was not found.
     unwritten: Option<elsewhere::Unwritten>,
     /// It is asked who freed an object: calls that did not get a pointer to it may lead there too.

@@ -10,6 +10,9 @@ use super::lead::{Path, Spot};
 use super::op::{Arith, Mem, Part, Reg, Src};
 use super::x86_64::ARGUMENTS;
 
+/// A sum: its value, and its operands with theirs.
+pub(super) type Sum = (u64, [(Src, Option<u64>); 2]);
+
 impl Tracer<'_, '_, '_> {
     /// The sum of a pointer to a block and something leads behind the block: looks for a size that overflowed.
     ///

@@ -140,7 +140,9 @@ impl<'data> Tracer<'_, '_, 'data> {
             match &mut best {
                 Some((known, _, leads)) if *known <= score => {
                     // Either may be it.
-                    leads.iter_mut().for_each(|lead| lead.complete &= *known < score);
+                    for lead in leads {
+                        lead.complete &= *known < score;
+                    }
                 }
                 _ => best = Some((score, subject, leads)),
             }
@@ -240,7 +242,7 @@ impl<'data> Tracer<'_, '_, 'data> {
         };
         let small = |value: u64| value < NULL_PAGES;
         let sum = base.zip(operand.index).map(|((_, base), (_, index, scale))| {
-            base.wrapping_add(index.wrapping_mul(u64::from(scale))).wrapping_add_signed(operand.displacement)
+            base.wrapping_add(index.wrapping_mul(scale)).wrapping_add_signed(operand.displacement)
         });
         if let (Some((base, value)), Some((index, other))) = (base, index) {
             let word = |reg| Src::Reg(Part { reg, offset: 0, size: 8 });

@@ -161,7 +161,7 @@ fn reports(data: &[u8], root: Option<&Path>) -> Option<String> {
         let groups = necropsy_group::group(&snapshot, Similarity::default());
         let verdict = necropsy_diagnose::diagnose(&snapshot, &groups);
         let input = Input { path: "dump".to_owned(), bytes: data.len() as u64, ..Input::default() };
-        let report = Report { input: &input, snapshot: &snapshot, groups: &groups, verdict: &verdict };
+        let report = Report { input: &input, snapshot: &snapshot, groups: &groups, verdict: &verdict, owner: None };
         let style = Style { color: false, width: 80, threads: true, locals: true, all: true, explain: true };
         let (mut text, mut json, mut brief) = (Vec::new(), Vec::new(), Vec::new());
         necropsy_report::text(&report, style, &mut text).unwrap();

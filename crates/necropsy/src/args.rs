@@ -6,8 +6,19 @@ use clap::Parser;
 use necropsy_model::{GroupBy, Similarity};
 
 use crate::commands::Command;
+use crate::config::Owners;
+use crate::fail_on::Condition;
 use crate::symbols::SymbolArgs;
 use crate::terminal::Look;
+
+/// Headings of `--help`.
+const INPUT: &str = "Input";
+const FILES: &str = "Files of the process";
+const OUTPUT: &str = "Output";
+const SHOWN: &str = "What a report shows";
+const GROUPS: &str = "Threads and groups";
+const SCRIPTS: &str = "For scripts and for others";
+const CONFIGURATION: &str = "Configuration";
 
 /// One example per use, below the options.
 const EXAMPLES: &str = "\
@@ -20,13 +31,25 @@ Examples:
   necropsy core.4242 --debuginfod-url https://debuginfod.example.com --source
                                                   symbols and source lines from a server
   kubectl logs pod | necropsy -                   goroutines in a log
-  necropsy --brief cores/*                        one line per dump
+  necropsy --brief cores/                         one line per dump of a directory
+  necropsy --fail-on crash,deadlock dumps/        exit status 1 when there is one, for CI
+  necropsy --redact core.4242 > for-the-ticket    without values, strings, arguments, directories
   necropsy core.4242 --json | jq .verdict         for scripts
   necropsy diff threads-1.txt threads-2.txt       what moved between two dumps of one process
   necropsy group dumps/                           many dumps by what they died of
   necropsy explain null-pointer                   what a rule of a report means
+  necropsy completions bash; necropsy man         for the shell and the manual
 
-Exit status: 0 triaged; 2 bad usage, or an input that could not be read.";
+Exit status: 0 triaged; 1 a condition of --fail-on was met; 2 bad usage, or an input that could not be read.
+
+Files: ~/.config/necropsy/config.toml, or what NECROPSY_CONFIG names: docs/config.md.
+Environment: NECROPSY_CONFIG, NECROPSY_REDACT, NO_COLOR, COLUMNS, TMPDIR.";
+
+/// Below the short help.
+const MORE: &str = "\
+  necropsy core.4242            a core            kubectl logs pod | necropsy -     goroutines in a log
+  necropsy --brief cores/       one line each     necropsy explain RULE             what a rule means
+Exit status: 0 triaged; 1 --fail-on was met; 2 failed. More: --help, with examples.";
 
 /// Forensic dump triage: what died or hangs, where it crashed, where the bad value was born.
 #[derive(Debug, Parser)]
@@ -37,7 +60,9 @@ Exit status: 0 triaged; 2 bad usage, or an input that could not be read.";
     args_conflicts_with_subcommands = true,
     subcommand_negates_reqs = true,
     disable_help_subcommand = true,
-    after_help = EXAMPLES
+    about,
+    after_help = MORE,
+    after_long_help = EXAMPLES
 )]
 pub(crate) struct Cli {
     /// What to do beside triage.
@@ -52,87 +77,121 @@ pub(crate) struct Cli {
 /// Options of the triage.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Dumps to read; `-` is standard input
+    /// Dumps to read, or directories of them; `-` is standard input
+    ///
+    /// A directory is walked without following links; files in it that are no dumps are passed over. Reports come in the
+    /// order of the arguments, those of a directory sorted by name.
     #[arg(required = true, value_name = "FILE")]
-    pub files: Vec<String>,
+    pub files: Vec<PathBuf>,
 
     /// One JSON object per dump, on one line; docs/json.md says what is in it
-    #[arg(long)]
+    #[arg(help_heading = OUTPUT, long)]
     pub json: bool,
 
     /// One line per dump: path, symptom, headline, confidence
-    #[arg(long, conflicts_with = "json")]
+    #[arg(help_heading = OUTPUT, long, conflicts_with = "json")]
     pub brief: bool,
 
     #[command(flatten)]
     pub look: Look,
 
     /// Read the input as this format instead of recognising it
-    #[arg(long, value_name = "NAME")]
+    #[arg(help_heading = INPUT, long, value_name = "NAME")]
     pub format: Option<String>,
 
     /// The executable that ran, when it is not at the path in the core
-    #[arg(long, value_name = "FILE")]
+    #[arg(help_heading = FILES, long, value_name = "FILE")]
     pub exe: Option<PathBuf>,
 
     /// Root of the file system that the process saw (a container's rootfs)
-    #[arg(long, value_name = "DIR")]
+    #[arg(help_heading = FILES, long, value_name = "DIR")]
     pub sysroot: Option<PathBuf>,
 
     /// Directory of debug files, with .build-id in it; may be repeated
-    #[arg(long = "debug-dir", value_name = "DIR")]
+    #[arg(help_heading = FILES, long = "debug-dir", value_name = "DIR")]
     pub debug_dirs: Vec<PathBuf>,
 
     /// List all threads with their stacks (--json lists them for cores anyway)
-    #[arg(long)]
+    #[arg(help_heading = SHOWN, long)]
     pub threads: bool,
 
     /// List all groups, idle background too, with all evidence: no screen is too small
-    #[arg(long)]
+    #[arg(help_heading = SHOWN, long)]
     pub all: bool,
 
     /// Put threads together by this
-    #[arg(long, value_name = "WHAT", default_value = "stack")]
+    #[arg(help_heading = GROUPS, long, value_name = "WHAT", default_value = "stack")]
     pub group_by: By,
 
     /// How alike the stacks of a group are
-    #[arg(long, value_name = "HOW", default_value = "lines")]
+    #[arg(help_heading = GROUPS, long, value_name = "HOW", default_value = "lines")]
     pub similarity: Alike,
 
     /// Only threads whose state matches this regular expression
-    #[arg(long, value_name = "REGEX")]
+    #[arg(help_heading = GROUPS, long, value_name = "REGEX")]
     pub state: Option<regex::Regex>,
 
     /// Only threads with a function, or a creator, that matches this regular expression
-    #[arg(long, value_name = "REGEX")]
+    #[arg(help_heading = GROUPS, long, value_name = "REGEX")]
     pub function: Option<regex::Regex>,
 
     /// Only threads that have waited so long, as far as the dump says: 90s, 5m, 2h
-    #[arg(long, value_name = "TIME", value_parser = seconds)]
+    #[arg(help_heading = GROUPS, long, value_name = "TIME", value_parser = seconds)]
     pub min_wait: Option<u64>,
 
     /// Stacks for flamegraph.pl, inferno or speedscope instead of a report
-    #[arg(long, conflicts_with_all = ["json", "brief"])]
+    #[arg(help_heading = OUTPUT, long, conflicts_with_all = ["json", "brief"])]
     pub folded: bool,
 
     /// Show arguments and locals of every frame
-    #[arg(long)]
+    #[arg(help_heading = SHOWN, long)]
     pub locals: bool,
 
     /// Show the evidence for the origin of a bad value, step by step
-    #[arg(long)]
+    #[arg(help_heading = SHOWN, long)]
     pub explain: bool,
 
     /// Further code that is seldom to blame, one `module NAME` or `function NAME*` a line
-    #[arg(long, value_name = "FILE", value_parser = noise)]
+    #[arg(help_heading = SHOWN, long, value_name = "FILE", value_parser = noise)]
     pub noise: Option<necropsy_diagnose::Noise>,
 
     /// Most GiB of a dump that is piped in or compressed
-    #[arg(long, value_name = "GIB")]
+    #[arg(help_heading = INPUT, long, value_name = "GIB")]
     pub max_size: Option<u64>,
 
     #[command(flatten)]
     pub symbols: SymbolArgs,
+
+    /// Exit status 1 when a report says one of these: crash, hang, deadlock, leak, oom, race, a symptom, severity or rule
+    ///
+    /// May be repeated, or a list with commas: `--fail-on crash,deadlock,go-leak`. The symptoms are native-crash,
+    /// managed-crash, out-of-memory, hang-idle, hang-busy and unclear; a severity (note, warning, critical) means a finding
+    /// of it or of a higher one; a rule is named by its id.
+    #[arg(help_heading = SCRIPTS, long, value_name = "WHAT", value_delimiter = ',', value_parser = Condition::named)]
+    pub fail_on: Vec<Condition>,
+
+    /// Replace values, strings, arguments, directories, hosts, tokens and addresses by placeholders such as <string-1>
+    ///
+    /// Within one report the same thing has the same placeholder. Functions, types and names of variables, modules and source
+    /// files, line numbers, build ids, times and the verdict stay: docs/redaction.md lists what does.
+    #[arg(help_heading = SCRIPTS, long, overrides_with = "no_redact")]
+    pub redact: bool,
+
+    /// Show everything, where the configuration file says `redact = true`
+    #[arg(help_heading = SCRIPTS, long, overrides_with = "redact")]
+    pub no_redact: bool,
+
+    /// Read this configuration file instead of `~/.config/necropsy/config.toml`
+    #[arg(help_heading = CONFIGURATION, long, value_name = "FILE", conflicts_with = "no_config")]
+    pub config: Option<PathBuf>,
+
+    /// Read no configuration file
+    #[arg(help_heading = CONFIGURATION, long)]
+    pub no_config: bool,
+
+    /// Who owns which modules: from the configuration file only.
+    #[arg(skip)]
+    pub owners: Owners,
 }
 
 /// What members of a group share.
@@ -206,6 +265,11 @@ impl Args {
         };
         let plain = by == GroupBy::Stack && filter.is_empty();
         (!plain).then(|| necropsy_group::Options { similarity: self.similarity(), by, filter })
+    }
+
+    /// Whether the report is for others. [`crate::config::apply`] has decided by then what the flag means.
+    pub(crate) fn redacts(&self) -> bool {
+        self.redact
     }
 
     /// Most bytes of a dump that has to be unpacked into a temporary file.

@@ -35,6 +35,8 @@ pub(crate) enum Error {
     Io(#[from] io::Error),
     #[error("this is a directory; give the dump in it")]
     Directory,
+    #[error("there is no file in this directory")]
+    NoFiles,
     #[error("this is a named pipe; give it as standard input: necropsy - < PIPE")]
     Pipe,
     #[error("this is a device, not a dump")]
@@ -59,11 +61,8 @@ pub(crate) enum Error {
 }
 
 /// Opens a path; `-` is standard input. What has to be unpacked first may have `limit` bytes.
-pub(crate) fn open<'data>(path: &str, limit: u64, arena: &'data Arena) -> Result<Opened<'data>, Error> {
-    let raw = match path {
-        "-" => standard_input(limit)?,
-        path => file(Path::new(path), limit)?,
-    };
+pub(crate) fn open<'data>(path: &Path, limit: u64, arena: &'data Arena) -> Result<Opened<'data>, Error> {
+    let raw = if path.as_os_str() == "-" { standard_input(limit)? } else { file(path, limit)? };
     let mut warnings = Vec::new();
     let compression = Compression::of(&raw);
     let map = match compression {
@@ -76,7 +75,9 @@ pub(crate) fn open<'data>(path: &str, limit: u64, arena: &'data Arena) -> Result
     };
     let data = arena.keep(map);
     let compression = compression.map(Compression::name);
-    let input = Input { path: path.to_owned(), bytes: data.len() as u64, compression, ..Input::default() };
+    // A name that is not UTF-8 is shown with replacement characters, and opened as it is.
+    let path = path.to_string_lossy().into_owned();
+    let input = Input { path, bytes: data.len() as u64, compression, ..Input::default() };
     Ok(Opened { data, input, warnings })
 }
 

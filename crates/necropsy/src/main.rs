@@ -2,10 +2,16 @@
 
 mod args;
 mod commands;
+mod config;
+mod fail_on;
+mod files;
 mod input;
+mod many;
 mod pairs;
+mod progress;
 mod run;
 mod symbols;
+mod tally;
 mod terminal;
 
 use std::process::ExitCode;
@@ -13,9 +19,18 @@ use std::process::ExitCode;
 use clap::Parser;
 
 fn main() -> ExitCode {
-    let args::Cli { command, triage } = args::Cli::parse();
-    match command {
-        Some(command) => command.run(),
-        None => run::main(&triage),
+    let args::Cli { command, mut triage } = match args::Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(refused) => return terminal::refuse(&refused),
+    };
+    if let Some(command) = command {
+        return command.run();
+    }
+    match config::apply(&mut triage) {
+        Ok(()) => run::main(&triage),
+        Err(error) => {
+            terminal::say(&error.to_string());
+            ExitCode::from(2)
+        }
     }
 }

@@ -3,31 +3,41 @@
 
 use std::fs::File;
 use std::io::Read;
+use std::path::Path;
+
+use crate::files::Job;
 
 /// One report: of an input, and of a second listing of the same process where there may be one.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Unit<'a> {
-    pub path: &'a str,
+#[derive(Debug)]
+pub(crate) struct Unit {
+    pub job: Job,
     /// A listing to put into it; it is read on its own when it turns out to be of another process.
-    pub also: Option<&'a str>,
+    pub also: Option<Job>,
 }
 
 /// The inputs in their order. The first listing of all threads goes with the first dump, the second with the second.
-pub(crate) fn plan<'a>(files: &'a [String]) -> Vec<Unit<'a>> {
-    let kinds: Vec<_> = if files.len() > 1 { files.iter().map(|path| kind(path)).collect() } else { Vec::new() };
+pub(crate) fn plan(jobs: Vec<Job>) -> Vec<Unit> {
+    let kinds: Vec<_> = if jobs.len() > 1 { jobs.iter().map(|job| kind(&job.path)).collect() } else { Vec::new() };
     let of = |wanted: &'static str| {
-        let all = files.iter().zip(&kinds).filter(move |(_, kind)| **kind == Some(wanted));
-        all.map(|(path, _)| path.as_str())
+        let all = kinds.iter().enumerate().filter(move |(_, kind)| **kind == Some(wanted));
+        all.map(|(index, _)| index)
     };
     let pairs: Vec<_> = of("java-threads").zip(of("java-dump-file")).collect();
-    let unit =
-        |path: &'a str| Unit { path, also: pairs.iter().find(|(first, _)| *first == path).map(|(_, also)| *also) };
-    files.iter().map(String::as_str).filter(|path| !pairs.iter().any(|(_, also)| also == path)).map(unit).collect()
+    let mut jobs: Vec<_> = jobs.into_iter().map(Some).collect();
+    let mut take = |index: usize| jobs.get_mut(index).and_then(Option::take);
+    let mut listings: Vec<_> = pairs.iter().map(|&(first, also)| (first, take(also))).collect();
+    let mut units = Vec::new();
+    for (index, job) in jobs.into_iter().enumerate() {
+        let Some(job) = job else { continue };
+        let also = listings.iter_mut().find(|(first, _)| *first == index).and_then(|(_, also)| also.take());
+        units.push(Unit { job, also });
+    }
+    units
 }
 
 /// The format of a file that can be looked into without reading from a pipe or unpacking it.
-fn kind(path: &str) -> Option<&'static str> {
-    if path == "-" || !std::fs::metadata(path).is_ok_and(|found| found.is_file()) {
+fn kind(path: &Path) -> Option<&'static str> {
+    if path.as_os_str() == "-" || !std::fs::metadata(path).is_ok_and(|found| found.is_file()) {
         return None;
     }
     let mut head = Vec::new();
@@ -51,10 +61,16 @@ mod tests {
             file("a.txt", "7:\n2026-11-21 10:00:00\nFull thread dump OpenJDK 64-Bit Server VM (25 mixed mode):\n");
         let all = file("b.json", "{\"threadDump\": {\"processId\": \"7\"}}");
         let other = file("c", "nothing");
-        let unit = |path, also| Unit { path, also };
-        let files = [all.clone(), other.clone(), print.clone(), "-".to_owned()];
-        assert_eq!(plan(&files), [unit(&other, None), unit(&print, Some(&all)), unit("-", None)]);
-        assert_eq!(plan(&files[..1]), [unit(&all, None)]);
-        assert_eq!(plan(&files[..2]), [unit(&all, None), unit(&other, None)]);
+        let planned = |names: &[&String]| -> Vec<(String, Option<String>)> {
+            let names: Vec<_> = names.iter().map(std::path::PathBuf::from).collect();
+            let shown = |job: Job| job.path.to_string_lossy().into_owned();
+            let units = plan(crate::files::expand(&names));
+            units.into_iter().map(|unit| (shown(unit.job), unit.also.map(shown))).collect()
+        };
+        let alone = |name: &String| (name.clone(), None);
+        let (input, pair) = ("-".to_owned(), (print.clone(), Some(all.clone())));
+        assert_eq!(planned(&[&all, &other, &print, &input]), [alone(&other), pair, alone(&input)]);
+        assert_eq!(planned(&[&all]), [alone(&all)]);
+        assert_eq!(planned(&[&all, &other]), [alone(&all), alone(&other)]);
     }
 }

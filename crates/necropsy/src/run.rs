@@ -1,6 +1,5 @@
 //! The program: the order of the stages.
 
-use std::collections::VecDeque;
 use std::io::{self, Write};
 use std::path::Path;
 use std::process::ExitCode;
@@ -9,58 +8,87 @@ use std::sync::Arc;
 use necropsy_debuginfod::Client;
 use necropsy_diagnose::series::{self, LogSite};
 use necropsy_model::jvm::Joined;
-use necropsy_model::{Arena, Snapshot, Source, Warning};
+use necropsy_model::{Arena, Snapshot, Source, Verdict, Warning};
+use necropsy_redact::{Filter, Redactor};
 use necropsy_report::{Report, Several};
 use necropsy_symbolicate::Options;
 
 use crate::args::Args;
+use crate::fail_on::Condition;
+use crate::files::{self, Job};
 use crate::input::{self, Opened};
+use crate::many;
 use crate::pairs::{self, Unit};
+use crate::progress::Progress;
+use crate::tally::Tally;
 use crate::terminal;
 
-/// Triages every input. Exit status 0: all triaged; 2: at least one could not be.
+/// Triages every input, and says how it went: see [`Tally::status`].
 pub(crate) fn main(args: &Args) -> ExitCode {
-    let mut out = io::BufWriter::new(io::stdout().lock());
     if let Some(absent) = absent(args) {
-        let _ = writeln!(io::stderr(), "necropsy: {absent}");
+        terminal::say(&absent);
         return ExitCode::from(2);
     }
     let client = match args.symbols.client() {
         Ok(client) => client,
         Err(why) => {
-            let _ = writeln!(io::stderr(), "necropsy: {why}");
+            terminal::say(&why.to_string());
             return ExitCode::from(2);
         }
     };
-    let mut failed = false;
-    let mut logs = Vec::new();
-    let mut units: VecDeque<_> = pairs::plan(&args.files).into();
-    while let Some(unit) = units.pop_front() {
-        let path = unit.path;
-        match triage(&unit, args, &client, &mut logs, &mut out) {
-            Ok(Also::Joined) => {}
-            // It is of another process, or can not be read: then it has a report, or an error, of its own.
-            Ok(Also::Left) => {
-                if let Some(path) = unit.also {
-                    units.push_front(Unit { path, also: None });
-                }
-            }
-            Err(Failure::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => return ExitCode::SUCCESS,
-            Err(error) => {
-                let _ = out.flush();
-                let _ = writeln!(io::stderr(), "necropsy: {}: {error}", path.escape_debug());
-                failed = true;
-            }
+    let units = pairs::plan(files::expand(&args.files));
+    let mut out = io::BufWriter::new(io::stdout().lock());
+    let mut tally = Tally::default();
+    let written = match units.as_slice() {
+        // One report goes out as it is made; of several, each waits for those before it.
+        [unit] => {
+            let triaged = reports(unit, args, &client, &mut out);
+            tally.add(triaged, &mut out)
         }
-    }
-    if together(&logs, args, &mut out).is_err() {
-        return ExitCode::SUCCESS;
-    }
-    match out.flush() {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => ExitCode::from(2),
-        _ if failed => ExitCode::from(2),
-        _ => ExitCode::SUCCESS,
-    }
+        units => together(units, args, &client, &mut tally, &mut out),
+    };
+    let written = written.and_then(|()| tally.end(&mut out));
+    let written = written.and_then(|()| series(&tally.logs, args, &mut out)).and_then(|()| out.flush());
+    tally.status(written)
+}
+
+/// Several inputs, some at a time; their reports come in the order in which they were named.
+fn together(
+    units: &[Unit],
+    args: &Args,
+    client: &Arc<Client>,
+    tally: &mut Tally,
+    out: &mut dyn Write,
+) -> io::Result<()> {
+    let mut progress = Progress::of(units.len());
+    let mut done = |number: usize, (report, triaged): (Vec<u8>, _)| {
+        progress.clear();
+        out.write_all(&report)?;
+        tally.add(triaged, out)?;
+        progress.show(number, units.get(number).map(|unit| &*unit.job.path), out)
+    };
+    many::in_order(
+        units,
+        |unit| {
+            let mut report = Vec::new();
+            let triaged = reports(unit, args, client, &mut report);
+            (report, triaged)
+        },
+        &mut done,
+    )
+}
+
+/// The report of an input with its second listing; the listing has one of its own when it is of another process.
+fn reports<'a>(
+    unit: &'a Unit,
+    args: &Args,
+    client: &Arc<Client>,
+    out: &mut dyn Write,
+) -> Vec<(&'a Job, Result<Triaged, Failure>)> {
+    let first = triage(&unit.job, unit.also.as_ref(), args, client, out);
+    let left = unit.also.as_ref().filter(|_| !first.as_ref().is_ok_and(|triaged| triaged.joined));
+    let second = left.map(|job| (job, triage(job, None, args, client, out)));
+    std::iter::once((&unit.job, first)).chain(second).collect()
 }
 
 /// A place to look for files that is not there: a report without its names would only puzzle.
@@ -72,74 +100,102 @@ fn absent(args: &Args) -> Option<String> {
         .chain(args.debug_dirs.iter().map(|path| ("--debug-dir", path)));
     let folder = folders.into_iter().find(|(_, path)| !path.is_dir());
     if let Some((flag, path)) = folder {
-        return Some(format!("{flag} {}: there is no such directory", path.to_string_lossy().escape_debug()));
+        return Some(format!("{flag} {}: there is no such directory", path.display()));
     }
     let exe = args.exe.as_ref().filter(|path| !path.is_file())?;
-    Some(format!("--exe {}: there is no such file", exe.to_string_lossy().escape_debug()))
+    Some(format!("--exe {}: there is no such file", exe.display()))
 }
 
-/// What became of the second listing of a unit.
-enum Also {
-    /// It is part of the report; or there was none.
-    Joined,
-    /// It is not in the report.
-    Left,
+/// What became of an input.
+#[derive(Default)]
+pub(crate) struct Triaged {
+    /// A condition of `--fail-on` was met.
+    pub met: bool,
+    /// What its fatal error logs add to those of other inputs.
+    pub logs: Vec<LogSite>,
+    /// The second listing is part of the report.
+    joined: bool,
 }
 
-/// Read, symbolicate, group, diagnose, report: one input.
+/// Read, symbolicate, redact if asked to, group, diagnose, report: one input.
 fn triage(
-    unit: &Unit<'_>,
+    job: &Job,
+    also: Option<&Job>,
     args: &Args,
     client: &Arc<Client>,
-    logs: &mut Vec<LogSite>,
     out: &mut dyn Write,
-) -> Result<Also, Failure> {
-    let (arena, path) = (Arena::new(), unit.path);
-    let Opened { data, mut input, warnings } = input::open(path, args.limit(), &arena)?;
+) -> Result<Triaged, Failure> {
+    let arena = Arena::new();
+    let mut triaged = Triaged::default();
+    let Opened { data, mut input, warnings } = input::open(job.path()?, args.limit(), &arena)?;
     let mut snapshots = necropsy_read::read(data, &arena, args.format.as_deref())?;
-    let joined = unit.also.is_none_or(|also| join(&mut snapshots, also, args, &arena));
+    triaged.joined = also.is_some_and(|also| join(&mut snapshots, &also.path, args, &arena));
     for (index, mut snapshot) in snapshots.into_iter().enumerate() {
         input.index = index;
         snapshot.warnings.extend(warnings.iter().map(|text| Warning::new(text.clone(), Source::DUMP)));
-        necropsy_symbolicate::symbolicate(&mut snapshot, &arena, &symbols(path, args, client));
+        necropsy_symbolicate::symbolicate(&mut snapshot, &arena, &symbols(&job.path, args, client));
+        let mut redactor = args.redacts().then(Redactor::new);
+        if let Some(redactor) = &mut redactor {
+            redactor.snapshot(&mut snapshot);
+            input.path = format!("<file-{}>", job.number);
+        }
         let groups = necropsy_group::group(&snapshot, args.similarity());
         let verdict = necropsy_diagnose::diagnose_with(&snapshot, &groups, &args.noise.clone().unwrap_or_default());
-        logs.extend(LogSite::of(&snapshot, &verdict));
+        triaged.met |= args.fail_on.iter().any(|condition: &Condition| condition.is_met(&verdict));
+        triaged.logs.extend(LogSite::of(&snapshot, &verdict));
         let view = args.view().map(|view| necropsy_group::group_with(&snapshot, &view));
         let groups = view.unwrap_or(groups);
-        let report = Report { input: &input, snapshot: &snapshot, groups: &groups, verdict: &verdict };
-        match args {
-            Args { json: true, threads, .. } => necropsy_report::json(&report, *threads, out)?,
-            Args { folded: true, .. } => necropsy_report::folded(&snapshot, &groups, out)?,
-            Args { brief: true, .. } => necropsy_report::brief(&report, out)?,
-            _ => necropsy_report::text(&report, terminal::style(args), out)?,
+        let owner = owner(args, &verdict);
+        let report = Report { input: &input, snapshot: &snapshot, groups: &groups, verdict: &verdict, owner };
+        match &mut redactor {
+            None => write(&report, args, out)?,
+            Some(redactor) => {
+                let mut filter = Filter::new(redactor, out);
+                write(&report, args, &mut filter)?;
+                filter.finish()?;
+            }
         }
     }
-    Ok(if joined { Also::Joined } else { Also::Left })
+    Ok(triaged)
 }
 
 /// Puts the listing at `also` into the only dump that was read; `false` when it does not belong there or can not be read.
-fn join<'data>(snapshots: &mut [Snapshot<'data>], also: &str, args: &Args, arena: &'data Arena) -> bool {
+fn join<'data>(snapshots: &mut [Snapshot<'data>], also: &Path, args: &Args, arena: &'data Arena) -> bool {
     let read = |opened: Opened<'data>| necropsy_read::read(opened.data, arena, args.format.as_deref()).ok();
     let others = input::open(also, args.limit(), arena).ok().and_then(read);
     let ([snapshot], Some([other])) = (snapshots, others.as_deref()) else { return false };
     let Some(joined) = necropsy_read::join(snapshot, other) else { return false };
     if let Some(jvm) = &mut snapshot.jvm {
-        jvm.joined = Some(Joined { path: also.to_owned(), ..joined });
+        jvm.joined = Some(Joined { path: also.to_string_lossy().into_owned(), ..joined });
     }
     true
 }
 
+fn write(report: &Report<'_, '_>, args: &Args, out: &mut dyn Write) -> io::Result<()> {
+    match args {
+        Args { json: true, threads, .. } => necropsy_report::json(report, *threads, out),
+        Args { folded: true, .. } => necropsy_report::folded(report.snapshot, report.groups, out),
+        Args { brief: true, .. } => necropsy_report::brief(report, out),
+        _ => necropsy_report::text(report, terminal::style(args), out),
+    }
+}
+
+/// Who owns the place that the verdict names: where it crashed, else where the bad value was born.
+fn owner<'a>(args: &'a Args, verdict: &Verdict<'_>) -> Option<&'a str> {
+    let born = verdict.origin.as_ref().map(|origin| &origin.birth);
+    [verdict.crash_site.as_ref(), born].into_iter().flatten().find_map(|place| args.owners.of(place))
+}
+
 /// What several fatal error logs of a virtual machine say together. For people only: each line of the JSON is one dump.
-fn together(logs: &[LogSite], args: &Args, out: &mut dyn Write) -> io::Result<()> {
+fn series(logs: &[LogSite], args: &Args, out: &mut dyn Write) -> io::Result<()> {
     let Some(found) = series::verdict(logs).filter(|_| !args.json && !args.folded) else { return Ok(()) };
     let several = Several { headline: &found.headline, confidence: found.confidence, because: &found.because };
     necropsy_report::several(&several, (!args.brief).then(|| terminal::style(args)), out)
 }
 
-fn symbols(dump: &str, args: &Args, client: &Arc<Client>) -> Options {
+fn symbols(dump: &Path, args: &Args, client: &Arc<Client>) -> Options {
     Options {
-        dump_dir: Path::new(dump).parent().filter(|_| dump != "-").map(Path::to_owned),
+        dump_dir: dump.parent().filter(|_| dump != Path::new("-")).map(Path::to_owned),
         exe: args.exe.clone(),
         sysroot: args.sysroot.clone(),
         debug_dirs: args.debug_dirs.clone(),
@@ -150,11 +206,18 @@ fn symbols(dump: &str, args: &Args, client: &Arc<Client>) -> Options {
 
 /// Why an input has no report.
 #[derive(Debug, thiserror::Error)]
-enum Failure {
+pub(crate) enum Failure {
     #[error(transparent)]
     Open(#[from] input::Error),
     #[error(transparent)]
     Read(#[from] necropsy_read::Error),
     #[error("could not write the report: {0}")]
     Output(#[from] io::Error),
+}
+
+impl Failure {
+    /// The file is no dump at all, which is no failure of a file that only lies in a directory.
+    pub(crate) fn is_no_dump(&self) -> bool {
+        matches!(self, Self::Open(input::Error::Empty) | Self::Read(necropsy_read::Error::NotRecognised { .. }))
+    }
 }

@@ -1,7 +1,8 @@
-//! What standard output can show: its width, and whether colour is wanted.
+//! What standard output can show: its width, and whether colour is wanted; and lines on standard error.
 
 use std::env;
-use std::io::{self, IsTerminal};
+use std::io::{self, IsTerminal, Write};
+use std::process::ExitCode;
 
 use clap::ColorChoice;
 use necropsy_report::Style;
@@ -15,8 +16,27 @@ const PIPED: usize = 100;
 #[derive(Clone, Copy, Debug, clap::Args)]
 pub(crate) struct Look {
     /// Colour: `auto` is on a terminal, unless `NO_COLOR` is set
-    #[arg(long, value_name = "WHEN", default_value = "auto")]
+    #[arg(long, value_name = "WHEN", default_value = "auto", help_heading = "Output")]
     color: ColorChoice,
+}
+
+/// One line on standard error. Names of files and words of a dump in it can not steer the terminal.
+pub(crate) fn say(text: &str) {
+    // Nobody is left to tell when standard error is gone.
+    let _ = writeln!(io::stderr(), "necropsy: {}", necropsy_report::clean(text));
+}
+
+/// Says why arguments were refused, or gives the help that was asked for. What was refused may be the name of a file that a
+/// shell put there for `*`; only the lines of the message are its own.
+pub(crate) fn refuse(refused: &clap::Error) -> ExitCode {
+    if refused.use_stderr() {
+        let message = refused.render().to_string();
+        let lines: Vec<_> = message.lines().map(necropsy_report::clean).collect();
+        let _ = writeln!(io::stderr(), "{}", lines.join("\n"));
+    } else {
+        let _ = refused.print();
+    }
+    ExitCode::from(u8::try_from(refused.exit_code()).unwrap_or(2))
 }
 
 /// How a text report on standard output looks.

@@ -16,7 +16,7 @@ use necropsy_model::{Bucket, Comparison, Groups, Occurrence, PairVerdict, Snapsh
 
 pub use folded::folded;
 pub use json::{json, json_buckets, json_pair};
-pub use text::{Several, brief, brief_buckets, brief_pair, rule, rules, several, text, text_buckets, text_pair};
+pub use text::{Several, brief, brief_buckets, brief_pair, clean, rule, rules, several, text, text_buckets, text_pair};
 
 /// What a report is made of.
 #[derive(Clone, Copy)]
@@ -29,6 +29,8 @@ pub struct Report<'a, 'data> {
     pub groups: &'a Groups,
     /// What was concluded.
     pub verdict: &'a Verdict<'data>,
+    /// Who owns the place that the verdict names, where the user's configuration says so.
+    pub owner: Option<&'a str>,
 }
 
 /// What a report about two dumps is made of.

@@ -25,7 +25,8 @@ pub(crate) struct Sample {
 
 impl Sample {
     pub(crate) fn report(&self) -> Report<'_, 'static> {
-        Report { input: &self.input, snapshot: &self.snapshot, groups: &self.groups, verdict: &self.verdict }
+        let Self { input, snapshot, groups, verdict } = self;
+        Report { input, snapshot, groups, verdict, owner: None }
     }
 
     fn new(path: &str, bytes: u64, snapshot: Snapshot<'static>) -> Self {

@@ -1,13 +1,17 @@
 //! What the program does beside triage: one file and one line of [`Command`] per subcommand.
 
+mod completions;
 mod diff;
 mod explain;
 mod group;
+mod man;
 mod reading;
 mod symbolicate;
 
 use std::io::{self, Write};
 use std::process::ExitCode;
+
+use crate::terminal;
 
 /// A subcommand. A dump of that name is given as `./explain`.
 #[derive(Debug, clap::Subcommand)]
@@ -16,6 +20,8 @@ pub(crate) enum Command {
     Explain(explain::Args),
     Group(group::Args),
     Symbolicate(symbolicate::Args),
+    Completions(completions::Args),
+    Man(man::Args),
 }
 
 impl Command {
@@ -27,6 +33,8 @@ impl Command {
             Self::Explain(args) => explain::run(args, &mut out),
             Self::Group(args) => group::run(args, &mut out),
             Self::Symbolicate(args) => symbolicate::run(args, &mut out),
+            Self::Completions(args) => completions::run(args, &mut out),
+            Self::Man(args) => man::run(args, &mut out),
         };
         status(done.and_then(|()| Ok(out.flush()?)))
     }
@@ -48,7 +56,7 @@ fn status(done: Result<(), Failure>) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(Failure::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
         Err(failure) => {
-            let _ = writeln!(io::stderr(), "necropsy: {failure}");
+            terminal::say(&failure.to_string());
             ExitCode::from(2)
         }
     }

@@ -55,7 +55,7 @@ impl Error {
 impl Reading {
     /// The dumps in a file as the reader leaves them, without stacks and names where these must be found first.
     pub(super) fn open<'data>(&self, path: &str, arena: &'data Arena) -> Result<(Input, Vec<Snapshot<'data>>), Error> {
-        let Opened { data, input, warnings: _ } = input::open(path, input::DEFAULT_LIMIT, arena)?;
+        let Opened { data, input, warnings: _ } = input::open(Path::new(path), input::DEFAULT_LIMIT, arena)?;
         Ok((input, necropsy_read::read(data, arena, self.format.as_deref())?))
     }
 

@@ -48,7 +48,7 @@ fn file_of(bytes: &[u8]) -> tempfile::NamedTempFile {
 }
 
 fn open_bytes<'data>(bytes: &[u8], limit: u64, arena: &'data Arena) -> Result<Opened<'data>, Error> {
-    open(file_of(bytes).path().to_str().unwrap(), limit, arena)
+    open(file_of(bytes).path(), limit, arena)
 }
 
 #[test]
@@ -108,8 +108,9 @@ fn a_bomb_is_stopped_and_a_core_of_zeros_is_not() {
 fn what_is_no_file_is_refused_in_one_sentence() {
     let arena = Arena::new();
     let directory = tempfile::tempdir().unwrap();
-    let reason =
-        |path: &str| open(path, DEFAULT_LIMIT, &arena).err().map(|error| error.to_string()).unwrap_or_default();
+    let reason = |path: &str| {
+        open(Path::new(path), DEFAULT_LIMIT, &arena).err().map(|error| error.to_string()).unwrap_or_default()
+    };
     assert!(reason(directory.path().to_str().unwrap()).contains("directory"));
     assert!(reason(file_of(b"").path().to_str().unwrap()).contains("empty"));
     assert!(reason("/dev/null").contains("device"));

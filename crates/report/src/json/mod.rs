@@ -3,6 +3,7 @@
 //! The structures here are the contract and nothing else: they borrow the model and add no judgement.
 
 mod buckets;
+mod escape;
 mod frame;
 mod hs_err;
 mod pair;
@@ -31,7 +32,8 @@ const SCHEMA: &str = "necropsy/1";
 ///
 /// `threads` asks for the list of threads where it is left out otherwise: in dumps that hold neither memory nor registers.
 pub fn json(report: &Report<'_, '_>, threads: bool, out: &mut dyn Write) -> io::Result<()> {
-    serde_json::to_writer(&mut *out, &Document::new(report, threads))?;
+    let mut serializer = serde_json::Serializer::with_formatter(&mut *out, escape::Escape);
+    Document::new(report, threads).serialize(&mut serializer)?;
     out.write_all(b"\n")
 }
 
@@ -65,6 +67,9 @@ struct Document<'a> {
     /// Where it crashed: the victim
     crash_site: Option<verdict::Place<'a>>,
     origin: Option<verdict::Origin<'a>>,
+    /// Who owns the module of the crash site, or of the origin, as the configuration file says; missing when it says nothing
+    #[serde(skip_serializing_if = "Option::is_none")]
+    owner: Option<&'a str>,
     /// What the rules found, in rank order
     findings: Vec<verdict::Finding<'a>>,
     /// Cycles of threads that wait for each other
@@ -91,7 +96,7 @@ struct Document<'a> {
 
 impl<'a> Document<'a> {
     fn new(report: &Report<'a, '_>, threads: bool) -> Self {
-        let Report { input, snapshot, groups, verdict } = *report;
+        let Report { input, snapshot, groups, verdict, owner } = *report;
         let threads = (threads || crate::lists_threads(snapshot)).then(|| Threads::new(snapshot, groups));
         Self {
             schema: SCHEMA,
@@ -102,6 +107,7 @@ impl<'a> Document<'a> {
             verdict: verdict::Verdict::new(verdict),
             crash_site: verdict.crash_site.as_ref().map(verdict::Place::new),
             origin: verdict.origin.as_ref().map(verdict::Origin::new),
+            owner,
             findings: verdict.findings.iter().map(verdict::Finding::new).collect(),
             deadlocks: verdict.deadlocks.iter().map(verdict::Deadlock::new).collect(),
             similarity: groups.similarity.name(),

@@ -279,7 +279,7 @@ mod schema {
         }
 
         fn json_schema(_: &mut SchemaGenerator) -> Schema {
-            json_schema!({ "type": "string", "pattern": "^0x[0-9a-f]+$" })
+            json_schema!({ "type": "string", "pattern": "^(0x[0-9a-f]+|<addr-[0-9]+>)$" })
         }
     }
 

@@ -26,7 +26,8 @@ use std::io::{self, Write};
 use necropsy_model::{Runtime, Snapshot, Stop, Symptom};
 
 pub use buckets::{brief as brief_buckets, text as text_buckets};
-pub(crate) use clean::clean;
+pub use clean::clean;
+pub(crate) use clean::is_hostile;
 use page::Page;
 pub(crate) use pair::example_of;
 pub use pair::{brief as brief_pair, text as text_pair};

@@ -16,6 +16,9 @@ const MESSAGES: usize = 4;
 /// Crash site, what the process said, and origin.
 pub(super) fn write(page: &mut Page<'_>, report: &Report<'_, '_>) -> io::Result<()> {
     crash_site(page, report)?;
+    if let Some(owner) = report.owner {
+        page.line(Line::indented(2).plain("owner: ").put(Tone::Strong, owner), 4)?;
+    }
     match (&report.verdict.origin, report.verdict.symptom, &report.verdict.crash_site) {
         (Some(origin), ..) => write_origin(page, report, origin),
         (None, _, None) if first_stop(report.snapshot).is_some_and(was_sent) => {

@@ -3,6 +3,7 @@
 mod args;
 mod commands;
 mod input;
+mod observe;
 mod pairs;
 mod run;
 mod symbols;

@@ -103,7 +103,9 @@ fn triage(
         snapshot.warnings.extend(warnings.iter().map(|text| Warning::new(text.clone(), Source::DUMP)));
         necropsy_symbolicate::symbolicate(&mut snapshot, &arena, &symbols(path, args, client));
         let groups = necropsy_group::group(&snapshot, args.similarity());
-        let verdict = necropsy_diagnose::diagnose_with(&snapshot, &groups, &args.noise.clone().unwrap_or_default());
+        let mut verdict = necropsy_diagnose::diagnose_with(&snapshot, &groups, &args.noise.clone().unwrap_or_default());
+        let claim = args.symptom.map(|symptom| symptom.complaint(None));
+        verdict.claim = claim.map(|claim| necropsy_diagnose::advice::claim(&snapshot, &verdict, claim));
         logs.extend(LogSite::of(&snapshot, &verdict));
         let view = args.view().map(|view| necropsy_group::group_with(&snapshot, &view));
         let groups = view.unwrap_or(groups);

@@ -1,5 +1,6 @@
 //! What the program does beside triage: one file and one line of [`Command`] per subcommand.
 
+pub(crate) mod advise;
 mod diff;
 mod explain;
 mod group;
@@ -12,6 +13,7 @@ use std::process::ExitCode;
 /// A subcommand. A dump of that name is given as `./explain`.
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Command {
+    Advise(advise::Args),
     Diff(diff::Args),
     Explain(explain::Args),
     Group(group::Args),
@@ -23,6 +25,7 @@ impl Command {
     pub(crate) fn run(&self) -> ExitCode {
         let mut out = io::BufWriter::new(io::stdout().lock());
         let done = match self {
+            Self::Advise(args) => advise::run(args, &mut out),
             Self::Diff(args) => diff::run(args, &mut out),
             Self::Explain(args) => explain::run(args, &mut out),
             Self::Group(args) => group::run(args, &mut out),

@@ -24,6 +24,10 @@ lab *CASES:
 fuzz SECONDS="60":
     NECROPSY_FUZZ_SECONDS={{SECONDS}} cargo test --release -p necropsy --test hostile -- --nocapture damage
 
+# How often the symptom is right and every deadlock found, over all formats: the fixtures, and the corpus that NECROPSY_CORPUS names
+score:
+    cargo test -p necropsy --test score -- --nocapture --test-threads 1
+
 # How often the origin is right: builds the seed programs (gcc, clang, rustc; minutes the first time) and scores every core
 score-origin:
     cargo test --release -p necropsy --test score_origin -- --ignored --nocapture score_origin

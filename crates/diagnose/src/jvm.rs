@@ -8,11 +8,12 @@ pub mod series;
 use std::time::Duration;
 
 use necropsy_model::{
-    Activity, Command, Confidence, Finding, FrameKind, Severity, Snapshot, Suitability, SuitabilityStatus, Symptom,
-    Thread, ThreadFlags,
+    Activity, Confidence, Finding, FrameKind, Severity, Snapshot, Suitability, SuitabilityStatus, Symptom, Thread,
+    ThreadFlags,
 };
 
 use crate::Case;
+use crate::advice::catalogue::{Entry, JAVA_PROFILE, JAVA_THREADS, JAVACORES, TOP};
 
 /// Share of its life that a thread must have computed to be called busy: less than one half, because busy threads share CPUs.
 const BUSY_SHARE: f64 = 0.25;
@@ -109,55 +110,29 @@ pub(crate) fn quiet(case: &Case<'_, '_>) -> Option<String> {
 /// Whether a thread dump answers the question.
 pub(crate) fn suitability(case: &Case<'_, '_>, symptom: Symptom, findings: &[Finding<'_>]) -> Option<Suitability> {
     let snapshot = snapshot_of(case)?;
-    let pid = snapshot.process.pid.map_or_else(|| "PID".to_owned(), |pid| pid.to_string());
-    let command = |what: &str, command: String| Command { what: what.to_owned(), command };
+    // It has no recorder; the native thread ids of a javacore are those of top.
     let openj9 = snapshot.jvm.as_ref().is_some_and(|jvm| jvm.is_openj9);
-    let twice = || {
-        let (what, how) = if openj9 {
-            (
-                "two javacores ten seconds apart; they lie in the working directory of the process",
-                format!("jcmd {pid} Dump.java; sleep 10; jcmd {pid} Dump.java"),
-            )
-        } else {
-            (
-                "two dumps ten seconds apart, with the owners of java.util.concurrent locks",
-                format!(
-                    "jcmd {pid} Thread.print -l > threads-1.txt; sleep 10; jcmd {pid} Thread.print -l > threads-2.txt"
-                ),
-            )
-        };
-        command(what, how)
-    };
+    let twice: &[&Entry] = if openj9 { &[JAVACORES] } else { &[JAVA_THREADS] };
+    let profile: &[&Entry] = if openj9 { &[JAVACORES, TOP] } else { &[JAVA_THREADS, JAVA_PROFILE, TOP] };
     let sure = |finding: &Finding<'_>| finding.severity == Severity::Critical && finding.confidence == Confidence::High;
     let deadlock = findings.iter().any(|finding| finding.rule == "deadlock") || findings.iter().any(sure);
-    let (status, why, take_instead) = match symptom {
+    let (status, why, take_instead): (_, _, &[&Entry]) = match symptom {
         Symptom::HangIdle if deadlock => {
-            (SuitabilityStatus::Right, "it proves the circle, which can not pass by itself", Vec::new())
+            (SuitabilityStatus::Right, "it proves the circle, which can not pass by itself", &[])
         }
         Symptom::HangIdle => (
             SuitabilityStatus::Partial,
             "it shows one moment; a second dump tells what is stuck from what is slow",
-            vec![twice()],
+            twice,
         ),
         Symptom::HangBusy => (
             SuitabilityStatus::Partial,
             "it names the threads that compute, but one moment does not tell where their time goes",
-            vec![
-                twice(),
-                if openj9 {
-                    // It has no recorder; the native thread ids of the javacore are those of top.
-                    command("what each thread computes, while it runs", format!("top -H -b -n 3 -d 5 -p {pid}"))
-                } else {
-                    command(
-                        "where the time goes, over thirty seconds; the process goes on",
-                        format!("jcmd {pid} JFR.start duration=30s filename=cpu.jfr"),
-                    )
-                },
-            ],
+            profile,
         ),
-        _ => (SuitabilityStatus::Partial, "one moment does not tell what is slow from what is stuck", vec![twice()]),
+        _ => (SuitabilityStatus::Partial, "one moment does not tell what is slow from what is stuck", twice),
     };
-    Some(Suitability { status, why: why.to_owned(), take_instead })
+    Some(crate::suitability::told(snapshot, status, why, take_instead))
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod advice;
 mod confidence;
 mod crash;
 mod go;
@@ -52,27 +53,42 @@ pub fn diagnose<'data>(snapshot: &Snapshot<'data>, groups: &Groups) -> Verdict<'
 
 /// Judges a snapshot; `noise` has further code that is seldom to blame.
 pub fn diagnose_with<'data>(snapshot: &Snapshot<'data>, groups: &Groups, noise: &Noise) -> Verdict<'data> {
-    let case = Case { snapshot, groups, noise };
-    let mut findings: Vec<_> = RULES.iter().flat_map(|rule| (rule.check)(&case)).collect();
-    if let Some(go) = go::Go::of(&case) {
+    let verdict = judge(&Case { snapshot, groups, noise });
+    Verdict { evidence: symptom::evidence(snapshot, verdict.symptom), ..verdict }
+}
+
+fn judge<'data>(case: &Case<'_, 'data>) -> Verdict<'data> {
+    let snapshot = case.snapshot;
+    let mut findings: Vec<_> = RULES.iter().flat_map(|rule| (rule.check)(case)).collect();
+    if let Some(go) = go::Go::of(case) {
         return go::verdict::verdict(&go, findings);
     }
-    if let Some(hs) = jvm::hs_err::Hs::of(&case) {
+    if let Some(hs) = jvm::hs_err::Hs::of(case) {
         return jvm::hs_verdict::verdict(&hs, findings);
     }
     // Equal findings keep the order of the registry.
     findings.sort_by_key(|finding| std::cmp::Reverse((finding.severity, finding.confidence)));
-    let symptom = jvm::symptom(&case, &findings).unwrap_or_else(|| symptom::of(&case));
-    let quiet = if findings.is_empty() { jvm::quiet(&case) } else { None };
+    let symptom = jvm::symptom(case, &findings).unwrap_or_else(|| symptom::of(case));
+    let quiet = if findings.is_empty() { jvm::quiet(case) } else { None };
     let headline = quiet.unwrap_or_else(|| headline::of(snapshot, &findings, symptom));
-    let confidence = confidence::of_verdict(&case, findings.first(), symptom);
+    let confidence = confidence::of_verdict(case, findings.first(), symptom);
     let own = |crash: &crash::Crash<'_, '_>| crash.kind() != Some(crash::Kind::SignalSent) || crash.raised_itself();
-    let crash = crash::Crash::of(&case).filter(own);
+    let crash = crash::Crash::of(case).filter(own);
     let crash_site = crash.and_then(|crash| crash.victim());
     let origin = crash.and_then(|crash| origin::of(&crash));
-    let suitability = jvm::suitability(&case, symptom, &findings).unwrap_or_else(|| suitability::of(&case, symptom));
+    let suitability = jvm::suitability(case, symptom, &findings).unwrap_or_else(|| suitability::of(case, symptom));
     let deadlocks = wait_graph::WaitGraph::of(snapshot).deadlocks();
-    Verdict { symptom, headline, confidence, suitability, crash_site, origin, findings, deadlocks }
+    Verdict {
+        symptom,
+        headline,
+        confidence,
+        suitability,
+        crash_site,
+        origin,
+        findings,
+        deadlocks,
+        ..Verdict::default()
+    }
 }
 
 /// The rule called `id`.

@@ -1,29 +1,47 @@
-//! Which kind of failure the dump shows.
+//! Which kind of failure the dump shows, and what in the dump shows it.
 
-use necropsy_model::{MessageKind, Symptom};
+mod evidence;
+
+use necropsy_model::{MessageKind, Runtime, Symptom};
 
 use crate::Case;
 use crate::crash::{Crash, Kind};
 use crate::rules::native::hang_core;
 
-/// What processes say when memory runs out.
-const OUT_OF_MEMORY: [&str; 6] = [
+pub(crate) use evidence::evidence;
+
+/// What processes, their libraries and the kernel say when memory runs out.
+const OUT_OF_MEMORY: [&str; 12] = [
     "std::bad_alloc",
     "out of memory",
+    "out-of-memory",
     "OutOfMemoryError",
     "Out of memory",
-    "Cannot allocate memory",
+    // Rust's `handle_alloc_error`.
     "memory allocation of",
+    "Cannot allocate memory",
+    "cannot allocate memory",
+    // A cgroup's limit in the log of the kernel, and as container runtimes tell it.
+    "oom-kill",
+    "OOMKilled",
+    // V8 says "JavaScript heap out of memory"; HotSpot this.
+    "insufficient memory for the Java Runtime Environment",
+    "MemoryError",
 ];
+
+/// Somebody says that memory ran out.
+pub(crate) fn is_out_of_memory(text: &str) -> bool {
+    OUT_OF_MEMORY.iter().any(|mark| text.contains(mark))
+}
 
 /// The symptom, from the stop, the last words and what the threads did.
 pub(crate) fn of(case: &Case<'_, '_>) -> Symptom {
     let stop = case.snapshot.stop.as_ref();
-    let said = |mark: &str| stop.is_some_and(|stop| stop.messages.iter().any(|message| message.text.contains(mark)));
-    if OUT_OF_MEMORY.iter().any(|mark| said(mark)) {
+    let said = |is: fn(&str) -> bool| stop.is_some_and(|stop| stop.messages.iter().any(|message| is(&message.text)));
+    if said(is_out_of_memory) {
         return Symptom::OutOfMemory;
     }
-    if said("all goroutines are asleep") {
+    if said(|text| text.contains("all goroutines are asleep")) {
         return Symptom::HangIdle;
     }
     if hang_core::is_hang(case) {
@@ -33,6 +51,9 @@ pub(crate) fn of(case: &Case<'_, '_>) -> Symptom {
     let crash = Crash::of(case);
     match crash.and_then(|crash| crash.kind()) {
         Some(Kind::GoPanic) => Symptom::ManagedCrash,
+        // With `GOTRACEBACK=crash` the runtime of Go aborts by itself behind a panic (`dieFromSignal` of runtime/signal_unix.go),
+        // whose frames have no names here.
+        Some(Kind::Abort) if case.snapshot.process.runtime == Some(Runtime::Go) => Symptom::ManagedCrash,
         Some(Kind::SignalSent) if !crash.is_some_and(|crash| crash.raised_itself()) => Symptom::Unclear,
         Some(_) => Symptom::NativeCrash,
         None => by_words(case),

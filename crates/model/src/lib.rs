@@ -15,6 +15,7 @@
 //! There is no I/O here and nothing is printed here.
 
 mod address;
+pub mod advice;
 mod arch;
 mod arena;
 mod bucket;

@@ -296,12 +296,14 @@ impl SuitabilityStatus {
 }
 
 /// A dump to take, and how.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Command {
     /// What it gives.
     pub what: String,
     /// The exact command.
     pub command: String,
+    /// What it costs: how long the process stands still, how much disk it takes, what it needs. Empty when that is nothing.
+    pub cost: String,
 }
 
 /// What the dump says, in one breath and in detail.
@@ -309,6 +311,10 @@ pub struct Command {
 pub struct Verdict<'data> {
     /// What kind of failure.
     pub symptom: Symptom,
+    /// What in the dump shows that kind of failure, strongest first.
+    pub evidence: Vec<Evidence<'data>>,
+    /// What the user said it was, against the evidence.
+    pub claim: Option<crate::advice::Claim>,
     /// One sentence.
     pub headline: String,
     /// How sure the headline is.

@@ -37,6 +37,8 @@ Examples:
   necropsy core.4242 --json | jq .verdict         for scripts
   necropsy diff threads-1.txt threads-2.txt       what moved between two dumps of one process
   necropsy group dumps/                           many dumps by what they died of
+  necropsy core.4242 --symptom oom                does the dump bear out what you think it was?
+  necropsy advise --symptom hang --cpu 0          which dump to take, before there is one
   necropsy explain null-pointer                   what a rule of a report means
   necropsy completions bash; necropsy man         for the shell and the manual
 
@@ -94,6 +96,10 @@ pub(crate) struct Args {
 
     #[command(flatten)]
     pub look: Look,
+
+    /// What you think is wrong: the report says whether the dump bears it out, and which dump would
+    #[arg(long, value_name = "WHAT")]
+    pub symptom: Option<crate::commands::advise::Claimed>,
 
     /// Read the input as this format instead of recognising it
     #[arg(help_heading = INPUT, long, value_name = "NAME")]

@@ -7,6 +7,7 @@ mod fail_on;
 mod files;
 mod input;
 mod many;
+mod observe;
 mod pairs;
 mod progress;
 mod run;

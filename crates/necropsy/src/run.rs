@@ -140,7 +140,9 @@ fn triage(
             input.path = format!("<file-{}>", job.number);
         }
         let groups = necropsy_group::group(&snapshot, args.similarity());
-        let verdict = necropsy_diagnose::diagnose_with(&snapshot, &groups, &args.noise.clone().unwrap_or_default());
+        let mut verdict = necropsy_diagnose::diagnose_with(&snapshot, &groups, &args.noise.clone().unwrap_or_default());
+        let claim = args.symptom.map(|symptom| symptom.complaint(None));
+        verdict.claim = claim.map(|claim| necropsy_diagnose::advice::claim(&snapshot, &verdict, claim));
         triaged.met |= args.fail_on.iter().any(|condition: &Condition| condition.is_met(&verdict));
         triaged.logs.extend(LogSite::of(&snapshot, &verdict));
         let view = args.view().map(|view| necropsy_group::group_with(&snapshot, &view));

@@ -15,8 +15,11 @@ mod sample_hs_err;
 use necropsy_model::{Bucket, Comparison, Groups, Occurrence, PairVerdict, Snapshot, Verdict};
 
 pub use folded::folded;
-pub use json::{json, json_buckets, json_pair};
-pub use text::{Several, brief, brief_buckets, brief_pair, clean, rule, rules, several, text, text_buckets, text_pair};
+pub use json::{advice as advice_json, json, json_buckets, json_pair};
+pub use text::{
+    Several, advice as advice_text, brief, brief_advice, brief_buckets, brief_pair, clean, rule, rules, several, text,
+    text_buckets, text_pair,
+};
 
 /// What a report is made of.
 #[derive(Clone, Copy)]

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use necropsy_model::advice::{Claim, Complaint, Standing};
 use necropsy_model::jvm::{Joined, JvmFacts};
 use necropsy_model::{
     Absence, Access, Activity, AddressState, Arch, Avma, Bias, BuildId, CodeAddress, Command, Confidence, Deadlock,
@@ -299,6 +300,7 @@ pub(crate) fn hang() -> Sample {
             take_instead: vec![Command {
                 what: "a second core after ten seconds".to_owned(),
                 command: "sleep 10 && gcore -o core 4242".to_owned(),
+                cost: "pause: a second".to_owned(),
             }],
         },
         ..Verdict::default()
@@ -518,7 +520,15 @@ pub(crate) fn full() -> Sample {
     };
     sample.verdict.deadlocks = vec![Deadlock { threads: vec![waits(1), waits(2)] }];
     sample.verdict.suitability.take_instead =
-        vec![Command { what: "a core".to_owned(), command: "gcore 1".to_owned() }];
+        vec![Command { what: "a core".to_owned(), command: "gcore 1".to_owned(), cost: "pause: 1 s".to_owned() }];
+    sample.verdict.evidence = vec![Evidence::new("SIGSEGV, raised by the processor", Source::offset(0x60c))];
+    sample.verdict.claim = Some(Claim {
+        complaint: Complaint::OutOfMemory,
+        standing: Standing::Contradicted,
+        confidence: Confidence::High,
+        why: "the dump shows a crash in native code, not memory running out".to_owned(),
+        take: sample.verdict.suitability.take_instead.clone(),
+    });
     let origin = sample.verdict.origin.as_mut().unwrap();
     origin.birth.frame = Some(1);
     for place in origin.gate.iter_mut().chain(&mut origin.handed_through).chain(&mut origin.alternatives) {

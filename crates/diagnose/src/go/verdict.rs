@@ -2,11 +2,14 @@
 
 use necropsy_model::go::GoForm;
 use necropsy_model::{
-    Activity, Command, Confidence, Finding, Grade, Group, Origin, Place, Role, Severity, Suitability,
-    SuitabilityStatus, Symptom, Verdict,
+    Activity, Confidence, Finding, Grade, Group, Origin, Place, Role, Severity, Suitability, SuitabilityStatus,
+    Symptom, Verdict,
 };
 
 use super::Go;
+use crate::advice::catalogue::{
+    CORE, Entry, GO_COUNTS, GO_CRASH_NEXT, GO_HEAP, GO_PROFILE, GO_STACKS, KEPT_CORE, MEMORY_MAP, PERF,
+};
 
 /// Share of goroutines in one place from which a dump says that something piles up.
 const PILE: f64 = 0.5;
@@ -35,7 +38,7 @@ pub(crate) fn verdict<'data>(go: &Go<'_, 'data>, mut findings: Vec<Finding<'data
         crash_site: crash_site.clone(),
         origin: origin(&findings, crash_site.as_ref()),
         findings,
-        deadlocks: Vec::new(),
+        ..Verdict::default()
     }
 }
 
@@ -110,57 +113,39 @@ fn origin<'data>(findings: &[Finding<'data>], crash: Option<&Place<'data>>) -> O
 }
 
 fn suitability(go: &Go<'_, '_>, symptom: Symptom) -> Suitability {
-    let command = |what: &str, command: &str| Command { what: what.to_owned(), command: command.to_owned() };
-    let core = || command("a core, which has the C frames and the values", "GOTRACEBACK=crash ./PROGRAM; gcore PID");
-    let stacks = || {
-        command(
-            "stacks with states and waits",
-            "curl -s 'http://HOST:PORT/debug/pprof/goroutine?debug=2' > goroutines.txt",
-        )
-    };
-    let all = || command("the stacks of all goroutines at the next crash", "GOTRACEBACK=all ./PROGRAM");
-    let (status, why, take_instead) = match (symptom, go.facts.form) {
-        (Symptom::NativeCrash, _) => {
-            (SuitabilityStatus::Wrong, "the fault is in C code, whose frames a Go dump does not hold", vec![core()])
-        }
+    let (status, why, take_instead): (_, _, &[&Entry]) = match (symptom, go.facts.form) {
+        (Symptom::NativeCrash, _) => (
+            SuitabilityStatus::Wrong,
+            "the fault is in C code, whose frames a Go dump does not hold",
+            &[KEPT_CORE, GO_CRASH_NEXT],
+        ),
         (_, GoForm::Counts | GoForm::Profile) => (
             SuitabilityStatus::Partial,
             "it counts goroutines by stack, but has no states, no waits and no arguments",
-            vec![stacks()],
+            &[GO_STACKS],
         ),
-        (_, GoForm::Races) => (SuitabilityStatus::Right, "it names both sides of each race", Vec::new()),
-        (Symptom::OutOfMemory, _) => (
-            SuitabilityStatus::Partial,
-            "it shows who asked last for memory, not who holds it",
-            vec![command("who holds the memory", "curl -s http://HOST:PORT/debug/pprof/heap > heap.pb.gz")],
-        ),
-        (Symptom::HangBusy, _) => (
-            SuitabilityStatus::Partial,
-            "one moment does not tell who uses the CPU",
-            vec![command(
-                "where the CPU goes",
-                "curl -s 'http://HOST:PORT/debug/pprof/profile?seconds=10' > cpu.pb.gz",
-            )],
-        ),
-        (_, _) if go.facts.cut.is_some() => (
-            SuitabilityStatus::Partial,
-            "the dump was cut at 64 MiB",
-            vec![command("exact counts of all goroutines", "curl -s 'http://HOST:PORT/debug/pprof/goroutine?debug=1'")],
-        ),
+        (_, GoForm::Races) => (SuitabilityStatus::Right, "it names both sides of each race", &[]),
+        (Symptom::OutOfMemory, _) => {
+            (SuitabilityStatus::Partial, "it shows who asked last for memory, not who holds it", &[GO_HEAP, MEMORY_MAP])
+        }
+        (Symptom::HangBusy, _) => {
+            (SuitabilityStatus::Partial, "one moment does not tell who uses the CPU", &[GO_PROFILE, PERF])
+        }
+        (_, _) if go.facts.cut.is_some() => {
+            (SuitabilityStatus::Partial, "the dump was cut at 64 MiB", &[GO_COUNTS, CORE])
+        }
         (Symptom::ManagedCrash, GoForm::Fatal) if go.snapshot.threads.len() <= 1 => {
-            (SuitabilityStatus::Partial, "it shows only the goroutine that noticed", vec![all()])
+            (SuitabilityStatus::Partial, "it shows only the goroutine that noticed", &[GO_CRASH_NEXT])
         }
         (Symptom::ManagedCrash, _) => {
-            (SuitabilityStatus::Right, "it has the words of the panic and the stack that raised it", Vec::new())
+            (SuitabilityStatus::Right, "it has the words of the panic and the stack that raised it", &[])
         }
-        (Symptom::HangIdle, _) => (SuitabilityStatus::Right, "it shows what every goroutine waits for", Vec::new()),
-        (Symptom::Unclear, _) => (
-            SuitabilityStatus::Partial,
-            "one moment does not tell what is slow from what is stuck",
-            vec![command("a second dump, some seconds later", "kill -QUIT PID, or debug=2 twice")],
-        ),
+        (Symptom::HangIdle, _) => (SuitabilityStatus::Right, "it shows what every goroutine waits for", &[]),
+        (Symptom::Unclear, _) => {
+            (SuitabilityStatus::Partial, "one moment does not tell what is slow from what is stuck", &[GO_STACKS])
+        }
     };
-    Suitability { status, why: why.to_owned(), take_instead }
+    crate::suitability::told(go.snapshot, status, why, take_instead)
 }
 
 /// Whether goroutines want a CPU or hold one.

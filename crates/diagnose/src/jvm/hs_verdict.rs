@@ -1,10 +1,14 @@
 //! What a fatal error log says, in one breath: the first rule that fires, in the order of the registry.
 
 use necropsy_model::{
-    Command, Confidence, Finding, Grade, Origin, Role, Severity, Suitability, SuitabilityStatus, Symptom, Verdict,
+    Confidence, Finding, Grade, Origin, Role, Severity, Suitability, SuitabilityStatus, Symptom, Verdict,
 };
 
 use super::hs_err::{Ended, Hs};
+use crate::advice::catalogue::{
+    Entry, JAVA_CRASH_NEXT, JAVA_HEAP, JAVA_HEAP_NEXT, JAVA_NATIVE_MEMORY_NEXT, JAVA_RECORD_NEXT, JAVA_THREADS,
+    MEMORY_MAP,
+};
 
 /// Rules about fatal error logs.
 const PREFIX: &str = "jvm-";
@@ -25,7 +29,7 @@ pub(crate) fn verdict<'data>(hs: &Hs<'_, 'data>, findings: Vec<Finding<'data>>) 
     let crash_site = place(Role::Victim).filter(|_| hs.is_fault());
     let origin = first.and_then(origin);
     let suitability = suitability(hs, symptom, first);
-    Verdict { symptom, headline, confidence, suitability, crash_site, origin, findings, deadlocks: Vec::new() }
+    Verdict { symptom, headline, confidence, suitability, crash_site, origin, findings, ..Verdict::default() }
 }
 
 fn symptom(hs: &Hs<'_, '_>, findings: &[Finding<'_>]) -> Symptom {
@@ -66,40 +70,33 @@ fn origin<'data>(finding: &Finding<'data>) -> Option<Origin<'data>> {
 
 /// Whether a log answers the question, and what would.
 fn suitability(hs: &Hs<'_, '_>, symptom: Symptom, first: Option<&Finding<'_>>) -> Suitability {
-    let command = |what: &str, command: &str| Command { what: what.to_owned(), command: command.to_owned() };
-    let told = |status, why: &str, take_instead| Suitability { status, why: why.to_owned(), take_instead };
-    let pid = hs.log.header.pid.map_or_else(|| "PID".to_owned(), |pid| pid.to_string());
+    let told = |status, why, entries: &[&Entry]| crate::suitability::told(hs.snapshot, status, why, entries);
     match (symptom, first.map(|first| first.rule)) {
         (_, Some("jvm-signal-sent" | "jvm-abort-asked-for")) => {
-            told(SuitabilityStatus::Right, "it names what ended the process", Vec::new())
+            told(SuitabilityStatus::Right, "it names what ended the process", &[])
         }
-        (_, Some("jvm-report-on-demand")) => told(
-            SuitabilityStatus::Wrong,
-            "nothing crashed: it describes a process that lives",
-            vec![command("what its threads do", &format!("jcmd {pid} Thread.print -l"))],
-        ),
+        (_, Some("jvm-report-on-demand")) => {
+            told(SuitabilityStatus::Wrong, "nothing crashed: it describes a process that lives", &[JAVA_THREADS])
+        }
         (Symptom::HangBusy, _) => told(
             SuitabilityStatus::Partial,
             "it names the thread that would not stop, but not how often it stands there",
-            vec![command("where the time goes, next time", "jcmd PID JFR.start duration=60s filename=hang.jfr")],
+            &[JAVA_RECORD_NEXT],
         ),
         (Symptom::OutOfMemory, Some("jvm-java-out-of-memory")) => told(
             SuitabilityStatus::Partial,
             "it says which memory ran out, not who keeps it",
-            vec![command("the heap, next time", "java -XX:+HeapDumpOnOutOfMemoryError -XX:HeapDumpPath=/path …")],
+            &[JAVA_HEAP_NEXT, JAVA_HEAP],
         ),
         (Symptom::OutOfMemory, _) => told(
             SuitabilityStatus::Partial,
             "it says who refused, not who used the memory",
-            vec![command(
-                "what the virtual machine uses memory for, next time",
-                "java -XX:NativeMemoryTracking=summary …; jcmd PID VM.native_memory summary",
-            )],
+            &[JAVA_NATIVE_MEMORY_NEXT, MEMORY_MAP],
         ),
         _ => told(
             SuitabilityStatus::Partial,
             "it has the stack and the registers of one thread; arguments and memory are in a core",
-            vec![command("a core beside the log, next time", "ulimit -c unlimited; java -XX:+CreateCoredumpOnCrash …")],
+            &[JAVA_CRASH_NEXT],
         ),
     }
 }

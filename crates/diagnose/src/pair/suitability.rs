@@ -78,7 +78,8 @@ fn again(case: &PairCase<'_, '_>) -> Command {
         }
         _ => format!("for i in 1 2; do gcore -o core-$i {pid}; sleep 10; done"),
     };
-    Command { what: "two dumps of one process, ten seconds apart".to_owned(), command }
+    let cost = "pause: less than a second each for text, about a second a GB for a core".to_owned();
+    Command { what: "two dumps of one process, ten seconds apart".to_owned(), command, cost }
 }
 
 /// Where the time goes.
@@ -87,6 +88,7 @@ fn profile(case: &PairCase<'_, '_>) -> Command {
     Command {
         what: "CPU time of each thread, now and in ten seconds; the process goes on".to_owned(),
         command: format!("top -b -H -n 2 -d 10 -p {pid}"),
+        cost: String::new(),
     }
 }
 

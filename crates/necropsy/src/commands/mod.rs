@@ -1,5 +1,6 @@
 //! What the program does beside triage: one file and one line of [`Command`] per subcommand.
 
+pub(crate) mod advise;
 mod completions;
 mod diff;
 mod explain;
@@ -16,6 +17,7 @@ use crate::terminal;
 /// A subcommand. A dump of that name is given as `./explain`.
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Command {
+    Advise(advise::Args),
     Diff(diff::Args),
     Explain(explain::Args),
     Group(group::Args),
@@ -29,6 +31,7 @@ impl Command {
     pub(crate) fn run(&self) -> ExitCode {
         let mut out = io::BufWriter::new(io::stdout().lock());
         let done = match self {
+            Self::Advise(args) => advise::run(args, &mut out),
             Self::Diff(args) => diff::run(args, &mut out),
             Self::Explain(args) => explain::run(args, &mut out),
             Self::Group(args) => group::run(args, &mut out),

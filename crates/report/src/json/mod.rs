@@ -2,6 +2,7 @@
 //!
 //! The structures here are the contract and nothing else: they borrow the model and add no judgement.
 
+mod advice;
 mod buckets;
 mod escape;
 mod frame;
@@ -20,6 +21,8 @@ mod tests;
 use std::io::{self, Write};
 
 use serde::Serialize;
+
+pub use advice::advice;
 
 use crate::{BucketReport, PairReport, Report};
 use parts::{Input, Module, Process, Warning};

@@ -14,7 +14,26 @@ pub(super) struct Verdict<'a> {
     headline: &'a str,
     /// How sure the headline is: high, medium or low
     confidence: &'static str,
+    /// What in the dump shows the symptom, strongest first
+    evidence: Vec<Evidence<'a>>,
+    /// What the user said it was (--symptom), against the evidence
+    claim: Option<Claim<'a>>,
     suitability: Suitability<'a>,
+}
+
+#[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+struct Claim<'a> {
+    /// What the user said: crash, oom, hang, hang-idle or hang-busy
+    symptom: &'static str,
+    /// How it stands: confirmed, contradicted or open
+    standing: &'static str,
+    /// How sure that is: high, medium or low
+    confidence: &'static str,
+    /// Why
+    why: &'a str,
+    /// The dumps that serve the claim, where this one does not
+    take: Vec<Command<'a>>,
 }
 
 #[derive(Serialize)]
@@ -30,19 +49,37 @@ pub(super) struct Suitability<'a> {
 
 #[derive(Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
-struct Command<'a> {
+pub(super) struct Command<'a> {
     /// What it gives
     what: &'a str,
     /// The exact command
     command: &'a str,
+    /// What it costs: pause, disk, what it needs; empty when that is nothing
+    cost: &'a str,
+}
+
+impl<'a> Command<'a> {
+    pub(super) fn all(commands: &'a [model::Command]) -> Vec<Self> {
+        commands.iter().map(|it| Self { what: &it.what, command: &it.command, cost: &it.cost }).collect()
+    }
 }
 
 impl<'a> Verdict<'a> {
     pub(super) fn new(verdict: &'a model::Verdict<'_>) -> Self {
+        let evidence = verdict.evidence.iter().map(|it| Evidence { text: &it.text, source: Shown(it.source) });
+        let claim = verdict.claim.as_ref().map(|claim| Claim {
+            symptom: claim.complaint.name(),
+            standing: claim.standing.name(),
+            confidence: claim.confidence.name(),
+            why: &claim.why,
+            take: Command::all(&claim.take),
+        });
         Self {
             symptom: verdict.symptom.name(),
             headline: &verdict.headline,
             confidence: verdict.confidence.name(),
+            evidence: evidence.collect(),
+            claim,
             suitability: Suitability::new(&verdict.suitability),
         }
     }
@@ -50,11 +87,10 @@ impl<'a> Verdict<'a> {
 
 impl<'a> Suitability<'a> {
     pub(super) fn new(suitability: &'a model::Suitability) -> Self {
-        let commands = suitability.take_instead.iter();
         Self {
             status: suitability.status.name(),
             why: &suitability.why,
-            take_instead: commands.map(|it| Command { what: &it.what, command: &it.command }).collect(),
+            take_instead: Command::all(&suitability.take_instead),
         }
     }
 }

@@ -2,11 +2,12 @@
 
 use std::io;
 
+use necropsy_model::advice::Standing;
 use necropsy_model::jvm::Joined;
-use necropsy_model::{Confidence, Severity, Suitability, SuitabilityStatus, Symptom, Writer};
+use necropsy_model::{Command, Confidence, Severity, Suitability, SuitabilityStatus, Symptom, Writer};
 
 use super::page::{Line, Page, Tone};
-use super::{noun, words};
+use super::{noun, places, words};
 use crate::Report;
 
 /// Columns that the process line may take: a command line can be of any length.
@@ -102,7 +103,9 @@ pub(super) fn verdict(page: &mut Page<'_>, report: &Report<'_, '_>) -> io::Resul
     page.heading("VERDICT", beside.join(confidence(verdict.confidence)))?;
     page.line(Line::indented(2).put(Tone::Strong, headline(report)), 4)?;
 
-    suitability(page, &verdict.suitability, "dump")
+    suitability(page, &verdict.suitability, "dump")?;
+    claim(page, report)?;
+    evidence(page, report)
 }
 
 /// Whether these were the dumps to take, and which to take instead. `noun` is what there is: one dump or several.
@@ -119,9 +122,46 @@ pub(super) fn suitability(page: &mut Page<'_>, suitability: &Suitability, noun: 
         why => line.plain(": ").plain(why),
     };
     page.line(line, 4)?;
-    for command in &suitability.take_instead {
+    commands(page, &suitability.take_instead)
+}
+
+/// What to take, with what it costs where there is room for that.
+fn commands(page: &mut Page<'_>, commands: &[Command]) -> io::Result<()> {
+    for command in commands {
         page.line(Line::indented(4).plain("take: ").plain(&command.what), 6)?;
         page.verbatim(Line::indented(6).put(Tone::Name, &command.command))?;
+        if page.left().is_none() {
+            super::advice::cost(page, command, 6)?;
+        }
+    }
+    Ok(())
+}
+
+/// What the user said it was, against the evidence.
+fn claim(page: &mut Page<'_>, report: &Report<'_, '_>) -> io::Result<()> {
+    let Some(claim) = &report.verdict.claim else { return Ok(()) };
+    let (tone, words) = match claim.standing {
+        Standing::Confirmed => (Tone::Good, "as you say"),
+        Standing::Contradicted => (Tone::Bad, "not what you say"),
+        Standing::Open => (Tone::Caution, "you may be right"),
+    };
+    let line = Line::indented(2).put(tone, words).plain(": ").plain(&claim.why).plain("  (");
+    page.line(line.join(confidence(claim.confidence)).plain(")"), 4)?;
+    if !claim.take.is_empty() {
+        page.line(Line::indented(4).plain(format!("for {} this would serve:", claim.complaint.words())), 6)?;
+    }
+    commands(page, &claim.take)
+}
+
+/// What shows the symptom, where it was asked for.
+fn evidence(page: &mut Page<'_>, report: &Report<'_, '_>) -> io::Result<()> {
+    let evidence = &report.verdict.evidence;
+    if !(page.style.explain || page.style.all) || evidence.is_empty() {
+        return Ok(());
+    }
+    page.line(Line::indented(2).plain(format!("{}, because", symptom(report.verdict.symptom))), 4)?;
+    for piece in evidence {
+        page.line(Line::indented(4).plain("- ").plain(&piece.text).join(places::source(piece.source)), 6)?;
     }
     Ok(())
 }

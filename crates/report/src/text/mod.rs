@@ -1,5 +1,6 @@
 //! The report for people: verdict first, then where, then who else, then what could not be read.
 
+mod advice;
 mod buckets;
 mod clean;
 mod deadlocks;
@@ -25,6 +26,7 @@ use std::io::{self, Write};
 
 use necropsy_model::{Runtime, Snapshot, Stop, Symptom};
 
+pub use advice::{advice, brief_advice};
 pub use buckets::{brief as brief_buckets, text as text_buckets};
 pub use clean::clean;
 pub(crate) use clean::is_hostile;

@@ -154,7 +154,10 @@ fn walk(value: &Json, key: &str, found: &mut Vec<String>) {
             }
             "path" | "file" | "module" | "exe" => found.extend(directory(text)),
             "command_line" => {
-                found.extend(text.split_whitespace().skip(1).filter(|word| word.len() > 5).map(str::to_owned))
+                // Switches of a virtual machine that are numbers or truths stay; an argument may be a word of ours, `unsafe`.
+                let own = |word: &&str| word.starts_with("-X") || word.bytes().all(|byte| byte.is_ascii_lowercase());
+                let words = text.split_whitespace().skip(1).filter(|word| word.len() > 5 && !own(word));
+                found.extend(words.map(str::to_owned));
             }
             // Strings of values.
             "value" => found.extend(
@@ -265,6 +268,14 @@ fn planted(planter: &mut Planter) -> Snapshot<'static> {
             from: Some(p.sentence()),
             verified: None,
             reason: Some(p.sentence()),
+            fetched: vec![necropsy_model::Fetched {
+                what: "debug file".to_owned(),
+                outcome: "fetched",
+                server: Some(p.secret()),
+                bytes: None,
+                milliseconds: 1,
+                why: Some(p.sentence()),
+            }],
         },
         identity: Some(Identity {
             soname: None,

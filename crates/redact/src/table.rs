@@ -2,9 +2,9 @@
 
 use necropsy_model::hs_err::Said;
 use necropsy_model::{
-    Chain, Evidenced, Fault, FaultOperand, FileBacking, Frame, Identity, Location, Lock, Message, MessageKind, Module,
-    Place, Process, Snapshot, Stack, StackEnd, State, Stop, Symbols, Text, Thread, ThreadDetail, Trail, TrailStep,
-    Value, Variable, Wait, Warning,
+    Chain, Evidenced, Fault, FaultOperand, Fetched, FileBacking, Frame, Identity, Location, Lock, Message, MessageKind,
+    Module, Place, Process, Snapshot, Stack, StackEnd, State, Stop, Symbols, Text, Thread, ThreadDetail, Trail,
+    TrailStep, Value, Variable, Wait, Warning,
     jvm::{Joined, JvmFacts},
 };
 
@@ -40,13 +40,17 @@ impl Texts for String {
 
 impl<T: Texts> Texts for Option<T> {
     fn each(&mut self, replace: &mut dyn FnMut(&str) -> String) {
-        self.iter_mut().for_each(|text| text.each(replace));
+        for text in self.iter_mut() {
+            text.each(replace);
+        }
     }
 }
 
 impl<T: Texts> Texts for Vec<T> {
     fn each(&mut self, replace: &mut dyn FnMut(&str) -> String) {
-        self.iter_mut().for_each(|text| text.each(replace));
+        for text in self.iter_mut() {
+            text.each(replace);
+        }
     }
 }
 
@@ -66,13 +70,17 @@ impl<T: Texts, U> Texts for (T, U) {
 
 impl<T: Redact> Redact for Option<T> {
     fn redact(&mut self, redactor: &mut Redactor) {
-        self.iter_mut().for_each(|part| part.redact(redactor));
+        for part in self.iter_mut() {
+            part.redact(redactor);
+        }
     }
 }
 
 impl<T: Redact> Redact for Vec<T> {
     fn redact(&mut self, redactor: &mut Redactor) {
-        self.iter_mut().for_each(|part| part.redact(redactor));
+        for part in self.iter_mut() {
+            part.redact(redactor);
+        }
     }
 }
 
@@ -158,7 +166,11 @@ table!(Module<'_> {
     path: path, deleted: keep, build_id: keep, base: keep, size: keep, bias: keep, is_executable: keep, symbols: inner,
     identity: inner,
 });
-table!(Symbols { status: keep, from: sentence, verified: keep, reason: sentence });
+table!(Symbols { status: keep, from: sentence, verified: keep, reason: sentence, fetched: inner });
+table!(
+    /// The server may be one of the house.
+    Fetched { what: sentence, outcome: keep, server: host, bytes: keep, milliseconds: keep, why: sentence }
+);
 table!(Identity { soname: keep, needed: keep, interpreter: path, runpaths: sentence });
 table!(Thread<'_> {
     id: keep, source: keep, stack: keep, state: keep, created_by: keep, labels: keep, waited_s: keep, flags: keep,

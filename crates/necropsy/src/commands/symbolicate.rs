@@ -123,7 +123,8 @@ pub(super) fn run(args: &Args, out: &mut dyn Write) -> Result<(), Failure> {
         args.core.as_ref().map(|it| ("--core", it)).or(args.map.as_ref().map(|it| ("--map", it)))
     {
         let failed = |error: &dyn std::fmt::Display| said(flag, path, &error.to_string());
-        let opened = input::open(std::path::Path::new(path), input::DEFAULT_LIMIT, &arena).map_err(|error| failed(&error))?;
+        let opened =
+            input::open(std::path::Path::new(path), input::DEFAULT_LIMIT, &arena).map_err(|error| failed(&error))?;
         let dump = match necropsy_read::read(opened.data, &arena, None) {
             Ok(dumps) => dumps.into_iter().next(),
             Err(error) => Some(necropsy_read::maps(opened.data).ok_or_else(|| failed(&error))?),

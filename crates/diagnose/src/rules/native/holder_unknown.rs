@@ -114,7 +114,7 @@ mod tests {
         assert!(fired(&RULE, &waiting(&[16, 32])));
         let snapshot = waiting(&[16, 16, 32]);
         let groups = necropsy_model::Groups::default();
-        let found = check(&Case { snapshot: &snapshot, groups: &groups });
+        let found = check(&Case { snapshot: &snapshot, groups: &groups, noise: &crate::Noise::default() });
         assert!(found[0].title.ends_with("2 for 0x10 in post, 1 for 0x20 in post"), "{}", found[0].title);
     }
 

@@ -150,7 +150,7 @@ fn walk(value: &Json, key: &str, found: &mut Vec<String>) {
         Json::String(text) => match key {
             // Every address that a debugger would show.
             "address" | "base" | "bias" => {
-                found.extend((text.len() > 6 && text.starts_with("0x")).then(|| text.clone()))
+                found.extend((text.len() > 6 && text.starts_with("0x")).then(|| text.clone()));
             }
             "path" | "file" | "module" | "exe" => found.extend(directory(text)),
             "command_line" => {

@@ -157,7 +157,7 @@ mod tests {
     #[test]
     fn rules_that_are_named_exist_and_no_name_is_taken_twice() {
         let known = |id: &&str| RULES.iter().any(|rule| rule.id == *id);
-        assert!(DEADLOCKS.iter().chain(&LEAKS).chain(&RACES).all(|id| known(id)));
+        assert!(DEADLOCKS.iter().chain(&LEAKS).chain(&RACES).all(&known));
         // `deadlock` is a kind of trouble and a rule of the same meaning; the kind is the wider one.
         let names = TROUBLES.iter().map(|(name, _)| *name).chain(SYMPTOMS.map(Symptom::name));
         let taken: Vec<_> = names.chain(SEVERITIES.map(Severity::name)).filter(known).collect();

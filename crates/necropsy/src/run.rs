@@ -32,7 +32,7 @@ pub(crate) fn main(args: &Args) -> ExitCode {
     let client = match args.symbols.client() {
         Ok(client) => client,
         Err(why) => {
-            terminal::say(&why.to_string());
+            terminal::say(&why);
             return ExitCode::from(2);
         }
     };

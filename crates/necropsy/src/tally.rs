@@ -60,7 +60,7 @@ impl Tally {
         for (folder, &(dumps, others)) in &self.folders {
             let files = if others == 1 { "1 file is".to_owned() } else { format!("{others} files are") };
             match (dumps, others) {
-                (_, 0) => continue,
+                (_, 0) => {}
                 (0, _) => {
                     out.flush()?;
                     say(&format!("{}: there is no dump in this directory; {files} something else", folder.display()));

@@ -40,7 +40,7 @@ impl Texts for String {
 
 impl<T: Texts> Texts for Option<T> {
     fn each(&mut self, replace: &mut dyn FnMut(&str) -> String) {
-        for text in self.iter_mut() {
+        if let Some(text) = self {
             text.each(replace);
         }
     }
@@ -48,7 +48,7 @@ impl<T: Texts> Texts for Option<T> {
 
 impl<T: Texts> Texts for Vec<T> {
     fn each(&mut self, replace: &mut dyn FnMut(&str) -> String) {
-        for text in self.iter_mut() {
+        for text in self {
             text.each(replace);
         }
     }
@@ -70,7 +70,7 @@ impl<T: Texts, U> Texts for (T, U) {
 
 impl<T: Redact> Redact for Option<T> {
     fn redact(&mut self, redactor: &mut Redactor) {
-        for part in self.iter_mut() {
+        if let Some(part) = self {
             part.redact(redactor);
         }
     }
@@ -78,7 +78,7 @@ impl<T: Redact> Redact for Option<T> {
 
 impl<T: Redact> Redact for Vec<T> {
     fn redact(&mut self, redactor: &mut Redactor) {
-        for part in self.iter_mut() {
+        for part in self {
             part.redact(redactor);
         }
     }

@@ -103,11 +103,9 @@ impl Claimed {
         match (self, cpu) {
             (Self::Crash, _) => Complaint::Crash,
             (Self::Oom, _) => Complaint::OutOfMemory,
-            (Self::HangIdle, _) => Complaint::HangIdle,
-            (Self::HangBusy, _) => Complaint::HangBusy,
             (Self::Hang, None) => Complaint::Hang,
-            (Self::Hang, Some(..BUSY)) => Complaint::HangIdle,
-            (Self::Hang, Some(_)) => Complaint::HangBusy,
+            (Self::HangIdle, _) | (Self::Hang, Some(..BUSY)) => Complaint::HangIdle,
+            (Self::HangBusy, _) | (Self::Hang, Some(_)) => Complaint::HangBusy,
         }
     }
 }
@@ -115,11 +113,12 @@ impl Claimed {
 /// Writes the advice.
 pub(super) fn run(args: &Args, out: &mut dyn Write) -> Result<(), Failure> {
     let advice = advise(args)?;
-    Ok(match args {
+    match args {
         Args { json: true, .. } => necropsy_report::advice_json(&advice, out)?,
         Args { brief: true, .. } => necropsy_report::brief_advice(&advice, out)?,
         _ => necropsy_report::advice_text(&advice, terminal::plain(args.look), out)?,
-    })
+    }
+    Ok(())
 }
 
 fn advise(args: &Args) -> Result<Advice, Failure> {

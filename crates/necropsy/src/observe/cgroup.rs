@@ -14,7 +14,7 @@ const NO_LIMIT: u64 = 1 << 60;
 /// The container of a process, from `/proc/PID/cgroup`.
 pub(super) fn container(groups: &str) -> Option<(Site, String)> {
     groups.lines().find_map(|line| {
-        let path = line.rsplitn(2, ':').next()?;
+        let path = line.splitn(3, ':').nth(2)?;
         let pod = path.contains("kubepods");
         let other = ["docker", "libpod", "containerd", "crio", "lxc"].iter().any(|name| path.contains(name));
         (pod || other).then(|| (if pod { Site::Kubernetes } else { Site::Docker }, id(path)))

@@ -1,4 +1,4 @@
-//! The texts of `/proc`: proc_pid_status(5), proc_pid_stat(5), proc_pid_maps(5), proc_pid_limits(5), proc_net(5).
+//! The texts of `/proc`: `proc_pid_status(5)`, `proc_pid_stat(5)`, `proc_pid_maps(5)`, `proc_pid_limits(5)`, `proc_net(5)`.
 
 use std::collections::BTreeSet;
 

@@ -35,6 +35,7 @@ const KNOWN: &[(&str, &str, &str)] = &[
     ("refund-aarch64-pac", "process_batch events", SIGNED),
     ("refund-aarch64-pac", "process_batch count", SIGNED),
     ("refund-aarch64-pac", " function", SIGNED),
+    ("go-stripped", " function", "gdb 13 does not read Go's own table of functions"),
     ("deadlock-rust", "std::thread::lifecycle::JoinInner< function", GENERIC),
     ("deadlock-rust", "std::thread::join_handle::JoinHandle< function", GENERIC),
     ("deadlock-rust", "core::ops::function::FnOnce::call_once<fn function", GENERIC),

@@ -170,10 +170,9 @@ fn deadlock(truth: &Locks, report: &Value) -> Deadlock {
         Locks::Cycles(wanted) if cycles.iter().any(|cycle| !wanted.contains(cycle)) => Deadlock::False,
         // Class initialisation names its threads in a finding where the dump shows no holder.
         Locks::Cycles(_) if rules(&CLAIMS, false) => Deadlock::Suspected,
-        Locks::Cycles(_) => Deadlock::Missed,
         Locks::Text if rules(&CLAIMS, true) || !cycles.is_empty() => Deadlock::Found,
         Locks::Text if rules(&CLAIMS, false) || rules(&SUSPICIONS, false) => Deadlock::Suspected,
-        Locks::Text => Deadlock::Missed,
+        Locks::Cycles(_) | Locks::Text => Deadlock::Missed,
     }
 }
 

@@ -165,7 +165,7 @@ fn goroutines(corpus: &Path) -> Vec<Case> {
         let file = format!("goroutines/real/{}", cells[0]);
         cases.push(Case { group: "goroutines, real", file, symptoms: symptoms.to_vec(), locks });
     }
-    for file in files(corpus, "goroutines/gen-samples").into_iter().filter(|file| file.ends_with(".txt")) {
+    for file in files(corpus, "goroutines/gen-samples").into_iter().filter(|file| is_text(file)) {
         let name = file.rsplit('/').next().unwrap_or_default().to_owned();
         let known = GO.iter().find(|(start, _)| name.starts_with(start)).map(|(_, symptoms)| *symptoms);
         let symptoms = match name.as_str() {
@@ -189,8 +189,15 @@ fn goroutines(corpus: &Path) -> Vec<Case> {
     cases
 }
 
-/// Modes of the Java programs: the symptom, and the cycles by the names of their threads.
-const JAVA: [(&str, &[&str], &[&[&str]]); 14] = [
+fn is_text(file: &str) -> bool {
+    std::path::Path::new(file).extension().is_some_and(|extension| extension == "txt")
+}
+
+/// A mode of the Java programs: its symptoms, and its cycles by the names of their threads.
+type Mode = (&'static str, &'static [&'static str], &'static [&'static [&'static str]]);
+
+/// Modes of the Java programs.
+const JAVA: [Mode; 14] = [
     ("monitor-deadlock", IDLE, &[&["transfer-1", "transfer-2"]]),
     ("three-cycle", IDLE, &[&["stage-0", "stage-1", "stage-2"], &["pair-left", "pair-right"]]),
     ("lock-deadlock", IDLE, &[&["locker-1", "locker-2"]]),
@@ -266,14 +273,13 @@ fn java(corpus: &Path) -> Vec<Case> {
                 (IDLE, cycles([["vm-left", "vm-right"].as_slice()]))
             }
             // JDK 25 does not pin.
-            Some(&("virtual-pinned", ..)) => (ALIVE, Locks::None),
+            Some(&("virtual-pinned", ..)) | None => (ALIVE, Locks::None),
             Some(&(mode, symptoms, stated)) if !stated.is_empty() && !untold(mode, &file) => {
                 (symptoms, cycles(stated.iter().copied()))
             }
             // Nothing of it is in this form: nothing can be said.
             Some(&(mode, ..)) if untold(mode, &file) => (ALIVE, Locks::None),
             Some(&(_, symptoms, _)) => (symptoms, Locks::None),
-            None => (ALIVE, Locks::None),
         };
         cases.push(Case { group: "java, made", file, symptoms: symptoms.to_vec(), locks });
     }

@@ -176,7 +176,7 @@ pub(crate) struct Args {
     #[arg(help_heading = SCRIPTS, long, value_name = "WHAT", value_delimiter = ',', value_parser = Condition::named)]
     pub fail_on: Vec<Condition>,
 
-    /// Replace values, strings, arguments, directories, hosts, tokens and addresses by placeholders such as <string-1>
+    /// Replace values, strings, arguments, directories, hosts, tokens and addresses by placeholders such as `<string-1>`
     ///
     /// Within one report the same thing has the same placeholder. Functions, types and names of variables, modules and source
     /// files, line numbers, build ids, times and the verdict stay: docs/redaction.md lists what does.

@@ -636,7 +636,7 @@ mod tests {
     fn every_crash_and_every_full_memory_can_leave_more_the_next_time() {
         for runtime in RUNTIMES {
             let next = |entry: &&&Entry| entry.suits(Some(runtime), Crash) && entry.is_for_next_time();
-            assert!(CATALOGUE.iter().any(|entry| next(&&entry)), "{runtime:?}");
+            assert!(CATALOGUE.iter().any(|entry| next(&entry)), "{runtime:?}");
         }
     }
 

@@ -1,7 +1,7 @@
 //! Which dump to take, and the exact commands: for a description, for a living process, for an exit code, and in the verdict
 //! about a dump that was the wrong one.
 //!
-//! What there is to take is one table ([`catalogue`]); how it is taken where the process runs is in [`run`].
+//! What there is to take is one table (`catalogue.rs`); how it is taken where the process runs is in `run.rs`.
 
 pub(crate) mod catalogue;
 mod claim;

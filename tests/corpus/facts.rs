@@ -121,7 +121,7 @@ const TRUTHS: &[Truth] = &[
         5,
         "runtime.raise runtime.dieFromSignal runtime.crash runtime.dopanic_m runtime.dopanic.func1 runtime.systemstack runtime.systemstack_switch runtime.dopanic runtime.gopanic runtime.panicmem runtime.sigpanic main.main",
     ),
-    refused("gdb/i386-biarch-core.core", "SIGSEGV", "wild-pointer", 1, "stacks of i386 are not unwound"),
+    refused("gdb/i386-biarch-core.core", "SIGSEGV", "unexplained-fault", 1, "stacks of i386 are not unwound"),
     refused("elfutils/backtrace.i386.core", "SIGABRT", "abort-called", 2, "stacks of i386 are not unwound"),
     refused("elfutils/backtrace.ppc.core", "SIGABRT", "abort-called", 2, "stacks of ppc are not unwound"),
     refused("elfutils/backtrace.s390.core", "SIGABRT", "abort-called", 2, "stacks of s390 are not unwound"),

@@ -12,6 +12,7 @@ mod go;
 mod headline;
 mod jvm;
 mod noise;
+mod numbers;
 mod origin;
 pub mod pair;
 mod rules;

@@ -55,6 +55,23 @@ pub struct Module<'data> {
     pub identity: Option<Identity>,
 }
 
+impl<'data> Module<'data> {
+    /// A module of which only the path is known: its place in memory is not.
+    pub fn at_path(path: impl Into<Text<'data>>) -> Self {
+        Self {
+            path: path.into(),
+            deleted: false,
+            build_id: None,
+            base: Avma(0),
+            size: 0,
+            bias: None,
+            is_executable: false,
+            symbols: Symbols::default(),
+            identity: None,
+        }
+    }
+}
+
 impl Module<'_> {
     /// The last component of the path.
     pub fn name(&self) -> &str {

@@ -1,6 +1,6 @@
 //! A table of modules alone: a copy of `/proc/PID/maps`, as people take it beside a log of addresses.
 
-use necropsy_model::{Avma, Module, Snapshot, Symbols, Text};
+use necropsy_model::{Avma, Module, Snapshot};
 
 /// Most modules of one table; Linux allows a process 65,530 mappings unless told otherwise.
 const MOST_MODULES: usize = 1 << 16;
@@ -20,15 +20,10 @@ pub fn maps(data: &[u8]) -> Option<Snapshot<'_>> {
             && let Some(base) = mapping.start.checked_sub(mapping.offset)
         {
             let module = Module {
-                path: Text::from(mapping.path),
                 deleted: mapping.deleted,
-                build_id: None,
                 base: Avma(base),
                 size: mapping.end.saturating_sub(base),
-                bias: None,
-                is_executable: false,
-                symbols: Symbols::default(),
-                identity: None,
+                ..Module::at_path(mapping.path)
             };
             modules.push((module, mapping.executable));
         }

@@ -5,9 +5,7 @@ mod place;
 use std::path::Path;
 use std::sync::Arc;
 
-use necropsy_model::{
-    Arena, Avma, Bias, BuildId, Meant, Module, Snapshot, StatedAddress, StatedFile, Svma, Symbols, Text,
-};
+use necropsy_model::{Arena, Avma, Bias, BuildId, Meant, Module, Snapshot, StatedAddress, StatedFile, Svma, Symbols};
 use rayon::prelude::*;
 use rustc_hash::FxHashMap;
 
@@ -298,15 +296,10 @@ impl<'data> Resolver<'data> {
 
     fn open(&mut self, stated: &StatedFile, options: &Arc<Options>, given: bool) -> Option<FileId> {
         let module = Module {
-            path: Text::from(stated.path.clone().unwrap_or_default()),
-            deleted: false,
             build_id: stated.build_id.clone(),
-            base: Avma(0),
-            size: 0,
             bias: Some(Bias(0)),
             is_executable: given,
-            symbols: Symbols::default(),
-            identity: None,
+            ..Module::at_path(stated.path.clone().unwrap_or_default())
         };
         let (image, outcome) = modules::find_one(&module, self.arena, options);
         let any = image.is_some();

@@ -7,6 +7,7 @@ pub(crate) mod panics;
 pub(crate) mod samples;
 pub(crate) mod verdict;
 
+pub(crate) use crate::numbers::number;
 use necropsy_model::go::{GoFacts, GoForm};
 use necropsy_model::{
     Activity, Confidence, Evidence, Finding, Frame, FrameKind, Group, Groups, Place, Role, Severity, Snapshot, Source,
@@ -156,19 +157,6 @@ pub(crate) fn words(frame: &Frame<'_>) -> String {
         },
         None => name.to_owned(),
     }
-}
-
-/// A number with commas.
-pub(crate) fn number(value: usize) -> String {
-    let digits = value.to_string();
-    let mut out = String::new();
-    for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at).is_multiple_of(3) {
-            out.push(',');
-        }
-        out.push(digit);
-    }
-    out
 }
 
 /// Members of groups.

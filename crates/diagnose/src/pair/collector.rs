@@ -62,12 +62,7 @@ fn check<'data>(case: &PairCase<'_, 'data>) -> Vec<PairFinding<'data>> {
         title,
         places: Vec::new(),
         evidence,
-        threads: pairs
-            .iter()
-            .filter_map(|pair| case.is(pair))
-            .map(|thread| thread.id)
-            .take(PairFinding::MOST_THREADS)
-            .collect(),
+        threads: case.threads(&pairs),
         next: vec!["jcmd PID GC.class_histogram, then GC.heap_dump: what fills the heap".to_owned()],
     }]
 }

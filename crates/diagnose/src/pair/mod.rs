@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use necropsy_model::{
     Activity, Comparison, Confidence, Motion, Pair, PairEvidence, PairFinding, PairVerdict, Place, Role, SameProcess,
-    Severity, Snapshot, Symptom, Thread, ThreadFlags, Verdict,
+    Severity, Snapshot, Symptom, Thread, ThreadFlags, ThreadId, Verdict,
 };
 
 use crate::wait_graph;
@@ -126,6 +126,12 @@ impl<'a, 'data> PairCase<'a, 'data> {
     /// The thread of a pair in the later dump.
     fn is(&self, pair: &Pair) -> Option<&'a Thread<'data>> {
         self.after.snapshot.threads.get(pair.after as usize)
+    }
+
+    /// The threads of pairs by their ids, as many as a finding lists.
+    fn threads(&self, pairs: &[&Pair]) -> Vec<ThreadId> {
+        let threads = pairs.iter().filter_map(|pair| self.is(pair));
+        threads.map(|thread| thread.id).take(PairFinding::MOST_THREADS).collect()
     }
 
     /// Pairs of the program's threads whose stacks are known, without the one that wrote the dump.

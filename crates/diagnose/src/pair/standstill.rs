@@ -91,12 +91,7 @@ fn check<'data>(case: &PairCase<'_, 'data>) -> Vec<PairFinding<'data>> {
         title,
         places: places.iter().take(3).filter_map(|(_, (_, pair))| case.place(pair, Role::Waiter)).collect(),
         evidence: places.iter().take(5).map(told).collect(),
-        threads: pairs
-            .iter()
-            .filter_map(|pair| case.is(pair))
-            .map(|thread| thread.id)
-            .take(PairFinding::MOST_THREADS)
-            .collect(),
+        threads: case.threads(&pairs),
         next: if waiting > 0 {
             vec![
                 "find who should wake the largest group: is that thread in the dump, and what does it wait for?"

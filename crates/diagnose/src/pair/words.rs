@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use necropsy_model::{Elapsed, PairFinding, Place, Severity, Snapshot, Thread};
 
+pub(super) use crate::numbers::number;
+
 use super::{PairCase, busy_loop, standstill};
 
 /// `10.0 s`, `47 s`, `5 min`.
@@ -32,19 +34,6 @@ pub(super) fn noun(snapshot: &Snapshot<'_>) -> &'static str {
 /// A number of threads: `1 thread`, `2,004 goroutines`.
 pub(super) fn count(of: usize, noun: &str) -> String {
     format!("{} {noun}{}", number(of), if of == 1 { "" } else { "s" })
-}
-
-/// A number with commas between thousands.
-pub(super) fn number(number: usize) -> String {
-    let digits = number.to_string();
-    let mut out = String::new();
-    for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at).is_multiple_of(3) {
-            out.push(',');
-        }
-        out.push(digit);
-    }
-    out
 }
 
 /// A thread by its name, else by its number.

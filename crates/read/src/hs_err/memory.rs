@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use necropsy_model::hs_err::{Bytes, HsErr, MapEntry, PrintedAccess};
-use necropsy_model::{Avma, FileBacking, Memory, Module, Permissions, Region, Symbols};
+use necropsy_model::{Avma, FileBacking, Memory, Module, Permissions, Region};
 
 /// Rights of code.
 const CODE: Permissions = Permissions { read: true, write: false, execute: true };
@@ -115,15 +115,10 @@ pub(super) fn modules<'d>(log: &HsErr<'d>) -> Vec<Module<'d>> {
                 module.size = end.saturating_sub(module.base.0);
             }
             None => modules.push(Module {
-                path: path.clone(),
                 deleted: entry.deleted,
-                build_id: None,
                 base: Avma(entry.range.low),
                 size: entry.range.high.saturating_sub(entry.range.low),
-                bias: None,
-                is_executable: false,
-                symbols: Symbols::default(),
-                identity: None,
+                ..Module::at_path(path.clone())
             }),
         }
     }

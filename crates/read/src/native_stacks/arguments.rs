@@ -23,20 +23,32 @@ fn split(text: &str) -> impl Iterator<Item = &str> {
 
 fn comma(text: &str) -> Option<usize> {
     let mut depth = 0_u32;
-    let mut quoted = false;
-    let mut escaped = false;
-    for (at, byte) in text.bytes().enumerate() {
+    for (at, byte) in unquoted(text) {
         match byte {
-            _ if escaped => escaped = false,
-            b'\\' if quoted => escaped = true,
-            b'"' => quoted = !quoted,
-            b'(' | b'{' | b'[' if !quoted => depth += 1,
-            b')' | b'}' | b']' if !quoted => depth = depth.saturating_sub(1),
-            b',' if !quoted && depth == 0 => return Some(at),
+            b'(' | b'{' | b'[' => depth += 1,
+            b')' | b'}' | b']' => depth = depth.saturating_sub(1),
+            b',' if depth == 0 => return Some(at),
             _ => {}
         }
     }
     None
+}
+
+/// The bytes of a text that stand outside of quotes, with their places. Within quotes gdb escapes with a backslash.
+pub(super) fn unquoted(text: &str) -> impl Iterator<Item = (usize, u8)> {
+    let mut quoted = false;
+    let mut escaped = false;
+    text.bytes().enumerate().filter(move |&(_, byte)| {
+        let outside = !quoted && byte != b'"';
+        if escaped {
+            escaped = false;
+        } else if quoted && byte == b'\\' {
+            escaped = true;
+        } else if byte == b'"' {
+            quoted = !quoted;
+        }
+        outside
+    })
 }
 
 fn argument(text: &str) -> Option<Variable<'_>> {

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use necropsy_model::{
     Avma, CodeAddress, Frame, FrameKind, Gap, Location, Missing, Module, ModuleId, Process, Runtime, Signal, Snapshot,
-    Source, Stack, StackEnd, Stop, Svma, Symbol, SymbolSource, Symbols, Text, Thread, ThreadId, Trust,
+    Source, Stack, StackEnd, Stop, Svma, Symbol, SymbolSource, Text, Thread, ThreadId, Trust,
 };
 
 use super::heading::Heading;
@@ -116,17 +116,7 @@ impl<'data> Building<'data> {
         }
         let id = ModuleId::new(self.modules.len())?;
         self.by_path.insert(path, id);
-        self.modules.push(Module {
-            path: path.into(),
-            deleted: false,
-            build_id: None,
-            base: Avma(0),
-            size: 0,
-            bias: None,
-            is_executable: false,
-            symbols: Symbols::default(),
-            identity: None,
-        });
+        self.modules.push(Module::at_path(path));
         Some(id)
     }
 

@@ -11,6 +11,8 @@
 
 use std::ops::Range;
 
+use super::arguments::unquoted;
+
 /// Longest line that is looked at: gdb prints values, of which one may be an array without end.
 const LONGEST: usize = 64 << 10;
 
@@ -109,18 +111,13 @@ fn parentheses(text: &str) -> Option<Range<usize>> {
 /// Behind the parenthesis that closes the one at `start`; quoted text is skipped.
 fn closing(text: &str, start: usize) -> Option<usize> {
     let mut depth = 0_usize;
-    let mut quoted = false;
-    let mut escaped = false;
-    for (at, byte) in text.bytes().enumerate().skip(start) {
+    for (at, byte) in unquoted(text.get(start..)?) {
         match byte {
-            _ if escaped => escaped = false,
-            b'\\' if quoted => escaped = true,
-            b'"' => quoted = !quoted,
-            b'(' if !quoted => depth += 1,
-            b')' if !quoted => {
+            b'(' => depth += 1,
+            b')' => {
                 depth = depth.checked_sub(1)?;
                 if depth == 0 {
-                    return Some(at + 1);
+                    return Some(start + at + 1);
                 }
             }
             _ => {}

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use necropsy_model::jvm::JvmFacts;
 use necropsy_model::{
     Activity, Avma, CodeAddress, Frame, FrameId, FrameKind, Location, Lock, Missing, Module, ModuleId, Process,
-    Runtime, Snapshot, State, Symbol, Symbols, Text, Thread, ThreadFlags, ThreadId, Trust, Wait, WaitKind, Warning,
+    Runtime, Snapshot, State, Symbol, Text, Thread, ThreadFlags, ThreadId, Trust, Wait, WaitKind, Warning,
 };
 use rustc_hash::{FxHashMap, FxHashSet};
 
@@ -227,17 +227,7 @@ impl<'d> Builder<'_, 'd> {
             return known;
         }
         let id = ModuleId::new(self.snapshot.modules.len());
-        self.snapshot.modules.push(Module {
-            path: text(name),
-            deleted: false,
-            build_id: None,
-            base: Avma(0),
-            size: 0,
-            bias: None,
-            is_executable: false,
-            symbols: Symbols::default(),
-            identity: None,
-        });
+        self.snapshot.modules.push(Module::at_path(text(name)));
         self.modules.insert(name, id);
         id
     }

@@ -81,6 +81,16 @@ impl LogSite {
             flipped: verdict.findings.iter().any(|finding| finding.rule == "jvm-flipped-bit"),
         })
     }
+
+    /// The log says by itself what failed: its rule names a cause, or code of the program is on top.
+    fn has_cause(&self) -> bool {
+        !self.flipped && (NAMED_CAUSES.contains(&self.rule) || self.library.is_some() || self.refused_memory())
+    }
+
+    /// A limit of memory ended it.
+    fn refused_memory(&self) -> bool {
+        ["memory-refused", "out-of-memory", "heap-does-not-fit"].iter().any(|part| self.rule.contains(part))
+    }
 }
 
 /// What tells one machine from another: processor, its number, memory.
@@ -129,21 +139,39 @@ pub fn verdict(logs: &[LogSite]) -> Option<SeriesVerdict> {
     }
     let said =
         |headline: String, confidence, because: Vec<String>| Some(SeriesVerdict { headline, confidence, because });
-    if rule.is_some_and(|rule| {
-        rule.contains("memory-refused") || rule.contains("out-of-memory") || rule.contains("heap-does-not-fit")
-    }) && same_rule == count
-    {
+    if crashes.iter().all(|log| log.refused_memory()) && same_rule == count {
         because.extend(rule.map(|rule| format!("the rule is {rule} in each")));
         let headline = format!("one cause: the same limit refused memory in all {count} logs");
         return said(headline, Confidence::High, because);
     }
+    let explained = crashes.iter().filter(|log| log.has_cause()).count();
+    let unexplained = count - explained;
     if flipped > 0 && one_host && sites > 1 {
-        because.push(format!("{flipped} of them show a flipped bit"));
-        return said(
-            format!("the machine: {count} logs of one host crash at {sites} places, and a bit is flipped in {flipped}"),
-            Confidence::High,
-            because,
+        because.push(format!("a bit is flipped in {flipped}"));
+        because.push(format!("{explained} name a cause of their own"));
+        let flips: BTreeSet<_> = crashes.iter().filter(|log| log.flipped).map(|log| log.site.as_str()).collect();
+        // One flip may be a pointer with a tag: only several, or crashes that nothing else explains, blame the machine.
+        let confidence = if flips.len() > 1 || explained == 0 && count >= SEVERAL {
+            Some(Confidence::High)
+        } else if explained == 0 || unexplained >= SEVERAL && unexplained * 4 >= count * 3 {
+            Some(Confidence::Medium)
+        } else {
+            None
+        };
+        if let Some(confidence) = confidence {
+            return said(
+                format!(
+                    "the machine: {count} logs of one host crash at {sites} places, and a bit is flipped in {flipped}"
+                ),
+                confidence,
+                because,
+            );
+        }
+        let headline = format!(
+            "no common cause: {explained} of {count} logs have causes of their own, and a flipped bit in {flipped} alone does not \
+             blame the machine"
         );
+        return said(headline, Confidence::Low, because);
     }
     if let Some(site) = site.filter(|_| same_site == count) {
         let machines = if hosts.len() > 1 { " on several machines" } else { "" };
@@ -168,12 +196,13 @@ pub fn verdict(logs: &[LogSite]) -> Option<SeriesVerdict> {
             because,
         );
     }
-    if let Some(rule) = rule.filter(|rule| same_rule == count && NAMED_CAUSES.contains(rule)) {
-        because.push(format!("the rule is {rule} in each"));
-        let headline = format!("one kind of cause, not the machine: {rule} explains all {count} logs");
+    if let Some(rule) = rule.filter(|rule| same_rule * 4 >= count * 3 && NAMED_CAUSES.contains(rule)) {
+        because.push(format!("the rule is {rule} in {same_rule}"));
+        let which = if same_rule == count { "all" } else { &format!("{same_rule} of") };
+        let headline = format!("one kind of cause, not the machine: {rule} explains {which} {count} logs");
         return said(headline, Confidence::Medium, because);
     }
-    if count >= SEVERAL && one_host && sites * 3 >= count * 2 {
+    if count >= SEVERAL && one_host && sites * 3 >= count * 2 && unexplained * 4 >= count * 3 {
         let many = if programs.len() > 1 { format!(" in {} programs", programs.len()) } else { String::new() };
         let confidence = if programs.len() > 1 && count > SEVERAL { Confidence::Medium } else { Confidence::Low };
         return said(
@@ -221,6 +250,34 @@ mod tests {
     }
 
     #[test]
+    fn one_flipped_bit_among_crashes_with_causes_does_not_blame_the_machine() {
+        let mut logs: Vec<_> = (0..9).map(|at| log(&format!("lib{at}.so+0x1"), Some("lib.so"), "a")).collect();
+        for (at, log) in logs.iter_mut().enumerate() {
+            log.library = Some(format!("lib{at}.so"));
+        }
+        logs[0].flipped = true;
+        let found = verdict(&logs).unwrap();
+        assert!(found.headline.starts_with("no common cause") && found.confidence == Confidence::Low);
+        logs[1].flipped = true;
+        let found = verdict(&logs).unwrap();
+        assert!(found.headline.starts_with("the machine") && found.confidence == Confidence::High);
+        // The same place twice is one error that looks like a flip.
+        logs[1].site = "lib0.so+0x1".to_owned();
+        assert!(verdict(&logs).unwrap().headline.starts_with("no common cause"));
+        // Without the flip they have nothing in common.
+        logs[0].flipped = false;
+        logs[1].flipped = false;
+        assert_eq!(verdict(&logs), None);
+    }
+
+    #[test]
+    fn one_flipped_bit_with_a_single_other_crash_is_not_high() {
+        let mut logs = [log("libjvm.so+1", None, "a"), log("libjvm.so+2", None, "a")];
+        logs[0].flipped = true;
+        assert_eq!(verdict(&logs).unwrap().confidence, Confidence::Medium);
+    }
+
+    #[test]
     fn many_places_with_one_named_cause_are_not_the_machine() {
         let mut logs: Vec<_> = (0..6).map(|at| log(&format!("Reader{at}.read"), None, "a")).collect();
         for log in &mut logs {
@@ -229,6 +286,10 @@ mod tests {
         let found = verdict(&logs).unwrap();
         assert!(found.headline.starts_with("one kind of cause") && found.confidence == Confidence::Medium);
         logs[0].rule = "jvm-collector-crash";
+        assert!(verdict(&logs).unwrap().headline.ends_with("explains 5 of 6 logs"));
+        for log in &mut logs {
+            log.rule = "jvm-collector-crash";
+        }
         assert!(verdict(&logs).unwrap().headline.starts_with("not one place"));
     }
 

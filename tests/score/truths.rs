@@ -311,7 +311,7 @@ fn fatal_logs(corpus: &Path) -> Vec<Case> {
 }
 
 /// Kinds of the lab's truths that are no crash in native code.
-const KINDS: [(&str, &[&str]); 16] = [
+const KINDS: [(&str, &[&str]); 17] = [
     ("go-panic-in-core", MANAGED),
     ("lock-convoy", IDLE),
     ("lock-in-signal-handler", IDLE),
@@ -322,6 +322,7 @@ const KINDS: [(&str, &[&str]); 16] = [
     ("java-pool-waits-for-itself", IDLE),
     ("java-read-lock-blocks-writer", IDLE),
     ("same-call", IDLE),
+    ("same-downstream-call", IDLE),
     ("deadlock", IDLE),
     ("hang", ALIVE),
     ("sent-signal", SENT),

@@ -11,7 +11,7 @@ const KINDS: [(&str, &[&str]); 18] = [
     ("call-null", &["call-through-null"]),
     ("division", &["division-by-zero"]),
     ("execute-data", &["execute-of-data"]),
-    ("hang", &["not-a-crash", "deadlock", "busy-loop"]),
+    ("hang", &["not-a-crash", "deadlock", "busy-thread"]),
     ("illegal-instruction", &["illegal-instruction", "compiler-trap"]),
     ("misaligned", &["misaligned-access"]),
     ("non-canonical", &["non-canonical-pointer"]),

@@ -19,6 +19,9 @@ As the rule itself says.
     check,
 };
 
+/// Rules for single dumps whose subject has a rule of its own for two.
+const OWN: [&str; 2] = ["deadlock", "busy-thread"];
+
 fn check<'data>(case: &PairCase<'_, 'data>) -> Vec<PairFinding<'data>> {
     let place =
         |finding: &Finding<'_>| finding.places.first().and_then(|place| place.function.as_deref().map(str::to_owned));
@@ -26,8 +29,8 @@ fn check<'data>(case: &PairCase<'_, 'data>) -> Vec<PairFinding<'data>> {
         let earlier = case.before.verdict.findings.iter();
         earlier.filter(|other| other.rule == finding.rule).any(|other| place(other) == place(finding))
     };
-    // A circle has a rule of its own here, and what is worth knowing alone is not worth more twice.
-    let counts = |finding: &&Finding<'_>| finding.severity > Severity::Note && finding.rule != "deadlock";
+    // What is worth knowing alone is not worth more twice.
+    let counts = |finding: &&Finding<'_>| finding.severity > Severity::Note && !OWN.contains(&finding.rule);
     let told = case.after.verdict.findings.iter().filter(counts).filter(known);
     told.map(|finding| PairFinding {
         rule: RULE.id,

@@ -8,7 +8,7 @@ use necropsy_model::{Avma, Bias, ModuleId, Svma};
 
 use crate::go_table::GoTable;
 use crate::modules::{Debug, Outcome};
-use crate::names::start_up;
+use crate::names::thin;
 use crate::unwind::{Machine, Tables};
 use crate::values::debug_file::DebugFile;
 
@@ -100,8 +100,8 @@ pub(crate) struct Images<'data> {
     tables: Vec<OnceLock<Tables<'data>>>,
     /// Debug information of each image, opened at first use and shared by names and values.
     debug_files: Vec<OnceLock<Option<DebugFile<'data>>>>,
-    /// The functions of each image that start a program or a thread, found at first use.
-    start_up: Vec<OnceLock<Vec<Range<u64>>>>,
+    /// The [thin](thin) functions of each image, found at first use.
+    thin: Vec<OnceLock<Vec<Range<u64>>>>,
     /// What became of each module, in their order.
     outcomes: Vec<Outcome>,
 }
@@ -121,8 +121,8 @@ impl<'data> Images<'data> {
         ranges.sort_unstable();
         let tables = images.iter().map(|_| OnceLock::new()).collect();
         let debug_files = images.iter().map(|_| OnceLock::new()).collect();
-        let start_up = images.iter().map(|_| OnceLock::new()).collect();
-        Self { images, ranges, tables, debug_files, start_up, outcomes: Vec::new() }
+        let thin = images.iter().map(|_| OnceLock::new()).collect();
+        Self { images, ranges, tables, debug_files, thin, outcomes: Vec::new() }
     }
 
     /// The same, with what became of each module of the snapshot.
@@ -155,22 +155,22 @@ impl<'data> Images<'data> {
 
     /// The debug information of an image by its index. The first who asks names the addresses, sorted, that will be looked up
     /// before all others: of compressed debug information only what they need is unpacked, and nothing for addresses that
-    /// all [start](start_up) a program or a thread.
+    /// all lie in [thin](thin) functions.
     pub fn debug_file(&self, index: usize, addresses: &[Svma]) -> Option<&DebugFile<'data>> {
         let image = self.images.get(index)?;
         let slot = self.debug_files.get(index)?;
-        if slot.get().is_none() && self.start_up_only(index, image, addresses) {
+        if slot.get().is_none() && self.thin_only(index, image, addresses) {
             return None;
         }
         slot.get_or_init(|| DebugFile::of(image.debug.get()?, image.bias, addresses)).as_ref()
     }
 
-    fn start_up_only(&self, index: usize, image: &Image<'data>, addresses: &[Svma]) -> bool {
+    fn thin_only(&self, index: usize, image: &Image<'data>, addresses: &[Svma]) -> bool {
         let packed = |debug: &Arc<Debug<'_>>| debug.is_of_system() && debug.is_compressed(SectionId::DebugInfo);
         let packed = image.debug.get().is_some_and(packed);
-        let Some(ranges) = self.start_up.get(index).filter(|_| packed) else { return false };
-        let ranges = ranges.get_or_init(|| start_up::ranges(image));
-        addresses.iter().all(|&address| start_up::covers(ranges, address))
+        let Some(ranges) = self.thin.get(index).filter(|_| packed) else { return false };
+        let ranges = ranges.get_or_init(|| thin::ranges(image));
+        addresses.iter().all(|&address| thin::covers(ranges, address))
     }
 
     /// All images; an index of [`Images::at`] counts these.

@@ -7,8 +7,8 @@ mod dwarf;
 mod go;
 mod plt;
 mod source;
-pub(crate) mod start_up;
 mod symbols;
+pub(crate) mod thin;
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};

@@ -3,133 +3,22 @@
 
 #![allow(clippy::print_stderr, reason = "a test that is skipped says so")]
 
+#[path = "symbol_servers/commands.rs"]
+mod commands;
+#[path = "symbol_servers/elsewhere.rs"]
+mod elsewhere;
+#[path = "symbol_servers/shared_cache.rs"]
+mod shared_cache;
 #[path = "support/stage.rs"]
 mod stage;
 #[path = "support/symbol_server.rs"]
 mod symbol_server;
 
-use std::collections::BTreeMap;
-use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::process::{Command, Stdio};
 
-use object::{Object, ObjectSection};
+use elsewhere::{Elsewhere, case, fetched, files, has, judgement, pair, plays, report, wait};
 use serde_json::Value;
-use stage::Staged;
 use symbol_server::{Play, SymbolServer};
-use tempfile::TempDir;
-
-fn case(name: &str) -> Staged {
-    Staged::new(&PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/elf-core").join(name))
-}
-
-/// Every file of a case below `root/` that has a build id, by its id.
-fn files(staged: &Staged) -> Vec<(String, Vec<u8>)> {
-    fn walk(directory: &Path, found: &mut Vec<(String, Vec<u8>)>) {
-        for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
-            let kind = entry.file_type().unwrap();
-            if kind.is_dir() {
-                walk(&entry.path(), found);
-            } else if kind.is_file() {
-                let bytes = fs::read(entry.path()).unwrap();
-                let id = object::File::parse(&*bytes).ok().and_then(|elf| Some(elf.build_id().ok()??.to_vec()));
-                let id = id.and_then(|id| necropsy_model::BuildId::new(&id));
-                found.extend(id.map(|id| (id.to_string(), bytes)));
-            }
-        }
-    }
-    let mut found = Vec::new();
-    walk(&staged.folder().join("root"), &mut found);
-    found
-}
-
-fn has(bytes: &[u8], section: &str) -> bool {
-    object::File::parse(bytes).is_ok_and(|elf| {
-        elf.section_by_name(section).is_some_and(|section| section.data().is_ok_and(|data| !data.is_empty()))
-    })
-}
-
-/// What a debuginfod serves that has indexed these files.
-fn plays(files: &[(String, Vec<u8>)]) -> BTreeMap<String, Play> {
-    let mut plays = BTreeMap::new();
-    for (id, bytes) in files {
-        let mut serve = |name: &str, bytes: &[u8]| {
-            plays.insert(format!("/buildid/{id}/{name}"), Play::Serve(bytes.to_vec()));
-        };
-        if has(bytes, ".debug_info") {
-            serve("debuginfo", bytes);
-        }
-        if has(bytes, ".text") {
-            serve("executable", bytes);
-        }
-        for section in [".symtab", ".strtab"].into_iter().filter(|section| has(bytes, section)) {
-            let elf = object::File::parse(&**bytes).unwrap();
-            serve(&format!("section/{section}"), elf.section_by_name(section).unwrap().data().unwrap());
-        }
-    }
-    plays
-}
-
-/// The program on another host: the core, an empty sysroot, and caches of its own.
-struct Elsewhere {
-    folder: TempDir,
-}
-
-impl Elsewhere {
-    fn new(staged: &Staged) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        fs::create_dir(folder.path().join("root")).unwrap();
-        fs::copy(staged.folder().join("core.zst"), folder.path().join("core.zst")).unwrap();
-        Self { folder }
-    }
-
-    fn command(&self, urls: &str) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_necropsy"));
-        command.current_dir(self.folder.path()).env_clear().args(["core.zst", "--sysroot", "root"]);
-        command.env("DEBUGINFOD_URLS", urls).env("DEBUGINFOD_CACHE_PATH", self.cache());
-        command.env("XDG_CACHE_HOME", self.folder.path().join("own"));
-        command
-    }
-
-    fn cache(&self) -> PathBuf {
-        self.folder.path().join("shared")
-    }
-
-    fn json(&self, urls: &str, further: &[&str]) -> Value {
-        report(&self.command(urls).arg("--json").args(further).output().unwrap())
-    }
-}
-
-fn report(output: &Output) -> Value {
-    serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {output:?}"))
-}
-
-/// A report without what tells how its files were found.
-fn judgement(mut report: Value) -> Value {
-    for module in report["modules"].as_array_mut().unwrap() {
-        // Modules without a frame are not asked for, so that nobody knows what their files say of themselves.
-        let module = module.as_object_mut().unwrap();
-        for name in ["symbols", "identity", "bias"] {
-            module.remove(name);
-        }
-    }
-    report
-}
-
-/// What was asked for a module: file and outcome.
-fn fetched(report: &Value, module: &str) -> Vec<(String, String)> {
-    let modules = report["modules"].as_array().unwrap();
-    let module = modules.iter().find(|candidate| candidate["path"].as_str().unwrap().ends_with(module)).unwrap();
-    let fetched = module["symbols"]["fetched"].as_array().cloned().unwrap_or_default();
-    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-    fetched.iter().map(|fetched| (text(&fetched["what"]), text(&fetched["outcome"]))).collect()
-}
-
-fn pair(what: &str, outcome: &str) -> (String, String) {
-    (what.to_owned(), outcome.to_owned())
-}
 
 #[test]
 fn the_report_is_the_same_as_with_the_files_at_hand() {
@@ -213,14 +102,6 @@ fn ctrl_c_ends_the_fetching_and_the_report_still_comes() {
     assert!(there["verdict"]["headline"].is_string());
 }
 
-fn wait(done: impl Fn() -> bool) {
-    let started = Instant::now();
-    while !done() {
-        assert!(started.elapsed() < Duration::from_mins(1), "it never happened");
-        thread::sleep(Duration::from_millis(10));
-    }
-}
-
 #[test]
 fn the_wrong_file_is_told_and_not_used() {
     let staged = case("debuglink");
@@ -258,94 +139,4 @@ fn source_lines_come_from_the_server_when_asked() {
     for place in ["crash_site", "origin"] {
         assert_eq!(with[place]["line_text"], format!("line {};", here[place]["line"]), "{place}");
     }
-}
-
-/// A `debuginfod` of elfutils over a directory; it ends with the test.
-struct Debuginfod {
-    child: Child,
-    url: String,
-}
-
-impl Debuginfod {
-    /// `None` where there is none.
-    fn start(directory: &Path, scratch: &Path) -> Option<Self> {
-        let port = std::net::TcpListener::bind("127.0.0.1:0").ok()?.local_addr().ok()?.port();
-        let mut command = Command::new("debuginfod");
-        command.env_remove("DEBUGINFOD_URLS").env("HOME", scratch).current_dir(scratch);
-        command.args(["-p", &port.to_string(), "-d", ":memory:", "-F", "-t0", "-g0", "-c1"]).arg(directory);
-        let child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().ok()?;
-        Some(Self { child, url: format!("http://127.0.0.1:{port}") })
-    }
-
-    fn find(&self, cache: &Path, arguments: &[&str]) -> Output {
-        let mut command = Command::new("debuginfod-find");
-        command.env_clear().env("DEBUGINFOD_URLS", &self.url).env("DEBUGINFOD_CACHE_PATH", cache);
-        command.env("PATH", std::env::var_os("PATH").unwrap_or_default()).args(arguments).output().unwrap()
-    }
-}
-
-impl Drop for Debuginfod {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-#[test]
-fn the_server_and_the_cache_of_elfutils() {
-    let staged = case("debuglink");
-    let elsewhere = Elsewhere::new(&staged);
-    let root = staged.folder().join("root");
-    let found = Debuginfod::start(&root, elsewhere.folder.path());
-    let Some(server) = found.filter(|_| Command::new("debuginfod-find").arg("--version").output().is_ok()) else {
-        eprintln!("skipped: debuginfod and debuginfod-find are not installed (apt-get install debuginfod)");
-        return;
-    };
-    let here: Value = serde_json::from_str(&staged.run(&["--json"])).unwrap();
-    let id = &*here["modules"][0]["build_id"].as_str().unwrap().to_owned();
-    let scratch = elsewhere.folder.path().join("scratch");
-    wait(|| {
-        // A question too early is answered with 404, which is kept for ten minutes.
-        let _ = fs::remove_dir_all(&scratch);
-        server.find(&scratch, &["debuginfo", id]).status.success()
-    });
-
-    // Their server, our client: the same report.
-    let there = elsewhere.json(&server.url, &[]);
-    assert_eq!(fetched(&there, "refund"), [pair("debug file", "fetched"), pair("executable", "fetched")]);
-    assert_eq!(judgement(here.clone()), judgement(there));
-
-    // Names from its sections.
-    let names = Elsewhere::new(&staged).json(&server.url, &["--debuginfod", "names"]);
-    assert_eq!(names["modules"][0]["symbols"]["status"], "names", "{names:#}");
-
-    // What we fetched is theirs: the server is gone, and they find it.
-    let url = server.url.clone();
-    let unreachable = Debuginfod { child: Command::new("true").spawn().unwrap(), url: "http://127.0.0.1:1".to_owned() };
-    let hit = unreachable.find(&elsewhere.cache(), &["debuginfo", id]);
-    assert!(hit.status.success(), "{hit:?}");
-
-    // What they fetched is ours.
-    let other = Elsewhere::new(&staged);
-    for kind in ["debuginfo", "executable"] {
-        assert!(server.find(&other.cache(), &[kind, id]).status.success());
-    }
-    drop(server);
-    let from_cache = other.json("", &[]);
-    assert_eq!(judgement(here), judgement(from_cache));
-
-    // Their note that nobody has it is heard, and ours by them: neither asks a server again.
-    let third = Elsewhere::new(&staged);
-    let folder = third.cache().join(id);
-    fs::create_dir_all(&folder).unwrap();
-    fs::write(folder.join("executable"), b"").unwrap();
-    let noted = third.json(&url, &[]);
-    assert!(fetched(&noted, "refund").contains(&pair("executable", "negative-entry")), "{noted:#}");
-    let silent = SymbolServer::start([], Play::Status(404));
-    let fourth = Elsewhere::new(&staged);
-    assert!(fetched(&fourth.json(&silent.url(""), &[]), "refund").contains(&pair("executable", "not-found")));
-    let asked = silent.asked().len();
-    let theirs = Debuginfod { child: Command::new("true").spawn().unwrap(), url: silent.url("") };
-    assert!(!theirs.find(&fourth.cache(), &["executable", id]).status.success());
-    assert_eq!(silent.asked().len(), asked, "debuginfod-find read our note");
 }

@@ -133,11 +133,6 @@ impl Client {
         self.settings.mode >= Use::Names && !self.servers.is_empty()
     }
 
-    /// Source files are wanted too.
-    pub fn wants_sources(&self) -> bool {
-        self.settings.sources && self.settings.mode != Use::Off
-    }
-
     /// Servers that were named and are not asked, each with the reason.
     pub fn refused(&self) -> &[String] {
         &self.refused

@@ -62,8 +62,6 @@ pub struct Settings {
     pub own_cache: Option<PathBuf>,
     /// Ask again for what no server had a short while ago.
     pub refresh: bool,
-    /// Fetch source files.
-    pub sources: bool,
     /// What of the environment could not be used, one phrase each.
     pub complaints: Vec<String>,
 }
@@ -84,7 +82,6 @@ impl Default for Settings {
             shared_cache: None,
             own_cache: None,
             refresh: false,
-            sources: false,
             complaints: Vec::new(),
         }
     }

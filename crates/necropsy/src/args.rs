@@ -8,12 +8,11 @@ use necropsy_model::{GroupBy, Similarity};
 use crate::commands::Command;
 use crate::config::Owners;
 use crate::fail_on::Condition;
-use crate::symbols::SymbolArgs;
+use crate::reading::Reading;
+use crate::symbols;
 use crate::terminal::Look;
 
 /// Headings of `--help`.
-const INPUT: &str = "Input";
-const FILES: &str = "Files of the process";
 const OUTPUT: &str = "Output";
 const SHOWN: &str = "What a report shows";
 const GROUPS: &str = "Threads and groups";
@@ -101,21 +100,12 @@ pub(crate) struct Args {
     #[arg(long, value_name = "WHAT")]
     pub symptom: Option<crate::commands::advise::Claimed>,
 
-    /// Read the input as this format instead of recognising it
-    #[arg(help_heading = INPUT, long, value_name = "NAME")]
-    pub format: Option<String>,
+    #[command(flatten)]
+    pub reading: Reading,
 
-    /// The executable that ran, when it is not at the path in the core
-    #[arg(help_heading = FILES, long, value_name = "FILE")]
-    pub exe: Option<PathBuf>,
-
-    /// Root of the file system that the process saw (a container's rootfs)
-    #[arg(help_heading = FILES, long, value_name = "DIR")]
-    pub sysroot: Option<PathBuf>,
-
-    /// Directory of debug files, with .build-id in it; may be repeated
-    #[arg(help_heading = FILES, long = "debug-dir", value_name = "DIR")]
-    pub debug_dirs: Vec<PathBuf>,
+    /// Show source lines of the stopped thread and of the origin from the server too
+    #[arg(help_heading = symbols::HEADING, long)]
+    pub source: bool,
 
     /// List all threads with their stacks (--json lists them for cores anyway)
     #[arg(help_heading = SHOWN, long)]
@@ -160,13 +150,6 @@ pub(crate) struct Args {
     /// Further code that is seldom to blame, one `module NAME` or `function NAME*` a line
     #[arg(help_heading = SHOWN, long, value_name = "FILE", value_parser = noise)]
     pub noise: Option<necropsy_diagnose::Noise>,
-
-    /// Most GiB of a dump that is piped in or compressed
-    #[arg(help_heading = INPUT, long, value_name = "GIB")]
-    pub max_size: Option<u64>,
-
-    #[command(flatten)]
-    pub symbols: SymbolArgs,
 
     /// Exit status 1 when a report says one of these: crash, hang, deadlock, leak, oom, race, a symptom, severity or rule
     ///
@@ -276,11 +259,6 @@ impl Args {
     /// Whether the report is for others. [`crate::config::apply`] has decided by then what the flag means.
     pub(crate) fn redacts(&self) -> bool {
         self.redact
-    }
-
-    /// Most bytes of a dump that has to be unpacked into a temporary file.
-    pub(crate) fn limit(&self) -> u64 {
-        self.max_size.map_or(crate::input::DEFAULT_LIMIT, |gib| gib.saturating_mul(1 << 30))
     }
 }
 

@@ -61,7 +61,7 @@ pub(crate) fn apply(args: &mut Args) -> Result<(), Error> {
         if !folder.is_dir() {
             return Err(Error::NoFolder { path, folder });
         }
-        args.debug_dirs.push(folder);
+        args.reading.places.debug_dirs.push(folder);
     }
     args.owners = Owners::new(config.owners);
     Ok(())

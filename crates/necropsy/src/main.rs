@@ -10,6 +10,7 @@ mod many;
 mod observe;
 mod pairs;
 mod progress;
+mod reading;
 mod run;
 mod symbols;
 mod tally;

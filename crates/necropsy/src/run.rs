@@ -8,28 +8,23 @@ use std::sync::Arc;
 use necropsy_debuginfod::Client;
 use necropsy_diagnose::series::{self, LogSite};
 use necropsy_model::jvm::Joined;
-use necropsy_model::{Arena, Snapshot, Source, Verdict, Warning};
+use necropsy_model::{Arena, Snapshot, Verdict};
 use necropsy_redact::{Filter, Redactor};
 use necropsy_report::{Report, Several};
-use necropsy_symbolicate::Options;
 
 use crate::args::Args;
 use crate::fail_on::Condition;
 use crate::files::{self, Job};
-use crate::input::{self, Opened};
 use crate::many;
 use crate::pairs::{self, Unit};
 use crate::progress::Progress;
+use crate::reading::{self, Shown};
 use crate::tally::Tally;
 use crate::terminal;
 
 /// Triages every input, and says how it went: see [`Tally::status`].
 pub(crate) fn main(args: &Args) -> ExitCode {
-    if let Some(absent) = absent(args) {
-        terminal::say(&absent);
-        return ExitCode::from(2);
-    }
-    let client = match args.symbols.client() {
+    let client = match args.reading.client() {
         Ok(client) => client,
         Err(why) => {
             terminal::say(&why);
@@ -91,21 +86,6 @@ fn reports<'a>(
     std::iter::once((&unit.job, first)).chain(second).collect()
 }
 
-/// A place to look for files that is not there: a report without its names would only puzzle.
-fn absent(args: &Args) -> Option<String> {
-    let folders = args
-        .sysroot
-        .iter()
-        .map(|path| ("--sysroot", path))
-        .chain(args.debug_dirs.iter().map(|path| ("--debug-dir", path)));
-    let folder = folders.into_iter().find(|(_, path)| !path.is_dir());
-    if let Some((flag, path)) = folder {
-        return Some(format!("{flag} {}: there is no such directory", path.display()));
-    }
-    let exe = args.exe.as_ref().filter(|path| !path.is_file())?;
-    Some(format!("--exe {}: there is no such file", exe.display()))
-}
-
 /// What became of an input.
 #[derive(Default)]
 pub(crate) struct Triaged {
@@ -127,13 +107,13 @@ fn triage(
 ) -> Result<Triaged, Failure> {
     let arena = Arena::new();
     let mut triaged = Triaged::default();
-    let Opened { data, mut input, warnings } = input::open(job.path()?, args.limit(), &arena)?;
-    let mut snapshots = necropsy_read::read(data, &arena, args.format.as_deref())?;
+    let path = job.path().map_err(reading::Error::Open)?;
+    let (mut input, mut snapshots) = args.reading.open(path, &arena)?;
     triaged.joined = also.is_some_and(|also| join(&mut snapshots, &also.path, args, &arena));
     for (index, mut snapshot) in snapshots.into_iter().enumerate() {
         input.index = index;
-        snapshot.warnings.extend(warnings.iter().map(|text| Warning::new(text.clone(), Source::DUMP)));
-        necropsy_symbolicate::symbolicate(&mut snapshot, &arena, &symbols(&job.path, args, client));
+        let shown = Shown { locals: args.locals, sources: args.source };
+        args.reading.name(&mut snapshot, &job.path, &arena, client, shown);
         let mut redactor = args.redacts().then(Redactor::new);
         if let Some(redactor) = &mut redactor {
             redactor.snapshot(&mut snapshot);
@@ -163,9 +143,10 @@ fn triage(
 
 /// Puts the listing at `also` into the only dump that was read; `false` when it does not belong there or can not be read.
 fn join<'data>(snapshots: &mut [Snapshot<'data>], also: &Path, args: &Args, arena: &'data Arena) -> bool {
-    let read = |opened: Opened<'data>| necropsy_read::read(opened.data, arena, args.format.as_deref()).ok();
-    let others = input::open(also, args.limit(), arena).ok().and_then(read);
-    let ([snapshot], Some([other])) = (snapshots, others.as_deref()) else { return false };
+    let others = args.reading.open(also, arena);
+    let ([snapshot], Ok((_, [other]))) = (snapshots, others.as_ref().map(|(input, others)| (input, &**others))) else {
+        return false;
+    };
     let Some(joined) = necropsy_read::join(snapshot, other) else { return false };
     if let Some(jvm) = &mut snapshot.jvm {
         jvm.joined = Some(Joined { path: also.to_string_lossy().into_owned(), ..joined });
@@ -195,24 +176,11 @@ fn series(logs: &[LogSite], args: &Args, out: &mut dyn Write) -> io::Result<()> 
     necropsy_report::several(&several, (!args.brief).then(|| terminal::style(args)), out)
 }
 
-fn symbols(dump: &Path, args: &Args, client: &Arc<Client>) -> Options {
-    Options {
-        dump_dir: dump.parent().filter(|_| dump != Path::new("-")).map(Path::to_owned),
-        exe: args.exe.clone(),
-        sysroot: args.sysroot.clone(),
-        debug_dirs: args.debug_dirs.clone(),
-        locals: args.locals,
-        client: Some(Arc::clone(client)),
-    }
-}
-
 /// Why an input has no report.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Failure {
     #[error(transparent)]
-    Open(#[from] input::Error),
-    #[error(transparent)]
-    Read(#[from] necropsy_read::Error),
+    Reading(#[from] reading::Error),
     #[error("could not write the report: {0}")]
     Output(#[from] io::Error),
 }
@@ -220,6 +188,6 @@ pub(crate) enum Failure {
 impl Failure {
     /// The file is no dump at all, which is no failure of a file that only lies in a directory.
     pub(crate) fn is_no_dump(&self) -> bool {
-        matches!(self, Self::Open(input::Error::Empty) | Self::Read(necropsy_read::Error::NotRecognised { .. }))
+        matches!(self, Self::Reading(error) if error.is_no_dump())
     }
 }

@@ -1,10 +1,13 @@
 //! Symbol servers: what the user and the environment say of them.
 
+use std::collections::BTreeSet;
 use std::io::{self, IsTerminal, Write};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use necropsy_debuginfod::{Client, Settings, Use};
+use necropsy_debuginfod::{Client, Failure, Miss, Settings, Use};
+
+use crate::terminal;
 
 /// How much of symbol servers to use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -19,9 +22,12 @@ enum Mode {
     Full,
 }
 
+/// Heading of `--help`.
+pub(crate) const HEADING: &str = "Symbol servers (debuginfod)";
+
 /// Where symbols come from that are not on this machine. Without a server nothing leaves it.
 #[derive(Clone, Debug, clap::Args)]
-#[command(next_help_heading = "Symbol servers (debuginfod)")]
+#[command(next_help_heading = HEADING)]
 pub(crate) struct SymbolArgs {
     /// How much of symbol servers to use [default: full where a server is named, else cache]
     #[arg(long, value_name = "HOW", hide_default_value = true)]
@@ -46,10 +52,6 @@ pub(crate) struct SymbolArgs {
     /// Ask again for what no server had a short while ago
     #[arg(long)]
     symbol_refresh: bool,
-
-    /// Show source lines of the stopped thread and of the origin from the server too
-    #[arg(long)]
-    source: bool,
 }
 
 impl SymbolArgs {
@@ -90,9 +92,26 @@ impl SymbolArgs {
         settings.budget = Duration::from_secs(self.symbol_budget);
         settings.max_bytes = self.symbol_max_bytes;
         settings.refresh = self.symbol_refresh;
-        settings.sources = self.source;
         Ok(settings)
     }
+}
+
+/// Says on standard error what servers failed, and which budget is used up; for output that has no table of modules.
+pub(crate) fn say_what_failed(client: &Client) {
+    let mut said = BTreeSet::new();
+    for record in client.records() {
+        match record.outcome {
+            Err(Miss::Failed(failures)) => {
+                let told = failures.iter().filter(|(_, failure)| *failure != Failure::LeftAlone);
+                said.extend(told.map(|(server, failure)| format!("symbol server {server} {failure}")));
+            }
+            Err(Miss::Stopped(stop)) => drop(said.insert(format!("not all symbols were fetched: {stop}"))),
+            Ok(_) | Err(_) => {}
+        }
+    }
+    let complaints = client.complaints().iter().cloned();
+    let refused = client.refused().iter().map(|server| format!("symbol server {server}"));
+    said.into_iter().chain(complaints).chain(refused).for_each(|line| terminal::say(&line));
 }
 
 /// The first Ctrl-C while something is being fetched ends the fetching; the report comes with what there is. At any other

@@ -17,8 +17,8 @@ use necropsy_model::{Bucket, Comparison, Groups, Occurrence, PairVerdict, Snapsh
 pub use folded::folded;
 pub use json::{advice as advice_json, json, json_buckets, json_pair};
 pub use text::{
-    Several, advice as advice_text, brief, brief_advice, brief_buckets, brief_pair, clean, rule, rules, several, text,
-    text_buckets, text_pair,
+    Several, advice as advice_text, brief, brief_advice, brief_buckets, brief_pair, clean, fetched, rule, rules,
+    several, text, text_buckets, text_pair,
 };
 
 /// What a report is made of.

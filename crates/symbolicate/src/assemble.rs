@@ -142,7 +142,7 @@ pub(crate) fn births(snapshot: &mut Snapshot<'_>, options: &Options) {
 
 /// Adds the text of a line from the sources that a server keeps, when the user wants that.
 fn fetch_line(location: &mut Location<'_>, id: Option<&BuildId>, options: &Options) {
-    let client = options.client.as_deref().filter(|client| client.wants_sources() && location.text.is_none());
+    let client = options.client.as_deref().filter(|_| options.sources && location.text.is_none());
     if let (Some(client), Some(id), Some(line)) = (client, id, location.line) {
         location.text = names::line_of(&location.file, line, id, client);
     }

@@ -94,6 +94,8 @@ impl<'data> Image<'data> {
 #[derive(Default)]
 pub(crate) struct Images<'data> {
     images: Vec<Image<'data>>,
+    /// Index of the image of each module.
+    by_module: Vec<Option<usize>>,
     /// First address, first address behind, index: every loadable segment, sorted; modules may interleave.
     ranges: Vec<(u64, u64, usize)>,
     /// Unwind tables of each image, made at first use.
@@ -110,7 +112,13 @@ impl<'data> Images<'data> {
     /// Images with an index by address.
     pub fn new(images: Vec<Image<'data>>) -> Self {
         let mut ranges = Vec::new();
+        let mut by_module = Vec::new();
         for (index, image) in images.iter().enumerate() {
+            let module = image.module.index();
+            by_module.resize(by_module.len().max(module + 1), None);
+            if let Some(slot @ None) = by_module.get_mut(module) {
+                *slot = Some(index);
+            }
             for segment in &image.segments {
                 let start = image.bias.to_avma(segment.start).0;
                 if let Some(end) = start.checked_add(segment.size) {
@@ -122,7 +130,7 @@ impl<'data> Images<'data> {
         let tables = images.iter().map(|_| OnceLock::new()).collect();
         let debug_files = images.iter().map(|_| OnceLock::new()).collect();
         let thin = images.iter().map(|_| OnceLock::new()).collect();
-        Self { images, ranges, tables, debug_files, thin, outcomes: Vec::new() }
+        Self { images, by_module, ranges, tables, debug_files, thin, outcomes: Vec::new() }
     }
 
     /// The same, with what became of each module of the snapshot.
@@ -137,7 +145,12 @@ impl<'data> Images<'data> {
 
     /// The image of a module.
     pub fn of(&self, module: ModuleId) -> Option<&Image<'data>> {
-        self.images.iter().find(|image| image.module == module)
+        self.images.get(self.index_of(module)?)
+    }
+
+    /// The index of the image of a module.
+    pub fn index_of(&self, module: ModuleId) -> Option<usize> {
+        *self.by_module.get(module.index())?
     }
 
     /// The image that is loaded at an address, with its index.

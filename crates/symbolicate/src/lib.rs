@@ -53,6 +53,8 @@ pub struct Options {
     pub dump_dir: Option<PathBuf>,
     /// Read the locals of every frame, not only the arguments of the stopped thread.
     pub locals: bool,
+    /// Show source lines from servers too.
+    pub sources: bool,
     /// Files that were fetched before, and the servers that may be asked for more.
     pub client: Option<Arc<Client>>,
 }

@@ -1,13 +1,16 @@
 //! Names of addresses that somebody states: of one file, of files that a text names, or of the modules of a dump.
 
+mod fetch;
 mod place;
 
 use std::path::Path;
 use std::sync::Arc;
 
-use necropsy_model::{Arena, Avma, Bias, BuildId, Meant, Module, Snapshot, StatedAddress, StatedFile, Svma, Symbols};
+use necropsy_model::{
+    Arena, Avma, Bias, BuildId, Meant, Module, ModuleId, Snapshot, StatedAddress, StatedFile, Svma, Symbols,
+};
 use rayon::prelude::*;
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::Options;
 use crate::image::Images;
@@ -40,7 +43,7 @@ const SYSTEM: &[&str] = &[
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct FileId {
     set: usize,
-    image: usize,
+    module: ModuleId,
 }
 
 /// Why an address has no file, or no place in it.
@@ -99,7 +102,14 @@ pub struct Resolver<'data> {
     depth: Depth,
     given: Vec<Given>,
     sets: Vec<Set<'data>>,
+    /// Where the options of files differ that the user named, by set.
+    of_user: FxHashMap<usize, Arc<Options>>,
+    /// The set of the modules of the dump.
     table: Option<usize>,
+    dump: Snapshot<'data>,
+    /// Files that servers were asked for because they are not here, and those whose symbols they were asked for.
+    asked: FxHashSet<BuildId>,
+    fetched: FxHashSet<FileId>,
     known: FxHashMap<StatedFile, Option<FileId>>,
     symbols: FxHashMap<(FileId, String), Option<u64>>,
 }
@@ -113,7 +123,11 @@ impl<'data> Resolver<'data> {
             depth,
             given: Vec::new(),
             sets: Vec::new(),
+            of_user: FxHashMap::default(),
             table: None,
+            dump: Snapshot::default(),
+            asked: FxHashSet::default(),
+            fetched: FxHashSet::default(),
             known: FxHashMap::default(),
             symbols: FxHashMap::default(),
         }
@@ -123,22 +137,30 @@ impl<'data> Resolver<'data> {
     pub fn give(&mut self, name: &str, file: &Path) -> bool {
         let options = Arc::new(Options { exe: Some(file.to_owned()), ..(*self.options).clone() });
         let stated = StatedFile { path: Some(name.to_owned()), build_id: None };
+        self.of_user.insert(self.sets.len(), Arc::clone(&options));
         let id = self.open(&stated, &options, true);
         self.given.push(Given { name: base(name).to_owned(), id });
         id.is_some()
     }
 
     /// Adds the modules of a dump: addresses of its process have names from now on. `false` when it lists none.
-    pub fn with_table(&mut self, snapshot: &Snapshot<'data>) -> bool {
-        let images = modules::find(snapshot, self.arena, &self.options);
-        let outcome = |index| necropsy_model::ModuleId::new(index).and_then(|id| images.outcome(id).cloned());
-        let found = snapshot.modules.iter().enumerate();
-        let modules: Vec<_> =
-            found.map(|(index, module)| (module.clone(), outcome(index).unwrap_or_default())).collect();
-        let any = !modules.is_empty();
+    pub fn with_table(&mut self, snapshot: Snapshot<'data>) -> bool {
+        self.dump = snapshot;
         self.table = Some(self.sets.len());
-        self.sets.push(Set { images, modules });
-        any
+        self.sets.push(Set { images: Images::default(), modules: Vec::new() });
+        self.find_table();
+        !self.dump.modules.is_empty()
+    }
+
+    /// Finds the files of the modules of the dump, as far as they are here by now.
+    fn find_table(&mut self) {
+        let images = modules::find(&self.dump, self.arena, &self.options);
+        let outcome = |index| ModuleId::new(index).and_then(|id| images.outcome(id).cloned());
+        let found = self.dump.modules.iter().enumerate();
+        let modules = found.map(|(index, module)| (module.clone(), outcome(index).unwrap_or_default())).collect();
+        if let Some(set) = self.table.and_then(|table| self.sets.get_mut(table)) {
+            *set = Set { images, modules };
+        }
     }
 
     /// Addresses without a module mean something: there is a table, or one file that all lie in.
@@ -194,7 +216,9 @@ impl<'data> Resolver<'data> {
             else {
                 return Vec::new();
             };
-            let found = names::name_with(&set.images, file.image, &wanted, self.depth).unwrap_or_default();
+            let found = set.images.index_of(file.module);
+            let found = found.and_then(|image| names::name_with(&set.images, image, &wanted, self.depth));
+            let found = found.unwrap_or_default();
             let known: FxHashMap<Svma, Vec<Named<'data>>> = wanted.into_iter().map(|(at, _)| at).zip(found).collect();
             let named = |&(file, at, meant): &(FileId, Svma, Meant)| {
                 Some(((file, at, meant), known.get(&look_up(at, meant))?.clone()))
@@ -210,9 +234,8 @@ impl<'data> Resolver<'data> {
     /// What became of a file.
     pub fn report(&self, id: FileId) -> Option<FileReport> {
         let set = self.sets.get(id.set)?;
-        let image = set.images.all().get(id.image)?;
-        let (module, outcome) = set.modules.get(image.module.index())?;
-        Some(report(module, outcome, Some(image)))
+        let (module, outcome) = set.modules.get(id.module.index())?;
+        Some(report(module, outcome, Some(set.images.of(id.module)?)))
     }
 
     /// What became of the file that a text names, when it was not found.
@@ -227,14 +250,14 @@ impl<'data> Resolver<'data> {
     }
 
     fn image(&self, id: FileId) -> Option<&crate::image::Image<'data>> {
-        self.sets.get(id.set)?.images.all().get(id.image)
+        self.sets.get(id.set)?.images.of(id.module)
     }
 
     fn in_table(&self, process: Avma) -> Option<(FileId, Svma)> {
         let set = self.table?;
-        let (image, found) = self.sets.get(set)?.images.at(process)?;
+        let (_, found) = self.sets.get(set)?.images.at(process)?;
         let at = found.bias.to_svma(process);
-        place::is_code(found, at).then_some((FileId { set, image }, at))
+        place::is_code(found, at).then_some((FileId { set, module: found.module }, at))
     }
 
     fn file(&mut self, stated: &StatedFile) -> Result<FileId, Unresolved> {
@@ -262,11 +285,11 @@ impl<'data> Resolver<'data> {
             (None, Some(path)) => *module.path == **path || !path.contains('/') && module.name() == path,
             (None, None) => false,
         };
-        let images = table.images.all().iter().enumerate();
+        let images = table.images.all().iter();
         let mut found =
-            images.filter(|(_, image)| table.modules.get(image.module.index()).is_some_and(|(module, _)| same(module)));
-        let (image, _) = found.next()?;
-        found.next().is_none().then_some(FileId { set, image })
+            images.filter(|image| table.modules.get(image.module.index()).is_some_and(|(module, _)| same(module)));
+        let module = found.next()?.module;
+        found.next().is_none().then_some(FileId { set, module })
     }
 
     /// A file of the user, by its build id, else by its name. A build id that is stated and another than the file's rules it out.
@@ -301,11 +324,16 @@ impl<'data> Resolver<'data> {
             is_executable: given,
             ..Module::at_path(stated.path.clone().unwrap_or_default())
         };
-        let (image, outcome) = modules::find_one(&module, self.arena, options);
-        let any = image.is_some();
-        let images = Images::new(image.into_iter().collect());
-        self.sets.push(Set { images, modules: vec![(module, outcome)] });
-        any.then(|| FileId { set: self.sets.len() - 1, image: 0 })
+        let found = Self::find_one(module, self.arena, options);
+        let module = found.images.all().first().map(|image| image.module);
+        self.sets.push(found);
+        module.map(|module| FileId { set: self.sets.len() - 1, module })
+    }
+
+    /// One file that no dump describes.
+    fn find_one(module: Module<'data>, arena: &'data Arena, options: &Arc<Options>) -> Set<'data> {
+        let (image, outcome) = modules::find_one(&module, arena, options);
+        Set { images: Images::new(image.into_iter().collect()), modules: vec![(module, outcome)] }
     }
 
     fn symbol(&mut self, id: FileId, name: &str) -> Option<u64> {

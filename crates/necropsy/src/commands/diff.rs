@@ -1,14 +1,18 @@
 //! `necropsy diff`: two dumps of one process.
 
 use std::io::{self, Write};
+use std::path::Path;
+use std::sync::Arc;
 
+use necropsy_debuginfod::Client;
 use necropsy_diagnose::pair::{PairCase, Told};
 use necropsy_group::pair::Side;
 use necropsy_model::{Arena, Order, SameProcess, Snapshot};
 use necropsy_report::{Input, PairReport, Style};
 
 use super::Failure;
-use super::reading::{Dump, Reading};
+use crate::reading::{Dump, Reading};
+use crate::symbols;
 use crate::terminal::{self, Look};
 
 /// Compare two dumps of one process: what is moving and what is not
@@ -44,7 +48,9 @@ pub(crate) struct Args {
 /// Reads both dumps, lays one over the other, and says what that means.
 pub(super) fn run(args: &Args, out: &mut dyn Write) -> Result<(), Failure> {
     let arena = Arena::new();
-    let (first, second) = both(args, &arena)?;
+    let client = args.reading.client().map_err(Failure::Said)?;
+    let (first, second) = both(args, &arena, &client)?;
+    symbols::say_what_failed(&client);
     let order = necropsy_group::pair::order(&first.snapshot, &second.snapshot);
     let (before, after) = if order == Order::Turned { (second, first) } else { (first, second) };
     let comparison = necropsy_group::pair::compare(
@@ -76,11 +82,11 @@ pub(super) fn run(args: &Args, out: &mut dyn Write) -> Result<(), Failure> {
 }
 
 /// The two dumps. Of a file that holds more than its share, the first and the last are what is furthest apart.
-fn both<'data>(args: &Args, arena: &'data Arena) -> Result<(Dump<'data>, Dump<'data>), Failure> {
+fn both<'data>(args: &Args, arena: &'data Arena, client: &Arc<Client>) -> Result<(Dump<'data>, Dump<'data>), Failure> {
     let mut found: Vec<(Input, usize, Snapshot<'data>)> = Vec::new();
     for path in &args.files {
         let failed = |error| Failure::Said(format!("{}: {error}", path.escape_debug()));
-        let (input, snapshots) = args.reading.open(path, arena).map_err(failed)?;
+        let (input, snapshots) = args.reading.open(Path::new(path), arena).map_err(failed)?;
         let dumps = snapshots.into_iter().enumerate();
         found.extend(dumps.map(|(index, snapshot)| (input.clone(), index, snapshot)));
     }
@@ -97,7 +103,7 @@ fn both<'data>(args: &Args, arena: &'data Arena) -> Result<(Dump<'data>, Dump<'d
     let mut told = [first, last]
         .into_iter()
         .flatten()
-        .map(|(input, index, snapshot)| args.reading.tell(input, index, snapshot, arena));
+        .map(|(input, index, snapshot)| args.reading.tell(input, index, snapshot, arena, client));
     let pair = told.next().zip(told.next());
     pair.ok_or_else(|| Failure::Said("there are no two dumps".to_owned()))
 }

@@ -2,15 +2,18 @@
 
 use std::io::{self, BufRead, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::UNIX_EPOCH;
 
+use necropsy_debuginfod::Client;
 use necropsy_group::bucket::{self, FrameRules};
 use necropsy_model::{Arena, Occurrence, Seen, SeenBasis};
 use necropsy_report::{BucketReport, Style};
 
 use super::Failure;
-use super::reading::{Error, Reading};
+use crate::reading::{Error, Reading};
+use crate::symbols;
 use crate::terminal::{self, Look};
 
 /// Folders within folders that are looked into: deeper ones are a loop of mounts.
@@ -56,8 +59,10 @@ struct Item {
 /// Reads all dumps, each worker one at a time, and puts them together.
 pub(super) fn run(args: &Args, out: &mut dyn Write) -> Result<(), Failure> {
     let rules = rules(args.frame_rules.as_deref())?;
+    let client = args.reading.client().map_err(Failure::Said)?;
     let (items, absent) = items(&args.files)?;
-    let mut results = read_all(&items, args, &rules);
+    let mut results = read_all(&items, args, &rules, &client);
+    symbols::say_what_failed(&client);
     results.sort_by_key(|(at, _)| *at);
     let (mut occurrences, mut failed, mut no_dumps) = (Vec::new(), absent, 0_usize);
     for (at, result) in results {
@@ -142,13 +147,13 @@ fn walk(directory: &Path, depth: usize, items: &mut Vec<Item>) {
 type Found = (usize, Result<Vec<Occurrence>, Error>);
 
 /// What each file holds. A worker reads one file at a time, so that memory is bounded by the largest dumps, one for each worker.
-fn read_all(items: &[Item], args: &Args, rules: &FrameRules) -> Vec<Found> {
+fn read_all(items: &[Item], args: &Args, rules: &FrameRules, client: &Arc<Client>) -> Vec<Found> {
     let workers = std::thread::available_parallelism().map_or(1, usize::from).min(items.len()).max(1);
     let next = AtomicUsize::new(0);
     let work = || {
         let mut found: Vec<Found> = Vec::new();
         while let Some((at, item)) = take(&next, items) {
-            found.push((at, read(item, args, rules)));
+            found.push((at, read(item, args, rules, client)));
         }
         found
     };
@@ -174,12 +179,12 @@ fn take<'a>(next: &AtomicUsize, items: &'a [Item]) -> Option<(usize, &'a Item)> 
 }
 
 /// What one file holds.
-fn read(item: &Item, args: &Args, rules: &FrameRules) -> Result<Vec<Occurrence>, Error> {
+fn read(item: &Item, args: &Args, rules: &FrameRules, client: &Arc<Client>) -> Result<Vec<Occurrence>, Error> {
     let arena = Arena::new();
-    let (input, snapshots) = args.reading.open(&item.path, &arena)?;
+    let (input, snapshots) = args.reading.open(Path::new(&item.path), &arena)?;
     let mut found = Vec::new();
     for (index, snapshot) in snapshots.into_iter().enumerate() {
-        let dump = args.reading.tell(input.clone(), index, snapshot, &arena);
+        let dump = args.reading.tell(input.clone(), index, snapshot, &arena, client);
         let told = bucket::occurrence(&dump.snapshot, &dump.verdict, rules);
         let seen = told.seen.clone().or_else(|| written(&item.path));
         found.push(Occurrence { path: item.path.clone(), index, seen, ..told });

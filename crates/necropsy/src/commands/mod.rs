@@ -6,7 +6,6 @@ mod diff;
 mod explain;
 mod group;
 mod man;
-mod reading;
 mod symbolicate;
 
 use std::io::{self, Write};

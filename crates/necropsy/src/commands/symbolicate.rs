@@ -9,11 +9,13 @@ use std::path::PathBuf;
 
 use necropsy_model::{Arena, Meant, StatedAddress, StatedFile, Svma, Symbol, SymbolSource};
 use necropsy_read::tokens::{self, Kind, Line, Token};
-use necropsy_symbolicate::{Depth, FileId, Named, Options, Resolver, Unresolved};
+use necropsy_symbolicate::{Depth, FileId, Named, Resolver, Unresolved};
 use rustc_hash::FxHashMap;
 
 use super::Failure;
 use crate::input;
+use crate::reading::Places;
+use crate::symbols;
 use source::Source;
 
 /// One example per form of input.
@@ -53,14 +55,6 @@ pub(crate) struct Args {
     #[arg(long, value_name = "FILE")]
     map: Option<String>,
 
-    /// Root of the file system that the process saw (a container's rootfs)
-    #[arg(long, value_name = "DIR")]
-    sysroot: Option<PathBuf>,
-
-    /// Directory of debug files, with .build-id in it, or of Breakpad symbols; may be repeated
-    #[arg(long = "debug-dir", value_name = "DIR")]
-    debug_dirs: Vec<PathBuf>,
-
     /// Which instruction is meant: a return address stands behind the call
     #[arg(long, value_name = "WHICH", default_value = "auto")]
     addresses: Addresses,
@@ -80,6 +74,9 @@ pub(crate) struct Args {
     /// No table of files on standard error
     #[arg(short, long)]
     quiet: bool,
+
+    #[command(flatten)]
+    places: Places,
 }
 
 /// Which instruction an address stands for.
@@ -103,14 +100,8 @@ const LONGEST: usize = 16 << 10;
 /// Reads every input and writes it with names.
 pub(super) fn run(args: &Args, out: &mut dyn Write) -> Result<(), Failure> {
     let arena = Arena::new();
-    let options = Options { sysroot: args.sysroot.clone(), debug_dirs: args.debug_dirs.clone(), ..Options::default() };
-    for (flag, directory) in
-        args.sysroot.iter().map(|it| ("--sysroot", it)).chain(args.debug_dirs.iter().map(|it| ("--debug-dir", it)))
-    {
-        if !directory.is_dir() {
-            return Err(said(flag, &directory.to_string_lossy(), "there is no such directory"));
-        }
-    }
+    let client = args.places.client().map_err(Failure::Said)?;
+    let options = args.places.options(&client);
     let depth = if args.names_only { Depth::Names } else { Depth::Full };
     let mut resolver = Resolver::new(&arena, options, depth);
     for given in &args.modules {
@@ -129,7 +120,7 @@ pub(super) fn run(args: &Args, out: &mut dyn Write) -> Result<(), Failure> {
             Ok(dumps) => dumps.into_iter().next(),
             Err(error) => Some(necropsy_read::maps(opened.data).ok_or_else(|| failed(&error))?),
         };
-        if !dump.is_some_and(|dump| resolver.with_table(&dump)) {
+        if !dump.is_some_and(|dump| resolver.with_table(dump)) {
             return Err(said(flag, path, "it lists no modules"));
         }
     }
@@ -147,6 +138,9 @@ pub(super) fn run(args: &Args, out: &mut dyn Write) -> Result<(), Failure> {
     }
     if !args.quiet && !args.json {
         pass.report(&mut io::stderr().lock())?;
+    }
+    if !args.quiet {
+        symbols::say_what_failed(&client);
     }
     Ok(())
 }
@@ -196,6 +190,7 @@ impl Pass<'_, '_> {
         let mut places: Vec<Place> = found.iter().filter_map(|found| found.place.ok()).collect();
         places.sort_unstable();
         places.dedup();
+        self.resolver.fetch_symbols(places.iter().map(|&(file, ..)| file));
         if self.args.json {
             let named = self.resolver.names(&places);
             for found in &found {
@@ -225,7 +220,7 @@ impl Pass<'_, '_> {
     /// The addresses of lines, in their order.
     fn find(&mut self, lines: &[&[u8]]) -> Vec<Found> {
         let plain = self.resolver.names_plain_addresses();
-        let mut found = Vec::new();
+        let mut tokens = Vec::new();
         let before = std::mem::take(&mut self.previous);
         let mut previous: &[u8] = &before;
         for (number, &bytes) in lines.iter().enumerate() {
@@ -234,13 +229,17 @@ impl Pass<'_, '_> {
                 if kind.name == MODULE_OFFSET && !self.is_module(&token.address) {
                     continue;
                 }
-                let place = self.place(&token.address);
-                found.push(Found { line: number, kind, token, place });
+                tokens.push((number, kind, token));
             }
             previous = bytes;
         }
         self.previous = before;
-        found
+        self.resolver.fetch_files(tokens.iter().map(|(.., token)| &token.address));
+        let found = tokens.into_iter().map(|(line, kind, token)| {
+            let place = self.place(&token.address);
+            Found { line, kind, token, place }
+        });
+        found.collect()
     }
 
     /// What stands before a `+0x…` is a file, not a function.
@@ -334,6 +333,10 @@ impl Pass<'_, '_> {
             let mut line = String::from("necropsy: ");
             push_clean(&mut line, &named.or(stated.path).or(id).unwrap_or_else(|| "addresses".to_owned()));
             let _ = write!(line, ": {} of {} addresses named", asked.named, asked.addresses);
+            let fetched = match &asked.file {
+                Ok(file) => self.resolver.fetched(*file),
+                Err((file, _)) => file.as_ref().map(|file| self.resolver.fetched_of(file)).unwrap_or_default(),
+            };
             if let Some(report) = &report {
                 if let Some(from) = &report.symbols.from {
                     line.push_str(", from ");
@@ -350,6 +353,11 @@ impl Pass<'_, '_> {
                 let _ = write!(line, "; {why}");
             }
             writeln!(out, "{line}")?;
+            for fetched in &fetched {
+                let mut line = format!("necropsy:   {}: ", fetched.what);
+                push_clean(&mut line, &necropsy_report::fetched(fetched));
+                writeln!(out, "{line}")?;
+            }
         }
         Ok(())
     }

@@ -30,6 +30,7 @@ pub use advice::{advice, brief_advice};
 pub use buckets::{brief as brief_buckets, text as text_buckets};
 pub use clean::clean;
 pub(crate) use clean::is_hostile;
+pub use modules::fetched;
 use page::Page;
 pub(crate) use pair::example_of;
 pub use pair::{brief as brief_pair, text as text_pair};

@@ -79,15 +79,17 @@ fn write_one(page: &mut Page<'_>, module: &Module<'_>) -> io::Result<()> {
 /// What became of a question to symbol servers.
 fn asked(fetched: &Fetched) -> Line {
     let line = Line::indented(4).plain(&fetched.what).plain(": ");
-    match (fetched.bytes, &fetched.why) {
-        (Some(bytes), _) => {
-            let from = fetched.server.as_deref().map_or("from the cache".to_owned(), |server| format!("from {server}"));
-            let seconds = fetched.milliseconds / 1000;
-            let tenths = fetched.milliseconds % 1000 / 100;
-            line.plain(format!("{} {from} in {seconds}.{tenths} s", words::size(bytes)))
-        }
-        (None, why) => line.put(Tone::Caution, why.as_deref().unwrap_or(fetched.outcome)),
-    }
+    let tone = if fetched.bytes.is_some() { Tone::Plain } else { Tone::Caution };
+    line.put(tone, self::fetched(fetched))
+}
+
+/// What became of a question to symbol servers, as one phrase: where the file came from, or why there is none.
+pub fn fetched(fetched: &Fetched) -> String {
+    let Some(bytes) = fetched.bytes else { return fetched.why.as_deref().unwrap_or(fetched.outcome).to_owned() };
+    let from = fetched.server.as_deref().map_or("from the cache".to_owned(), |server| format!("from {server}"));
+    let seconds = fetched.milliseconds / 1000;
+    let tenths = fetched.milliseconds % 1000 / 100;
+    format!("{} {from} in {seconds}.{tenths} s", words::size(bytes))
 }
 
 /// Build ids of modules whose symbols were needed and not found: what to ask a symbol server for.

@@ -13,7 +13,8 @@ use necropsy_model::{BuildId, Module, ModuleId, Snapshot};
 
 use super::Debug;
 use crate::Options;
-use crate::image::Images;
+use crate::image::{Image, Images};
+use crate::names::Depth;
 use crate::unwind::Walk;
 
 /// Requests at once.
@@ -57,7 +58,37 @@ pub(crate) fn fetch<'data>(
     if in_parallel(&files, |wish| arrived(&client.fetch(&wish.id, &What::Executable))) {
         return true;
     }
-    let wishes = symbols(snapshot, images, &needed, client.mode());
+    let mut wishes = Vec::new();
+    for (&id, &in_stopped) in &needed {
+        let (Some(module), Some(image)) = (snapshot.modules.get(id.index()), images.of(id)) else { continue };
+        wishes.extend(lacking(module, image, client.mode(), in_stopped));
+    }
+    all(client, wishes)
+}
+
+/// Fetches what files lack of symbols, of which somebody asks for addresses; says whether anything arrived.
+pub(crate) fn fetch_symbols<'a, 'data: 'a>(
+    client: &Client,
+    files: impl Iterator<Item = (&'a Module<'data>, &'a Image<'data>)>,
+    depth: Depth,
+) -> bool {
+    let mode = if depth == Depth::Names { Use::Names } else { client.mode() };
+    all(client, files.flat_map(|(module, image)| lacking(module, image, mode, true)).collect())
+}
+
+/// Fetches files of modules of which there is none, with `full` debug files where there is no other; says whether anything
+/// arrived.
+pub(crate) fn fetch_files(client: &Client, files: impl Iterator<Item = BuildId>, full: bool) -> bool {
+    let wish = |id| Wish { id, kind: Kind::File, main: false, debug: None };
+    in_parallel(&sorted(files.map(wish).collect()), |wish| match client.fetch(&wish.id, &What::Executable) {
+        Err(_) if full => arrived(&client.fetch(&wish.id, &What::DebugInfo)),
+        outcome => arrived(&outcome),
+    })
+}
+
+/// Fetches symbols, large files last.
+fn all(client: &Client, wishes: Vec<Wish<'_, '_>>) -> bool {
+    let wishes = sorted(wishes);
     let large = Mutex::new(Vec::new());
     let mut any = in_parallel(&wishes, |wish| match wish.kind {
         Kind::File | Kind::Common => arrived(&client.fetch(&wish.id, &What::DebugInfo)),
@@ -120,29 +151,25 @@ fn files<'a, 'data>(
     sorted(missing.filter_map(|&id| wish(snapshot.modules.get(id.index())?)).collect())
 }
 
-/// What the modules with a frame lack of symbols.
-fn symbols<'a, 'data>(
-    snapshot: &Snapshot<'data>,
-    images: &'a Images<'data>,
-    needed: &BTreeMap<ModuleId, bool>,
+/// What a module with a frame, perhaps one of the stopped thread, lacks of symbols.
+fn lacking<'a, 'data>(
+    module: &Module<'data>,
+    image: &'a Image<'data>,
     mode: Use,
+    in_stopped: bool,
 ) -> Vec<Wish<'a, 'data>> {
-    let mut wishes = Vec::new();
-    for (&id, &in_stopped) in needed {
-        let (Some(module), Some(image)) = (snapshot.modules.get(id.index()), images.of(id)) else { continue };
-        let Some(debug) = image.debug.get().map(|debug| &**debug) else { continue };
-        let main = module.is_executable;
-        let found = debug.found();
-        if let Some(common) = found.supplementary_id.clone().filter(|_| found.supplementary.is_none()) {
-            wishes.push(Wish { id: common, kind: Kind::Common, main, debug: None });
-        }
-        let known = debug.build_id.clone().filter(|_| !debug.has_dwarf() && !module.path.starts_with('['));
-        let Some(id) = known else { continue };
+    let Some(debug) = image.debug.get().map(|debug| &**debug) else { return Vec::new() };
+    let main = module.is_executable;
+    let found = debug.found();
+    let common = found.supplementary_id.clone().filter(|_| found.supplementary.is_none() && mode == Use::Full);
+    let common = common.map(|id| Wish { id, kind: Kind::Common, main, debug: None });
+    let known = debug.build_id.clone().filter(|_| !debug.has_dwarf() && !module.path.starts_with('['));
+    let own = known.map(|id| {
         // The system's own libraries, where other threads wait, are not what anybody debugs.
         let full = mode == Use::Full && (in_stopped || !debug.is_of_system());
-        wishes.push(Wish { id, kind: if full { Kind::Full } else { Kind::Names }, main, debug: Some(debug) });
-    }
-    sorted(wishes)
+        Wish { id, kind: if full { Kind::Full } else { Kind::Names }, main, debug: Some(debug) }
+    });
+    common.into_iter().chain(own).collect()
 }
 
 fn sorted<'a, 'data>(mut wishes: Vec<Wish<'a, 'data>>) -> Vec<Wish<'a, 'data>> {

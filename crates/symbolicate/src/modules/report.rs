@@ -36,7 +36,7 @@ fn complaints(client: &Client) -> Vec<String> {
 }
 
 /// What servers were asked for on behalf of a module.
-fn fetched(module: &Module<'_>, image: Option<&Image<'_>>, records: &[Record]) -> Vec<Fetched> {
+pub(crate) fn fetched(module: &Module<'_>, image: Option<&Image<'_>>, records: &[Record]) -> Vec<Fetched> {
     let debug = image.and_then(|image| image.debug.get()).and_then(|debug| debug.found_already());
     let shared = debug.and_then(|found| found.supplementary_id.as_ref());
     let of = |record: &Record| {

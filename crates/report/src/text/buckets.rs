@@ -77,7 +77,7 @@ fn one(page: &mut Page<'_>, bucket: &Bucket, occurrences: &[Occurrence]) -> io::
     let mut line = Line::indented(2);
     for (at, frame) in bucket.signature.frames.iter().take(FRAMES).enumerate() {
         line = if at > 0 { line.plain(" < ") } else { line };
-        line = line.put(Tone::Name, super::clean::middle(&clean(&frame.name), 60));
+        line = line.put(Tone::Name, super::clean::middle(&clean(&necropsy_model::spoken(&frame.name, 60)), 60));
         line = frame.at.iter().fold(line, |line, at| line.plain(" ").plain(at));
     }
     if bucket.signature.frames.len() > FRAMES {

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 use std::io;
 
-use necropsy_model::{Fault, MessageKind, Origin, Place, SourceKind, Stop, Symptom, Trust};
+use necropsy_model::{Fault, MessageKind, Origin, Place, SourceKind, Stop, Symptom, Trust, spoken};
 
 use super::clean::{clean, middle};
 use super::page::{Line, Page, Tone};
@@ -264,10 +264,16 @@ pub(super) fn place(place: &Place<'_>, width: usize) -> Line {
 /// A function's name cut for people, or the module's.
 pub(super) fn name(place: &Place<'_>, width: usize) -> String {
     match (&place.function, &place.module) {
-        (Some(function), _) => middle(&clean(function), name_limit(width)).into_owned(),
+        (Some(function), _) => named(function, width),
         (None, Some(module)) => format!("unnamed function in {}", clean(module.rsplit('/').next().unwrap_or(module))),
         (None, None) => "unnamed function".to_owned(),
     }
+}
+
+/// The name of a function as people say it, cut where it is still too long.
+pub(super) fn named(function: &str, width: usize) -> String {
+    let limit = name_limit(width);
+    middle(&clean(&spoken(function, limit)), limit).into_owned()
 }
 
 /// Columns for the name of a function.

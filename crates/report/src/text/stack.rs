@@ -10,7 +10,7 @@ use necropsy_model::{
 
 use super::clean::{clean, columns, middle, start};
 use super::page::{Line, Note, Page, Tone};
-use super::places::{doubt, name_limit, position};
+use super::places::{doubt, name_limit, named, position};
 use super::{first_stop, machine, noun, words};
 use crate::{Report, value};
 
@@ -237,7 +237,7 @@ pub(super) fn title(frame: &Frame<'_>, snapshot: &Snapshot<'_>, width: usize) ->
         return ("<signal handler called>".to_owned(), None);
     }
     if let Some(function) = &frame.function {
-        return (middle(&clean(function), name_limit(width)).into_owned(), None);
+        return (named(function, width), None);
     }
     let reason = match &frame.symbol {
         Symbol::Missing(missing) => Some(missing.reason()),

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use necropsy_model::{Confidence, Evidence, Finding, Role, Runtime, Severity, Snapshot, Thread, WaitKind};
+use necropsy_model::{
+    Confidence, Evidence, Finding, IN_A_SENTENCE, Role, Runtime, Severity, Snapshot, Thread, WaitKind, spoken,
+};
 
 use crate::wait_graph::{own_frame, wait};
 use crate::{Case, Rule};
@@ -78,7 +80,7 @@ fn lock_of(thread: &Thread<'_>) -> Option<String> {
 /// The function of the program that wants it.
 fn function_of(snapshot: &Snapshot<'_>, thread: &Thread<'_>) -> Option<String> {
     let frame = snapshot.frames_of(thread).nth(own_frame(snapshot, thread))?;
-    frame.function.as_deref().map(str::to_owned)
+    frame.function.as_deref().map(|name| spoken(name, IN_A_SENTENCE).into_owned())
 }
 
 fn told(lock: Option<&String>, function: Option<&String>, count: usize) -> String {

@@ -1,6 +1,6 @@
 //! Titles of findings: who, what, how, in one sentence.
 
-use necropsy_model::{Access, Evidence, MessageKind};
+use necropsy_model::{Access, Evidence, IN_A_SENTENCE, MessageKind, spoken};
 
 use crate::crash::Crash;
 
@@ -23,7 +23,8 @@ fn who(crash: &Crash<'_, '_>) -> String {
     let Some(place) = crash.victim() else { return "the process".to_owned() };
     let module =
         || place.module.as_deref().and_then(|path| path.rsplit('/').next()).map(|name| format!("code in {name}"));
-    place.function.as_deref().map(str::to_owned).or_else(module).unwrap_or_else(|| "unknown code".to_owned())
+    let function = place.function.as_deref().map(|name| spoken(name, IN_A_SENTENCE).into_owned());
+    function.or_else(module).unwrap_or_else(|| "unknown code".to_owned())
 }
 
 /// The library function that the victim had called, when the fault is inside of one.
@@ -32,7 +33,7 @@ fn inside(crash: &Crash<'_, '_>) -> String {
     let innermost = crash.frames().next();
     let function =
         innermost.filter(|(index, _)| Some(*index) != victim).and_then(|(_, frame)| frame.function.as_deref());
-    function.map(|function| format!(" (in {function})")).unwrap_or_default()
+    function.map(|function| format!(" (in {})", spoken(function, IN_A_SENTENCE))).unwrap_or_default()
 }
 
 /// Such as "refund read `acct->balance` through a NULL pointer".

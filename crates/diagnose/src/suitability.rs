@@ -54,7 +54,7 @@ pub(crate) fn told(snapshot: &Snapshot<'_>, status: SuitabilityStatus, why: &str
 }
 
 /// The threads of a process that lives.
-fn stacks(runtime: Option<Runtime>) -> &'static Entry {
+pub(crate) fn stacks(runtime: Option<Runtime>) -> &'static Entry {
     match runtime {
         Some(Runtime::Jvm) => JAVA_THREADS,
         Some(Runtime::Go) => GO_STACKS,

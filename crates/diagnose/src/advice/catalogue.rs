@@ -403,6 +403,31 @@ pub(crate) const TOP: &Entry = &Entry {
     ..BLANK
 };
 
+/// Who used CPU between two moments. For those who have two dumps without times, so not a row of the table.
+pub(crate) const TOP_TWICE: &Entry = &Entry {
+    what: "CPU time of each thread, now and in ten seconds; the process goes on",
+    complaints: HANGS,
+    run: Run::Prints { command: "top -b -H -n 2 -d 10 -p {pid}", file: "top", ending: "txt", twice: false },
+    pause: "none",
+    size: "2 kB",
+    ..BLANK
+};
+
+/// Two cores of a living process, which show what moves. For those who compare cores, so not a row of the table.
+pub(crate) const CORES: &Entry = &Entry {
+    what: "two cores of one process, ten seconds apart",
+    complaints: HANGS,
+    run: Run::Shell {
+        host: "gcore -o core-1 {pid}; sleep 10; gcore -o core-2 {pid}",
+        docker: "P=$(docker inspect -f '{{.State.Pid}}' CONTAINER); gcore -o core-1 $P; sleep 10; gcore -o core-2 $P",
+        k8s: "kubectl debug POD -it --image=DEBUG_IMAGE --target=CONTAINER --profile=sysadmin -- sh -c 'gcore -o /proc/1/root/tmp/core-1 1; sleep 10; gcore -o /proc/1/root/tmp/core-2 1'; kubectl cp -c CONTAINER POD:/tmp/core-1.1 core-1; kubectl cp -c CONTAINER POD:/tmp/core-2.1 core-2",
+    },
+    pause: "it stands still while its memory is written: about 1 second a GB each, more on a slow disk",
+    size: "twice the memory it uses; look at RssAnon in /proc/PID/status",
+    needs: "gdb, root, and a liveness probe that waits that long",
+    ..BLANK
+};
+
 /// Where each thread sleeps in the kernel.
 pub(crate) const KERNEL_WAITS: &Entry = &Entry {
     what: "what each thread waits for in the kernel: state D is a disk or a network file system",

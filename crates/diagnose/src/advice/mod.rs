@@ -73,6 +73,15 @@ pub fn advise(question: &Question) -> Advice {
             advice.take.push(command(&target, entry));
         }
     }
+    // Whether it was killed or still grows is not said: what only a living one can give is lost first.
+    if complaint == Complaint::OutOfMemory && process.is_none() {
+        let dead: Vec<_> = DEAD.iter().map(|entry| entry.what).collect();
+        advice.take.sort_by_key(|command| dead.contains(&command.what.as_str()));
+        advice.notes.push(
+            "while it lives, take these in order; of one that was killed only how it ended and what it said last are left"
+                .to_owned(),
+        );
+    }
     if advice.headline.is_empty() {
         advice.headline = headline(complaint, runtime);
     }
@@ -80,10 +89,12 @@ pub fn advise(question: &Question) -> Advice {
     advice
 }
 
+/// What is left of a process that died.
+const DEAD: [&Entry; 4] = [catalogue::LAST_END, catalogue::LAST_WORDS, catalogue::HS_ERR, catalogue::KEPT_CORE];
+
 /// A process that lives has no last end, and no log of it.
 fn is_for_the_dead(entry: &Entry, complaint: Complaint) -> bool {
-    let dead = [catalogue::LAST_END, catalogue::LAST_WORDS, catalogue::HS_ERR, catalogue::KEPT_CORE];
-    complaint == Complaint::OutOfMemory && dead.iter().any(|it| entry.is(it))
+    complaint == Complaint::OutOfMemory && DEAD.iter().any(|it| entry.is(it))
 }
 
 fn headline(complaint: Complaint, runtime: Option<Runtime>) -> String {
@@ -189,6 +200,15 @@ mod tests {
 
     fn asked(complaint: Complaint, runtime: Runtime, site: Site) -> Advice {
         advise(&Question { complaint: Some(complaint), runtime: Some(runtime), site: Some(site), process: None })
+    }
+
+    #[test]
+    fn of_memory_the_living_come_first() {
+        let advice = asked(Complaint::OutOfMemory, Runtime::Go, Site::Host);
+        let dead = advice.take.iter().position(|it| it.what == catalogue::LAST_END.what).unwrap();
+        let heap = advice.take.iter().position(|it| it.what == catalogue::GO_HEAP.what).unwrap();
+        assert!(heap < dead);
+        assert!(advice.notes.iter().any(|note| note.starts_with("while it lives")));
     }
 
     #[test]

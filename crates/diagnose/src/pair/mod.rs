@@ -74,7 +74,7 @@ pub fn diagnose<'data>(case: &PairCase<'_, 'data>) -> PairVerdict<'data> {
         return PairVerdict {
             headline: format!("not two dumps of one process, so nothing is compared: {why}"),
             confidence: Confidence::High,
-            suitability: suitability::refused(case, why),
+            suitability: suitability::refused(case, &why),
             ..PairVerdict::default()
         };
     }

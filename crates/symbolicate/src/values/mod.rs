@@ -147,8 +147,9 @@ impl<'a, 'data> Values<'a, 'data> {
         field::find(&Frame::new(context, index)?, operand)
     }
 
-    /// The locks that guards among the variables of the frame at `index` hold, each with what it protects.
-    pub fn guarded(&self, frames: &[RawFrame], index: usize) -> Vec<std::ops::Range<u64>> {
+    /// The locks that guards among the variables of the frame at `index` hold, each with what it protects, and whether for
+    /// reading only.
+    pub fn guarded(&self, frames: &[RawFrame], index: usize) -> Vec<(std::ops::Range<u64>, bool)> {
         let context = Context { store: &self.store, space: &self.space, frames };
         Frame::new(context, index).map(|frame| guard::held(&frame)).unwrap_or_default()
     }

@@ -50,11 +50,29 @@ const RUST: &[(&str, &str, WaitKind)] = &[
     ("condvar::Condvar::", "wait_until_internal", WaitKind::Condition),
 ];
 
+/// Whose lock it is, which decides how it looks in memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Family {
+    /// Of a C library, or of what stands on it.
+    C,
+    /// Of Rust's standard library.
+    Rust,
+    /// Of the crate `parking_lot`.
+    ParkingLot,
+}
+
+/// What a function waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Waits {
+    pub kind: WaitKind,
+    pub family: Family,
+}
+
 /// What a function waits for; `None` when it is not one that waits.
-pub(super) fn kind(function: &str) -> Option<WaitKind> {
+pub(super) fn waits(function: &str) -> Option<Waits> {
     let name = function.split('@').next().unwrap_or(function).trim_start_matches('_');
     if let Some(&(_, kind)) = C.iter().find(|(known, _)| *known == name) {
-        return Some(kind);
+        return Some(Waits { kind, family: Family::C });
     }
     let rust = RUST.iter().find(|(owner, method, _)| {
         // The newer mangling writes methods as `<path::Type>::method`.
@@ -62,10 +80,12 @@ pub(super) fn kind(function: &str) -> Option<WaitKind> {
             before.replace(">::", "::").ends_with(owner) && (after.is_empty() || after.starts_with("::h"))
         })
     });
-    if let Some(&(.., kind)) = rust {
-        return Some(kind);
+    if let Some(&(owner, _, kind)) = rust {
+        let parking_lot = owner.starts_with("Raw") || owner.starts_with("condvar::");
+        return Some(Waits { kind, family: if parking_lot { Family::ParkingLot } else { Family::Rust } });
     }
-    (name == "std::thread::park" || name.starts_with("std::thread::park_timeout")).then_some(WaitKind::Park)
+    let parks = name == "std::thread::park" || name.starts_with("std::thread::park_timeout");
+    parks.then_some(Waits { kind: WaitKind::Park, family: Family::Rust })
 }
 
 #[cfg(test)]
@@ -74,6 +94,7 @@ mod tests {
 
     #[test]
     fn functions_that_wait_are_known_under_all_their_names() {
+        let kind = |name| waits(name).map(|waits| waits.kind);
         assert_eq!(kind("___pthread_mutex_lock"), Some(WaitKind::Lock));
         assert_eq!(kind("pthread_cond_wait@@GLIBC_2.3.2"), Some(WaitKind::Condition));
         assert_eq!(kind("std::sys::sync::mutex::futex::Mutex::lock_contended"), Some(WaitKind::Lock));

@@ -4,7 +4,7 @@
 use necropsy_model::{Avma, ThreadId, WaitKind};
 
 use super::futex::Futex;
-use super::{Found, Owners};
+use super::{Found, Held, Owners};
 use crate::space::AddressSpace;
 
 /// `struct __pthread_mutex_s`: lock, count, owner, number of users, kind.
@@ -26,13 +26,18 @@ const MAX_USERS: u32 = 0x10_0000;
 /// A mutex, proved by its fields: contended, with a kind, users and an owner that exist.
 pub(super) fn mutex(space: &AddressSpace<'_, '_>, futex: &Futex, owners: &Owners) -> Option<Found> {
     let owner = owner(space, futex)?;
-    Some(Found { kind: WaitKind::Lock, lock: Some(futex.address), owner: Some(owners.thread(owner)?) })
+    Some(Found {
+        kind: WaitKind::Lock,
+        lock: Some(futex.address),
+        owner: Some(owners.thread(owner)?),
+        held: Held::NotTold,
+    })
 }
 
 /// The same where the stack says that it is a mutex: then its owner may also be a thread that ended with the lock held.
 pub(super) fn mutex_by_name(space: &AddressSpace<'_, '_>, futex: &Futex) -> Option<Found> {
     let owner = ThreadId(u64::from(owner(space, futex)?));
-    Some(Found { kind: WaitKind::Lock, lock: Some(futex.address), owner: Some(owner) })
+    Some(Found { kind: WaitKind::Lock, lock: Some(futex.address), owner: Some(owner), held: Held::NotTold })
 }
 
 fn owner(space: &AddressSpace<'_, '_>, futex: &Futex) -> Option<u32> {
@@ -50,13 +55,13 @@ pub(super) fn stream(space: &AddressSpace<'_, '_>, futex: &Futex, owners: &Owner
     let word = space.read_u32(Avma(futex.address)).ok().filter(|&word| word == CONTENDED)?;
     let pointer = space.read_u64(Avma(futex.address.checked_add(8)?)).ok()?;
     let owner = owners.by_pointer(pointer).filter(|_| word == CONTENDED)?;
-    Some(Found { kind: WaitKind::Lock, lock: Some(futex.address), owner: Some(owner) })
+    Some(Found { kind: WaitKind::Lock, lock: Some(futex.address), owner: Some(owner), held: Held::NotTold })
 }
 
 /// `pthread_join` waits at the thread id in the other thread's control block, which the kernel clears when it ends.
 pub(super) fn join(space: &AddressSpace<'_, '_>, futex: &Futex, owners: &Owners) -> Option<Found> {
     let word = space.read_u32(Avma(futex.address)).ok().filter(|&word| word == futex.value)?;
-    Some(Found { kind: WaitKind::Join, lock: None, owner: Some(owners.thread(word)?) })
+    Some(Found { kind: WaitKind::Join, lock: None, owner: Some(owners.thread(word)?), held: Held::NotTold })
 }
 
 /// A reader-writer lock: `__readers`, `__writers`, `__wrphase_futex`, `__writers_futex`, …, `__cur_writer` at 24.
@@ -66,11 +71,22 @@ pub(super) fn rwlock(space: &AddressSpace<'_, '_>, futex: &Futex, kind: WaitKind
     const PHASE: u64 = 8;
     const WRITERS: u64 = 12;
     const WRITER: u64 = 24;
+    /// `PTHREAD_RWLOCK_WRPHASE` and `PTHREAD_RWLOCK_READER_SHIFT` of `nptl/pthread_rwlock_common.c`.
+    const WRITE_PHASE: u32 = 1;
+    const READERS: u32 = 3;
     // The lock is aligned to eight bytes, so that the address tells which of the two words it is.
     let offset = if futex.address.is_multiple_of(8) { PHASE } else { WRITERS };
     let lock = futex.address.saturating_sub(offset);
     let writer = lock.checked_add(WRITER).and_then(|at| space.read_u32(Avma(at)).ok());
-    Found { kind, lock: Some(lock), owner: writer.and_then(|writer| owners.thread(writer)) }
+    let owner = writer.and_then(|writer| owners.thread(writer));
+    // While it is not in the phase of writers, those counted above the flags read.
+    let readers = space.read_u32(Avma(lock)).ok().filter(|word| word & WRITE_PHASE == 0).map(|word| word >> READERS);
+    let held = match (owner, readers) {
+        (Some(_), _) => Held::Alone,
+        (None, Some(readers @ 1..)) => Held::Readers(readers),
+        _ => Held::NotTold,
+    };
+    Found { kind, lock: Some(lock), owner, held }
 }
 
 /// A condition variable, whose waiters wait at one of the two `__g_signals` since 2.25. Nobody holds one, and a thread
@@ -79,5 +95,10 @@ pub(super) fn condition(futex: &Futex) -> Found {
     const FIRST_GROUP: u64 = 40;
     const SECOND_GROUP: u64 = 44;
     let offset = if futex.address.is_multiple_of(8) { FIRST_GROUP } else { SECOND_GROUP };
-    Found { kind: WaitKind::Condition, lock: Some(futex.address.saturating_sub(offset)), owner: None }
+    Found {
+        kind: WaitKind::Condition,
+        lock: Some(futex.address.saturating_sub(offset)),
+        owner: None,
+        held: Held::NotTold,
+    }
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use necropsy_model::WaitKind;
 
-use super::Found;
+use super::{Found, Held};
 use crate::space::AddressSpace;
 use crate::unwind::Walk;
 use crate::values::Values;
@@ -21,10 +21,14 @@ pub(super) fn holders(
     walks: &[Walk],
     space: &AddressSpace<'_, '_>,
 ) -> BTreeMap<u64, usize> {
-    let unowned = |found: &Found| found.owner.is_none() && matches!(found.kind, WaitKind::Lock | WaitKind::WriteLock);
-    let locks: BTreeSet<u64> =
-        waits.iter().filter(|(.., found)| unowned(found)).filter_map(|(.., found)| found.lock).collect();
-    let locks: BTreeSet<u64> = locks.into_iter().take(MAX_LOCKS).collect();
+    let unowned = |found: &Found| {
+        // A reader waits for a writer that holds the lock, or behind one that waits itself.
+        let behind_writer = found.kind == WaitKind::ReadLock && found.held == Held::Alone;
+        found.owner.is_none() && (behind_writer || matches!(found.kind, WaitKind::Lock | WaitKind::WriteLock))
+    };
+    let unowned = waits.iter().filter(|(.., found)| unowned(found));
+    let locks: BTreeMap<u64, Held> = unowned.filter_map(|(.., found)| Some((found.lock?, found.held))).collect();
+    let locks: BTreeMap<u64, Held> = locks.into_iter().take(MAX_LOCKS).collect();
     if locks.is_empty() {
         return BTreeMap::new();
     }
@@ -33,8 +37,10 @@ pub(super) fn holders(
     let frames = frames.flat_map(|(thread, walk)| (0..walk.frames.len()).map(move |frame| (thread, walk, frame)));
     let mut threads: BTreeMap<u64, BTreeSet<usize>> = BTreeMap::new();
     for (thread, walk, frame) in frames.take(MAX_FRAMES) {
-        for guarded in values.guarded(&walk.frames, frame) {
-            for &lock in locks.range(guarded) {
+        for (guarded, reads) in values.guarded(&walk.frames, frame) {
+            // A guard of the other kind than the lock is held by is out of use.
+            let fits = |held: Held| reads == matches!(held, Held::Readers(_));
+            for (&lock, _) in locks.range(guarded).filter(|(_, held)| fits(**held)) {
                 threads.entry(lock).or_default().insert(thread);
             }
         }

@@ -17,6 +17,10 @@ const MAX_NAMED: usize = 256;
 /// Parts of a member's path inside the lock itself: pthread types, libstdc++, libc++, Rust's standard library, `parking_lot`.
 const INSIDE: [&str; 8] = ["__data", "__lock", "_M_mutex", "_M_cond", "__m_", "inner", "futex", "raw"];
 
+/// The end of a path into Rust's `RwLock` and into the locks of `parking_lot`: an atomic called `state`, as a program's own
+/// member may be too.
+const ATOMIC_STATE: &str = "state.v.value";
+
 /// Names of the locks: `ledger_lock`, `us.lock`, or `account.lock` where the object has no name.
 pub(super) fn of<'w, 'data>(
     locks: &BTreeSet<u64>,
@@ -83,7 +87,8 @@ fn member(values: &Values<'_, '_>, walk: &Walk, lock: u64) -> Option<Member> {
 /// The path up to the lock, without what is inside it.
 fn outside(path: &str) -> String {
     let inside = |part: &&str| INSIDE.iter().any(|inside| part.starts_with(inside));
-    path.split('.').take_while(|part| !inside(part)).collect::<Vec<_>>().join(".")
+    let path = path.strip_suffix(ATOMIC_STATE).unwrap_or(path);
+    path.split('.').take_while(|part| !part.is_empty() && !inside(part)).collect::<Vec<_>>().join(".")
 }
 
 #[cfg(test)]
@@ -95,6 +100,8 @@ mod tests {
         assert_eq!(outside("lock.__data.__lock"), "lock");
         assert_eq!(outside("queue.mutex._M_mutex.__data.__lock"), "queue.mutex");
         assert_eq!(outside("__data.__lock"), "");
+        assert_eq!(outside("state.v.value"), "");
+        assert_eq!(outside("shop.state.inner.futex.v.value"), "shop.state");
         assert_eq!(outside("ledger.inner.futex.v.value"), "ledger");
     }
 

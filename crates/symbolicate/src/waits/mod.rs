@@ -4,6 +4,7 @@
 //! futex       registers of a thread in the futex system call -> the word it waits at
 //! by_name     function names of its stack -> what kind of lock that is
 //! glibc       the layouts of glibc's locks -> the owner's thread id; musl for musl's
+//! rust        locks of Rust's std and of parking_lot -> their address, and how they are held
 //! guards      variables of other threads -> holders of locks that do not name them
 //! lock_name   the address of a lock -> its variable
 //! printed     the same from a stack that a debugger printed: names and arguments are all there is
@@ -19,6 +20,7 @@ mod guards;
 mod lock_name;
 mod musl;
 pub(crate) mod printed;
+mod rust;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -26,11 +28,13 @@ use necropsy_model::{Activity, Lock, Snapshot, State, ThreadId, Wait, WaitKind};
 
 use crate::space::AddressSpace;
 use crate::unwind::Walk;
+use by_name::{Family, Waits};
 use futex::Futex;
 
 /// Innermost frames among which the function that waits is looked for: the system call lies under six of them at most
-/// (`std::thread::join` of libstdc++, the pthread function, its clock variant, the common wait, the futex stub).
-const LOOKED_AT: usize = 8;
+/// (`std::thread::join` of libstdc++, the pthread function, its clock variant, the common wait, the futex stub), or under eight
+/// of `parking_lot` that is not optimised.
+const LOOKED_AT: usize = 10;
 
 /// Threads of the process by what names them in a lock.
 struct Owners {
@@ -71,6 +75,18 @@ struct Found {
     lock: Option<u64>,
     /// Its holder, or the thread that is waited for. Not always a thread of the dump: one may have ended with a lock held.
     owner: Option<ThreadId>,
+    /// How it is held.
+    held: Held,
+}
+
+/// How a lock is held, as far as its state tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Held {
+    NotTold,
+    /// By one thread, for writing.
+    Alone,
+    /// For reading, by so many.
+    Readers(u32),
 }
 
 /// Completes the threads of a snapshot: state, what each waits for, what each holds. Stacks are in place.
@@ -80,7 +96,7 @@ pub(crate) fn find<'data>(snapshot: &mut Snapshot<'data>, walks: &[Walk], space:
     for (index, thread) in snapshot.threads.iter().enumerate() {
         let Some(futex) = futex::of(thread) else { continue };
         let mut frames = snapshot.frames_of(thread).take(LOOKED_AT);
-        let named = frames.find_map(|frame| by_name::kind(frame.function.as_deref()?));
+        let named = frames.find_map(|frame| by_name::waits(frame.function.as_deref()?));
         if let Some(found) = explain(space, &futex, named, &owners) {
             waits.push((index, futex.limited, found));
         }
@@ -93,7 +109,7 @@ pub(crate) fn find<'data>(snapshot: &mut Snapshot<'data>, walks: &[Walk], space:
         let guard = found.lock.and_then(|lock| by_guard.get(&lock)).and_then(|&holder| snapshot.threads.get(holder));
         found.owner = found.owner.or(guard.map(|thread| thread.id));
         let lock = found.lock.map(|id| Lock { id, name: names.get(&id).cloned() });
-        let state = snapshot.intern_state(state(found.kind, limited));
+        let state = snapshot.intern_state(state(found.kind, limited, found.held));
         let Some(thread) = snapshot.threads.get_mut(index) else { continue };
         thread.state = state.or(thread.state);
         let source = found.lock.map_or(thread.source, |lock| space.memory.source(necropsy_model::Avma(lock)));
@@ -112,27 +128,36 @@ pub(crate) fn find<'data>(snapshot: &mut Snapshot<'data>, walks: &[Walk], space:
 }
 
 /// From the futex word, what the stack says it belongs to, and the memory around it.
-fn explain(space: &AddressSpace<'_, '_>, futex: &Futex, named: Option<WaitKind>, owners: &Owners) -> Option<Found> {
+fn explain(space: &AddressSpace<'_, '_>, futex: &Futex, named: Option<Waits>, owners: &Owners) -> Option<Found> {
+    let bare = |kind, lock| Found { kind, lock, owner: None, held: Held::NotTold };
+    match named {
+        // The word belongs to the thread: only its record says what it waits for.
+        Some(Waits { kind, family: Family::ParkingLot }) => {
+            return Some(rust::parking_lot(space, futex, kind).unwrap_or(bare(kind, None)));
+        }
+        Some(Waits { kind: kind @ (WaitKind::ReadLock | WaitKind::WriteLock), family: Family::Rust }) => {
+            return Some(rust::std_rwlock(space, futex, kind));
+        }
+        _ => {}
+    }
     let by_memory = glibc::stream(space, futex, owners)
         .or_else(|| glibc::mutex(space, futex, owners))
         .or_else(|| musl::mutex(space, futex, owners));
-    match named {
+    match named.map(|named| named.kind) {
         Some(WaitKind::Lock) => {
-            let lone = Found { kind: WaitKind::Lock, lock: Some(futex.address), owner: None };
+            let lone = bare(WaitKind::Lock, Some(futex.address));
             Some(by_memory.or_else(|| glibc::mutex_by_name(space, futex)).unwrap_or(lone))
         }
-        Some(WaitKind::Join) => {
-            Some(glibc::join(space, futex, owners).unwrap_or(Found { kind: WaitKind::Join, lock: None, owner: None }))
-        }
+        Some(WaitKind::Join) => Some(glibc::join(space, futex, owners).unwrap_or(bare(WaitKind::Join, None))),
         Some(kind @ (WaitKind::ReadLock | WaitKind::WriteLock)) => Some(glibc::rwlock(space, futex, kind, owners)),
         Some(WaitKind::Condition) => Some(glibc::condition(futex)),
-        Some(kind) => Some(Found { kind, lock: Some(futex.address), owner: None }),
+        Some(kind) => Some(bare(kind, Some(futex.address))),
         None => by_memory.or_else(|| glibc::join(space, futex, owners)),
     }
 }
 
 /// The state in words, for people and for grouping.
-fn state(kind: WaitKind, limited: bool) -> State<'static> {
+fn state(kind: WaitKind, limited: bool, held: Held) -> State<'static> {
     let (text, activity) = match kind {
         WaitKind::Lock => ("waits for a mutex", Activity::Lock),
         WaitKind::ReadLock => ("waits for a read lock", Activity::Lock),
@@ -143,7 +168,14 @@ fn state(kind: WaitKind, limited: bool) -> State<'static> {
         WaitKind::Join => ("waits for a thread to end", Activity::Signal),
         _ => ("parked", Activity::Signal),
     };
-    let text = if limited { format!("{text}, with a time limit") } else { text.to_owned() };
+    let mut text = text.to_owned();
+    if let (WaitKind::ReadLock | WaitKind::WriteLock, Held::Readers(readers)) = (kind, held) {
+        let noun = if readers == 1 { "reader holds" } else { "readers hold" };
+        text = format!("{text} that {readers} {noun}");
+    }
+    if limited {
+        text.push_str(", with a time limit");
+    }
     State { text: text.into(), activity }
 }
 

@@ -3,7 +3,7 @@
 use necropsy_model::{Avma, WaitKind};
 
 use super::futex::Futex;
-use super::{Found, Owners};
+use super::{Found, Held, Owners};
 use crate::space::AddressSpace;
 
 /// The bit that waiters set in the lock's word.
@@ -23,5 +23,5 @@ pub(super) fn mutex(space: &AddressSpace<'_, '_>, futex: &Futex, owners: &Owners
     }
     let id = word & !WAITED_FOR & 0x3fff_ffff;
     let owner = if !names_owner && id == HELD { None } else { Some(owners.thread(id)?) };
-    Some(Found { kind: WaitKind::Lock, lock: Some(lock), owner })
+    Some(Found { kind: WaitKind::Lock, lock: Some(lock), owner, held: Held::NotTold })
 }

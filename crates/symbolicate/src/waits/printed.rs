@@ -2,7 +2,8 @@
 
 use necropsy_model::{Activity, Frame, Lock, Runtime, Snapshot, State, Value, Wait, WaitKind};
 
-use super::{LOOKED_AT, by_name, state};
+use super::by_name::Waits;
+use super::{Held, LOOKED_AT, by_name, state};
 
 /// Arguments that are the address of what is waited for, in glibc's sources. The futex word of a mutex is its first member;
 /// that of a condition variable is not.
@@ -54,11 +55,11 @@ pub(crate) fn find(snapshot: &mut Snapshot<'_>) {
         let Some(thread) = snapshot.threads.get(index).filter(|thread| thread.state.is_none()) else { continue };
         let source = thread.source;
         let frames: Vec<&Frame<'_>> = snapshot.frames_of(thread).take(LOOKED_AT).collect();
-        let kind = frames.iter().find_map(|frame| by_name::kind(frame.function.as_deref()?));
+        let kind = frames.iter().find_map(|frame| by_name::waits(frame.function.as_deref()?));
         let (told, wait) = match kind {
-            Some(kind) => {
+            Some(Waits { kind, .. }) => {
                 let lock = lock(&frames, names(kind));
-                (state(kind, false), Some(Wait { kind, lock, owner: None, limited: false, source }))
+                (state(kind, false, Held::NotTold), Some(Wait { kind, lock, owner: None, limited: false, source }))
             }
             None => match frames.iter().take(CALL_DEPTH).find_map(|frame| call(frame.function.as_deref()?)) {
                 Some(told) => (told, None),

@@ -20,6 +20,12 @@ fn waiter(id: u64, offset: u64, operation: u64, value: u64) -> Thread<'static> {
 
 /// What a thread that waits at `WORD + offset` waits for, with these words in memory from `WORD` on.
 fn found(words: &[u32], offset: u64, value: u64, named: Option<WaitKind>) -> Option<Found> {
+    found_of(Family::C, words, offset, value, named)
+}
+
+/// The same for a lock of this family.
+fn found_of(family: Family, words: &[u32], offset: u64, value: u64, named: Option<WaitKind>) -> Option<Found> {
+    let named = named.map(|kind| Waits { kind, family });
     let bytes: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
     let region = Region {
         start: Avma(WORD),
@@ -85,12 +91,45 @@ fn a_writer_is_known_and_readers_are_not() {
 }
 
 #[test]
+fn readers_are_counted() {
+    let words = [3 << 3, 0, 2, 1, 0, 0, 0, 0];
+    assert_eq!(found(&words, 8, 2, Some(WaitKind::WriteLock)).unwrap().held, Held::Readers(3));
+    let mut std = [0x8000_0002, 7];
+    let waits = |words: &[u32]| found_of(Family::Rust, words, 4, 7, Some(WaitKind::WriteLock)).unwrap();
+    assert_eq!((waits(&std).lock, waits(&std).held), (Some(WORD), Held::Readers(2)));
+    std[0] = 0xbfff_ffff;
+    assert_eq!(waits(&std).held, Held::Alone);
+}
+
+#[test]
+fn parking_lot_keeps_the_lock_beside_the_word_it_sleeps_at() {
+    // The record begins with its key, the lock stands behind it.
+    let mut words = [0; 14];
+    (words[0], words[1]) = (WORD as u32 + 40, 0);
+    let found = |words: &[u32], kind| found_of(Family::ParkingLot, words, 0x20, 0, Some(kind)).unwrap();
+    words[10] = 3;
+    assert_eq!(found(&words, WaitKind::Lock).lock, Some(WORD + 40));
+    words[10] = 1;
+    assert_eq!(found(&words, WaitKind::Lock).lock, None, "nobody waits for it: another layout");
+    (words[0], words[10]) = (WORD as u32 + 41, 0x2a);
+    let writer = found(&words, WaitKind::WriteLock);
+    assert_eq!((writer.lock, writer.held), (Some(WORD + 40), Held::Readers(2)));
+}
+
+#[test]
 fn nobody_holds_a_condition_variable() {
     let mut words = [0; 16];
     words[2] = 101;
     let waits = found(&words, 40, 0, Some(WaitKind::Condition)).unwrap();
     assert_eq!((waits.lock, waits.owner), (Some(WORD), None));
     assert_eq!(found(&words, 44, 0, Some(WaitKind::Condition)).unwrap().lock, Some(WORD));
+}
+
+#[test]
+fn the_state_says_how_many_read() {
+    let text = |kind, held| state(kind, false, held).text;
+    assert_eq!(text(WaitKind::WriteLock, Held::Readers(1)), "waits for a write lock that 1 reader holds");
+    assert_eq!(text(WaitKind::ReadLock, Held::Alone), "waits for a read lock");
 }
 
 #[test]

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use necropsy_model::go::{GoFacts, GoForm, GoLine, GoPanic};
 use necropsy_model::jvm::JvmFacts;
+use necropsy_model::oom::{OomKill, OomTask};
 use necropsy_model::{
     Access, Arch, Avma, Bias, Chain, CodeAddress, Evidenced, Fault, Field, Frame, Identity, Location, Lock, Message,
     MessageKind, Module, ModuleId, Place, Process, Registers, Role, Signal, Snapshot, Source, Stack, StackEnd, State,
@@ -262,6 +263,7 @@ fn planted(planter: &mut Planter) -> Snapshot<'static> {
         base: Avma(0x5555_0000_0000),
         size: 0x1000,
         bias: Some(Bias(0x5555_0000_0000)),
+        stated: None,
         is_executable: true,
         symbols: Symbols {
             status: SymbolStatus::Full,
@@ -284,6 +286,11 @@ fn planted(planter: &mut Planter) -> Snapshot<'static> {
             runpaths: vec![p.path("lib")],
         }),
     }];
+    snapshot.oom = Some(Box::new(OomKill {
+        killed: Some(OomTask { pid: 7, name: p.path("server"), resident: None, score: None, source: Source::DUMP }),
+        cgroup: Some(p.path("group")),
+        ..OomKill::default()
+    }));
     let location = |p: &mut Planter| Location { file: p.path("a.c"), line: Some(7), text: Some(p.secret()) };
     let place = |p: &mut Planter| Place {
         thread: Some(ThreadId(1)),

@@ -1,6 +1,6 @@
 //! How sure a finding is: derived from what it rests on.
 
-use necropsy_model::{Confidence, Symbol, SymbolSource, Symptom, Verified};
+use necropsy_model::{AddressState, Confidence, Symbol, SymbolSource, Symptom, Verified};
 
 use crate::crash::Crash;
 
@@ -15,6 +15,8 @@ pub(crate) fn of_crash(crash: &Crash<'_, '_>) -> Confidence {
             doubts +=
                 usize::from(fault.instruction.is_none() && fault.address.is_none_or(|address| address != fault.pc));
             doubts += if contradicts(crash) { 2 } else { 0 };
+            // A list of some mappings does not prove that there was no other.
+            doubts += usize::from(fault.state == Some(AddressState::NotListed));
         }
         // A sent signal has no instruction to look at.
         None => {

@@ -321,6 +321,11 @@ impl<'a, 'data> Crash<'a, 'data> {
     }
 }
 
+/// A kernel's log says that no page was there.
+fn no_page_logged(fault: &Fault<'_>) -> bool {
+    fault.value_facts.iter().any(|fact| fact.kind == "kernel-no-page")
+}
+
 fn writes(fault: &Fault<'_>) -> bool {
     matches!(fault.access, Some(Access::Write | Access::ReadWrite))
 }
@@ -331,7 +336,9 @@ fn is_stack_overflow(fault: &Fault<'_>) -> bool {
     let missing =
         matches!(fault.state, Some(AddressState::NotMapped | AddressState::NoAccess | AddressState::NotDumped));
     let at_end = fault.stack.zip(fault.address).is_some_and(|((start, _), address)| address < start);
-    near && missing && at_end && !fault.non_canonical
+    // A kernel's log has no map. A stack grows by itself up to its limit, so that a missing page next to its pointer is the limit.
+    let no_page = fault.state == Some(AddressState::NotListed) && fault.stack.is_none() && no_page_logged(fault);
+    near && (missing && at_end || no_page) && !fault.non_canonical
 }
 
 fn execute_kind(fault: &Fault<'_>) -> Kind {

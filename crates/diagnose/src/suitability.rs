@@ -6,8 +6,8 @@ use necropsy_model::{AddressState, Runtime, Snapshot, Suitability, SuitabilitySt
 use crate::Case;
 use crate::advice::catalogue::{
     CORE, CORE_NEXT, Entry, GO_HEAP, GO_PROFILE, GO_STACKS, JAVA_HEAP, JAVA_HEAP_NEXT, JAVA_HISTOGRAM, JAVA_PROFILE,
-    JAVA_THREADS, MEMORY_CORE, MEMORY_MAP, NATIVE_STACKS, NODE_HEAP_NEXT, NODE_INSPECT, PERF, PYTHON_MEMORY_NEXT,
-    PYTHON_PROFILE, PYTHON_STACKS, TOP, WITH_NAMES,
+    JAVA_THREADS, KEPT_CORE, MEMORY_CORE, MEMORY_MAP, NATIVE_STACKS, NODE_HEAP_NEXT, NODE_INSPECT, PERF,
+    PYTHON_MEMORY_NEXT, PYTHON_PROFILE, PYTHON_STACKS, TOP, WITH_NAMES,
 };
 use crate::advice::commands;
 use crate::advice::run::Target;
@@ -20,7 +20,14 @@ pub(crate) fn of(case: &Case<'_, '_>, symptom: Symptom) -> Suitability {
     let core = !case.snapshot.memory.is_empty();
     let runtime = case.snapshot.process.runtime;
     let judged = |status, why, entries: &[&Entry]| told(case.snapshot, status, why, entries);
+    let logged = case.snapshot.process.writer == Some(Writer::KernelLog);
     match symptom {
+        Symptom::OutOfMemory if logged => judged(
+            SuitabilityStatus::Partial,
+            "it tells who was killed and how much memory processes held, not what holds it",
+            memory(runtime),
+        ),
+        _ if logged => logged_crash(case),
         Symptom::NativeCrash | Symptom::ManagedCrash if core => crash(case),
         Symptom::NativeCrash | Symptom::ManagedCrash => {
             judged(SuitabilityStatus::Right, "it holds the stack of what failed", &[])
@@ -138,6 +145,19 @@ fn crash(case: &Case<'_, '_>) -> Suitability {
     }
     let status = if missing > 0 { SuitabilityStatus::Partial } else { SuitabilityStatus::Right };
     told(case.snapshot, status, &lacks.join("; "), &take_instead)
+}
+
+/// A line of the kernel's log: one instruction, and nobody who called it.
+fn logged_crash(case: &Case<'_, '_>) -> Suitability {
+    let mut why = "the kernel logged which instruction failed; who called it, and with which values, only a core tells"
+        .to_owned();
+    let mut take_instead: Vec<&Entry> = vec![KEPT_CORE, CORE_NEXT];
+    let files = crash_modules(case);
+    if !files.is_empty() {
+        why = format!("{why}; the files with the names are not here: {}", files.join(", "));
+        take_instead.push(WITH_NAMES);
+    }
+    told(case.snapshot, SuitabilityStatus::Partial, &why, &take_instead)
 }
 
 /// Modules of the crashed stack without a file, at most three.

@@ -27,6 +27,7 @@ mod intern;
 pub mod jvm;
 mod memory;
 mod module;
+pub mod oom;
 mod pair;
 mod process;
 mod signal;

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::{Avma, Bias, Text};
+use crate::{Avma, Bias, Offset, Text};
 
 /// A GNU build id: the bytes of the `NT_GNU_BUILD_ID` note, usually 20.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -47,6 +47,8 @@ pub struct Module<'data> {
     pub size: u64,
     /// What the loader added to the file's addresses, where it is known.
     pub bias: Option<Bias>,
+    /// An address in it of which the dump says where in the file it lies, when it says no more of the module's place.
+    pub stated: Option<Box<(Avma, Offset)>>,
     /// It is the main executable.
     pub is_executable: bool,
     /// What was found of its symbols.
@@ -65,6 +67,7 @@ impl<'data> Module<'data> {
             base: Avma(0),
             size: 0,
             bias: None,
+            stated: None,
             is_executable: false,
             symbols: Symbols::default(),
             identity: None,

@@ -67,7 +67,7 @@ impl Runtime {
     }
 }
 
-/// Which program wrote a core.
+/// Which program wrote a dump; what is missing in it follows from that.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Writer {
     /// The Linux kernel, `fs/binfmt_elf.c`, when the process died of a signal.
@@ -76,6 +76,8 @@ pub enum Writer {
     Gcore,
     /// qemu-user's `linux-user/elfload.c`: no `NT_SIGINFO`, no `NT_FILE`.
     QemuUser,
+    /// Nobody: the kernel logged the end (`show_signal_msg` of `arch/x86/mm/fault.c`), with one address and no stack.
+    KernelLog,
 }
 
 impl Writer {
@@ -85,6 +87,7 @@ impl Writer {
             Self::Kernel => "kernel",
             Self::Gcore => "gcore",
             Self::QemuUser => "qemu-user",
+            Self::KernelLog => "kernel-log",
         }
     }
 }

@@ -66,6 +66,8 @@ impl Signal {
     pub const BUS: i32 = 7;
     /// `SIGFPE`.
     pub const FPE: i32 = 8;
+    /// `SIGKILL`.
+    pub const KILL: i32 = 9;
     /// `SIGSEGV`.
     pub const SEGV: i32 = 11;
     /// `SIGSYS`.

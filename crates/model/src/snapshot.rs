@@ -2,7 +2,7 @@
 
 use crate::{
     Activity, Frame, FrameId, LabelsId, Memory, Module, ModuleId, Place, Process, Role, StackId, State, StateId, Stop,
-    Text, Thread, Warning, go::GoFacts, hs_err::HsErr, jvm::JvmFacts,
+    Text, Thread, Warning, go::GoFacts, hs_err::HsErr, jvm::JvmFacts, oom::OomKill,
 };
 
 /// One dump of one process at one moment.
@@ -34,6 +34,8 @@ pub struct Snapshot<'data> {
     pub jvm: Option<Box<JvmFacts<'data>>>,
     /// What only a fatal error log of HotSpot says.
     pub hs_err: Option<Box<HsErr<'data>>>,
+    /// What only the kernel says when it kills a process for its memory.
+    pub oom: Option<Box<OomKill<'data>>>,
     /// What could not be read.
     pub warnings: Vec<Warning<'data>>,
 }

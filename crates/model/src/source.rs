@@ -5,7 +5,7 @@ use std::fmt;
 use crate::Text;
 
 /// A place in the dump: a line of a text dump or a byte offset. Eight bytes, because a dump may hold a million threads.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Source(u64);
 
 /// What a [`Source`] points at.

@@ -66,6 +66,8 @@ pub enum MessageKind {
     GoFatal,
     /// A Java exception or the VM's own error line.
     Java,
+    /// The kernel's own line about the end of the process.
+    Kernel,
     /// Anything else a library printed before `abort`.
     Other,
 }
@@ -82,6 +84,7 @@ impl MessageKind {
             Self::GoPanic => "go-panic",
             Self::GoFatal => "go-fatal",
             Self::Java => "java",
+            Self::Kernel => "kernel",
             Self::Other => "other",
         }
     }

@@ -10,6 +10,7 @@ mod exception;
 mod goroutines;
 mod hs_err;
 mod java_threads;
+mod kernel_log;
 mod maps;
 mod native_stacks;
 mod text;
@@ -35,6 +36,7 @@ pub static READERS: &[&dyn Reader] = &[
     &java_threads::Actuator,
     &java_threads::Javacore,
     &native_stacks::NativeStacks,
+    &kernel_log::KernelLog,
 ];
 
 /// A reader of one format.

@@ -6,6 +6,7 @@ use necropsy_model::{
     Module, Place, Process, Snapshot, Stack, StackEnd, State, Stop, Symbols, Text, Thread, ThreadDetail, Trail,
     TrailStep, Value, Variable, Wait, Warning,
     jvm::{Joined, JvmFacts},
+    oom::{OomKill, OomTask},
 };
 
 use crate::Redactor;
@@ -155,7 +156,8 @@ table!(
     /// Frames come before sentences, which quote what stands in them; threads come before messages for the same reason.
     Snapshot<'_> {
         format: keep, process: inner, modules: inner, threads: inner, labels: label_sets, frames: inner, stacks: inner,
-        states: inner, stop: inner, memory: keep, go: inner, jvm: inner, hs_err: inner, warnings: inner,
+        states: inner, stop: inner, memory: keep, go: inner, jvm: inner, hs_err: inner,
+        oom: inner, warnings: inner,
     }
 );
 table!(Process<'_> {
@@ -163,8 +165,8 @@ table!(Process<'_> {
     runtime_version: keep, arch: keep, pointer_mask: keep, os: sentence, build_id: keep, taken_at: keep, writer: keep,
 });
 table!(Module<'_> {
-    path: path, deleted: keep, build_id: keep, base: keep, size: keep, bias: keep, is_executable: keep, symbols: inner,
-    identity: inner,
+    path: path, deleted: keep, build_id: keep, base: keep, size: keep, bias: keep, stated: keep, is_executable: keep,
+    symbols: inner, identity: inner,
 });
 table!(Symbols { status: keep, from: sentence, verified: keep, reason: sentence, fetched: inner });
 table!(
@@ -221,6 +223,10 @@ table!(Place<'_> {
 });
 table!(Warning<'_> { text: sentence, source: keep });
 table!(FileBacking<'_> { path: path, offset: keep });
+table!(OomKill<'_> {
+    killed: inner, invoked_by: thread, scope: keep, cgroup: path, usage: keep, limit: keep, tasks: inner, cut: keep, source: keep,
+});
+table!(OomTask<'_> { pid: keep, name: thread, resident: keep, score: keep, source: keep });
 table!(JvmFacts<'_> { reported_deadlocks: thread, lists_synchronizers: keep, is_openj9: keep, joined: inner });
 table!(Joined { format: keep, path: sentence, threads: keep, virtual_threads: keep, stacks: keep, objects: keep });
 
@@ -229,7 +235,11 @@ impl Redact for Message<'_> {
         let Message { text, kind, source: _ } = self;
         match kind {
             // These are words of a C library, of the compiler's code or of a virtual machine.
-            MessageKind::Heap | MessageKind::StackSmash | MessageKind::Java | MessageKind::GoFatal => {
+            MessageKind::Heap
+            | MessageKind::StackSmash
+            | MessageKind::Java
+            | MessageKind::GoFatal
+            | MessageKind::Kernel => {
                 redactor.sentence(text);
             }
             MessageKind::Assert

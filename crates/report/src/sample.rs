@@ -78,6 +78,7 @@ fn module(path: &'static str, base: u64, symbols: Symbols) -> Module<'static> {
         base: Avma(base),
         size: 0x5000,
         bias: Some(Bias(base)),
+        stated: None,
         is_executable: base < 0x7000_0000_0000,
         symbols,
         identity: None,

@@ -1,6 +1,8 @@
 //! Raw frames, names and values to the frames and stacks of the model.
 
-use necropsy_model::{Avma, BuildId, Frame, Gap, Location, Missing, Module, ModuleId, Snapshot, Stack, Symbol};
+use necropsy_model::{
+    Avma, BuildId, Frame, Gap, Location, Missing, Module, ModuleId, Snapshot, Stack, StackEnd, Symbol, Writer,
+};
 
 use crate::Options;
 use crate::image::{Image, Images};
@@ -25,7 +27,11 @@ pub(crate) fn stacks<'data>(
             (false, true) => Some(Depth::Arguments),
             (false, false) => None,
         };
-        let mut stack = Stack { frames: Vec::new(), gap: None, end: walk.end.clone() };
+        let end = match snapshot.process.writer {
+            Some(Writer::KernelLog) => StackEnd::Broken("the kernel logs no stack".to_owned()),
+            _ => walk.end.clone(),
+        };
+        let mut stack = Stack { frames: Vec::new(), gap: None, end };
         for (index, raw) in walk.frames.iter().enumerate() {
             if let Some(gap) = walk.gap.filter(|gap| gap.after == index) {
                 stack.gap = Some(Gap { after: stack.frames.len(), ..gap });

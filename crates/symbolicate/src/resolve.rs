@@ -1,7 +1,7 @@
 //! Names of addresses that somebody states: of one file, of files that a text names, or of the modules of a dump.
 
 mod fetch;
-mod place;
+pub(crate) mod place;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -22,7 +22,7 @@ const MOST_FILES: usize = 4096;
 /// Answers of files and symbols that are kept; beyond, they are looked for again.
 const MOST_KNOWN: usize = 1 << 16;
 /// Where loaders look for a library of which only the name is known, and shells for a program.
-const SYSTEM: &[&str] = &[
+pub(crate) const SYSTEM: &[&str] = &[
     "/lib64",
     "/usr/lib64",
     "/lib/x86_64-linux-gnu",

@@ -131,6 +131,7 @@ mod tests {
             base: Avma(0x1000),
             size: 0x1000,
             bias: None,
+            stated: None,
             is_executable: index == 0,
             symbols: Symbols::default(),
             identity: None,

@@ -93,7 +93,7 @@ fn raise(pid: u64) -> String {
 }
 
 /// Bytes in words, as `df -h` has them.
-pub(super) fn size(bytes: u64) -> String {
+pub(crate) fn size(bytes: u64) -> String {
     const UNITS: [&str; 5] = ["B", "KiB", "MiB", "GiB", "TiB"];
     let mut value = bytes as f64;
     let mut unit = 0;

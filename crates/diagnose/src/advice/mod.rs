@@ -5,7 +5,7 @@
 
 pub(crate) mod catalogue;
 mod claim;
-mod core_file;
+pub(crate) mod core_file;
 mod exit_code;
 mod observed;
 pub(crate) mod run;

@@ -54,6 +54,7 @@ pub static RULES: &[&Rule] = &[
     &native::same_call::RULE,
     &native::hang_core::RULE,
     &native::truncated_core::RULE,
+    &native::oom_killed::RULE,
     &go::nil_dereference::RULE,
     &go::panic::RULE,
     &go::concurrent_map::RULE,

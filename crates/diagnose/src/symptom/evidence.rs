@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use necropsy_model::{Activity, Evidence, Snapshot, Source, Stop, Symptom, Thread, ThreadFlags, Writer};
+use necropsy_model::{Activity, Evidence, MessageKind, Snapshot, Source, Stop, Symptom, Thread, ThreadFlags, Writer};
 
 use crate::wait_graph::WaitGraph;
 
@@ -79,11 +79,17 @@ fn words<'data>(snapshot: &Snapshot<'data>) -> Vec<Evidence<'data>> {
     let messages = snapshot.stop.iter().flat_map(|stop| &original(stop).messages);
     let new =
         messages.filter(|message| snapshot.go.is_none() || !words.iter().any(|it| it.text.contains(&*message.text)));
-    let mut said: Vec<_> =
-        new.map(|message| Evidence::new(format!("said: {}", first_line(&message.text)), message.source)).collect();
+    let mut said: Vec<_> = new
+        .map(|message| Evidence::new(format!("{}: {}", by(message.kind), first_line(&message.text)), message.source))
+        .collect();
     words.append(&mut said);
     words.truncate(SHOWN);
     words
+}
+
+/// Who spoke.
+fn by(kind: MessageKind) -> &'static str {
+    if kind == MessageKind::Kernel { "the kernel" } else { "said" }
 }
 
 fn first_line(text: &str) -> &str {
@@ -204,7 +210,7 @@ fn does(activity: Activity) -> &'static str {
 
 #[cfg(test)]
 mod tests {
-    use necropsy_model::{Message, MessageKind, Sender, Signal, State, ThreadId};
+    use necropsy_model::{Message, Sender, Signal, State, ThreadId};
 
     use super::*;
     use crate::rules::native::samples::{fault, stop, words as aborted};

@@ -77,7 +77,7 @@ pub(super) fn warn(foreign: Option<&'static str>, snapshot: &mut Snapshot<'_>) {
             "written by qemu-user: no signal code, no fault address, no list of mapped files and no code in it"
                 .to_owned(),
         ),
-        Some(Writer::Kernel) | None => {}
+        Some(Writer::Kernel | Writer::KernelLog) | None => {}
     }
     // A file linked without a build id still shows its headers.
     let mut files = snapshot.modules.iter().filter(|module| !module.path.starts_with('[')).peekable();

@@ -11,7 +11,7 @@ mod coredumpctl;
 mod faulthandler;
 mod go;
 mod hotspot;
-mod kernel;
+pub(crate) mod kernel;
 mod plus;
 mod rust;
 mod scan;

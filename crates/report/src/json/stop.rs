@@ -73,7 +73,7 @@ struct Sender {
 #[derive(Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 struct Message<'a> {
-    /// Who said it: assert, heap, stack-smash, terminate, rust-panic, go-panic, go-fatal, java or other
+    /// Who said it: assert, heap, stack-smash, terminate, rust-panic, go-panic, go-fatal, java, kernel or other
     kind: &'static str,
     /// What was said
     text: &'a str,

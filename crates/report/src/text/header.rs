@@ -85,6 +85,7 @@ fn writer(writer: Writer) -> &'static str {
         Writer::Kernel => "written by the kernel",
         Writer::Gcore => "written by gcore of a live process",
         Writer::QemuUser => "written by qemu-user",
+        Writer::KernelLog => "logged by the kernel",
     }
 }
 

@@ -170,6 +170,7 @@ fn speaker(kind: MessageKind) -> &'static str {
         MessageKind::RustPanic | MessageKind::GoPanic => "it panicked",
         MessageKind::GoFatal => "the Go runtime said",
         MessageKind::Java => "the VM said",
+        MessageKind::Kernel => "the kernel",
         MessageKind::Other => "it said",
     }
 }

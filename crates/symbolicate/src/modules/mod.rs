@@ -15,7 +15,8 @@ mod verify;
 use std::sync::{Arc, OnceLock};
 
 use necropsy_debuginfod::What;
-use necropsy_model::{Arch, Arena, Identity, Memory, Module, ModuleId, Snapshot, Verified};
+use necropsy_model::{Arch, Arena, Avma, Bias, Identity, Memory, Module, ModuleId, Offset, Snapshot, Verified};
+use object::read::elf::FileHeader;
 use object::{Architecture, Object};
 use rayon::prelude::*;
 
@@ -27,6 +28,7 @@ pub(crate) use sections::{Part, Sections};
 
 use crate::Options;
 use crate::image::{Elf, Image, Images, UnwindSections};
+use crate::resolve::place;
 use debug::Own;
 use open::Mapped;
 use search::{Search, Step};
@@ -135,8 +137,15 @@ impl<'data> Finder<'_, 'data> {
             return Err("a file of another machine".to_owned());
         }
         let segments = headers::segments(&elf);
-        let bias = module.bias.or_else(|| headers::bias_of(&segments, module.base));
-        let bias = bias.ok_or_else(|| "no loadable segment".to_owned())?;
+        let bias = match &module.stated {
+            Some(stated) => {
+                stated_bias(&elf, stated).ok_or_else(|| "no code at the place that the dump names".to_owned())?
+            }
+            None => {
+                let bias = module.bias.or_else(|| headers::bias_of(&segments, module.base));
+                bias.ok_or_else(|| "no loadable segment".to_owned())?
+            }
+        };
         let file_id = headers::build_id(&elf);
         let verified = verify::verify(module, file_id.as_ref(), &segments, bias, &self.snapshot.memory)?;
         if step == Step::Beside && verified == Verified::PathOnly {
@@ -153,6 +162,16 @@ impl<'data> Finder<'_, 'data> {
         let debug = Debug::new(Some(own), known, &module.path, self.options, self.arena);
         Ok(image(id, bias, segments, unwind, elf, debug))
     }
+}
+
+/// What the loader added to the addresses of a file, by one address of which the place in the file is told.
+fn stated_bias(elf: &Elf<'_>, stated: &(Avma, Offset)) -> Option<Bias> {
+    let (at, offset) = stated;
+    let found = place::in_code(elf.elf_program_headers(), offset)?;
+    let fixed = elf.elf_header().e_type(object::LittleEndian) == object::elf::ET_EXEC;
+    let bias = Bias(at.0.checked_sub(found.0)?);
+    // The loader moves a file by whole pages, and one that is linked to its place by nothing.
+    (bias.0.is_multiple_of(headers::PAGE) && (!fixed || bias.0 == 0)).then_some(bias)
 }
 
 /// What the dump itself holds of a module that has no file: always the vDSO, with a generous `coredump_filter` all.

@@ -65,7 +65,14 @@ pub(crate) fn symbols(module: &Module<'_>, outcome: &Outcome, image: Option<&Ima
     let from = (!files.is_empty()).then(|| files.join(", ")).or(in_dump);
     let refused = || (!outcome.refused.is_empty()).then(|| outcome.refused.join("; "));
     let mut reasons: Vec<String> = Vec::new();
+    let logged = module.stated.is_some();
     let trusted = match outcome.verified {
+        Some(Verified::PathOnly) if logged => {
+            Some("the kernel logs no build id, and here no code: only the name and the place of the code agree")
+        }
+        Some(Verified::Bytes) if logged => {
+            Some("the kernel logs no build id; the code that it logged is equal to the file's")
+        }
         Some(Verified::PathOnly) => {
             Some("the core holds no build id and none of its bytes; the path and the layout agree")
         }
@@ -75,7 +82,7 @@ pub(crate) fn symbols(module: &Module<'_>, outcome: &Outcome, image: Option<&Ima
     // A module without a size is none of a dump: nothing but its name was stated.
     let dumped = module.size > 0;
     reasons.extend(trusted.filter(|_| dumped).map(str::to_owned));
-    if dumped && module.build_id.is_none() && outcome.build_id.is_some() {
+    if dumped && !logged && module.build_id.is_none() && outcome.build_id.is_some() {
         reasons.push("the build id is the file's, not the core's".to_owned());
     }
     reasons.extend(refused());
@@ -105,6 +112,8 @@ pub(crate) fn symbols(module: &Module<'_>, outcome: &Outcome, image: Option<&Ima
     let status = if by_go { SymbolStatus::Names } else { status };
     if by_go {
         reasons.insert(0, GO_TABLE.to_owned());
+    } else if status == SymbolStatus::NotFound && logged {
+        reasons.insert(0, NO_PATH.to_owned());
     } else if let Some(reason) = why(status).filter(|_| outcome.verified != Some(Verified::InDump)) {
         reasons.insert(0, reason.to_owned());
     }
@@ -141,6 +150,7 @@ fn status(outcome: &Outcome, image: Option<&Image<'_>>) -> SymbolStatus {
 }
 
 const NO_FILE: &str = "no such file, and none in the directories of debug files";
+const NO_PATH: &str = "the kernel logs no path, and no file of that name is among the programs and libraries here; name it with --exe, or put it beside the log";
 const GO_TABLE: &str =
     "no debug information: functions, lines and inlined functions are those of Go's own table; no variables";
 

@@ -7,6 +7,7 @@ use necropsy_model::{Arena, BuildId, Module};
 
 use super::open::{self, Mapped};
 use crate::Options;
+use crate::resolve::SYSTEM;
 
 /// Where distributions keep debug files.
 const SYSTEM_DEBUG: &str = "/usr/lib/debug";
@@ -25,6 +26,8 @@ pub(super) enum Step {
     Named,
     /// The path in the dump.
     Path,
+    /// A file of that name where loaders and shells look, for a dump that tells no path.
+    Name,
     /// A file of that name beside the executable or beside the dump. Only with the right build id or bytes.
     Beside,
     /// A build-id directory.
@@ -46,6 +49,11 @@ impl<'data> Search<'_, 'data> {
             found.extend(self.options.exe.clone().map(|path| (Step::Named, path)));
         }
         let path = Path::new(module.path.as_ref());
+        if module.stated.is_some() && !module.path.contains('/') {
+            let paths = SYSTEM.iter().map(|directory| Path::new(directory).join(path));
+            let there = paths.filter_map(|path| open::locate(&path, self.options.sysroot.as_deref()));
+            found.extend(there.filter(|path| path.is_file()).map(|path| (Step::Name, path)));
+        }
         for path in self.spellings(path) {
             found.extend(open::locate(&path, self.options.sysroot.as_deref()).map(|path| (Step::Path, path)));
         }

@@ -9,6 +9,9 @@ use crate::image::Segment;
 const COMPARED: usize = 64 * 1024;
 /// Equal bytes that hold a file to be the right one. An ELF header alone, 64 bytes, is alike in many files.
 const ENOUGH: usize = 1024;
+/// Equal bytes of code that do. The kernel logs 64 around the instruction (`OPCODE_BUFSIZE`); with the place in the file two
+/// builds are seldom alike in so many, but for parts of the C library that every program has.
+const ENOUGH_CODE: usize = 32;
 
 /// Decides by the build id; without one, by the bytes that the dump holds, and failing those by the layout.
 pub(super) fn verify(
@@ -37,7 +40,25 @@ pub(super) fn verify(
         }
         equal += same;
     }
-    Ok(if equal >= ENOUGH { Verified::Bytes } else { Verified::PathOnly })
+    let code = shown_code(module, segments, bias, memory)?;
+    Ok(if equal >= ENOUGH || code >= ENOUGH_CODE { Verified::Bytes } else { Verified::PathOnly })
+}
+
+/// How many bytes of code are equal that a log shows in the middle of a mapping, where they are all that it shows.
+fn shown_code(module: &Module<'_>, segments: &[Segment<'_>], bias: Bias, memory: &Memory<'_>) -> Result<usize, String> {
+    let mut equal = 0;
+    for region in memory.regions().iter().filter(|region| module.stated.is_some() && !region.bytes.is_empty()) {
+        let at = bias.to_svma(region.start).0;
+        let held = segments.iter().filter(|segment| segment.executable).find_map(|segment| {
+            let inside = usize::try_from(at.checked_sub(segment.start.0)?).ok()?;
+            segment.bytes.get(inside..inside.checked_add(region.bytes.len())?)
+        });
+        if held != Some(region.bytes) {
+            return Err("other code than the kernel logged".to_owned());
+        }
+        equal += region.bytes.len();
+    }
+    Ok(equal)
 }
 
 /// The file's segments must lie where the process had mapped that file, with the same right to execute.
@@ -91,6 +112,7 @@ mod tests {
             base: Avma(0x10_0000),
             size: 0x3000,
             bias: None,
+            stated: None,
             is_executable: true,
             symbols: Symbols::default(),
             identity: None,

@@ -34,26 +34,29 @@ pub(super) fn of(image: &Image<'_>, offset: &Offset, process: Option<Avma>) -> O
             // People also write the file's own address behind the name of a program that is not position independent.
             Some(found).filter(|&found| is_code(image, found)).or(Some(Svma(offset)))
         }
-        Offset::InFile(offset) => {
-            headers(image)?.iter().filter(|header| header.p_type(LE) == PT_LOAD).find_map(|header| {
-                let inside = offset.checked_sub(header.p_offset(LE)).filter(|&inside| inside < header.p_memsz(LE))?;
-                Some(Svma(header.p_vaddr(LE).checked_add(inside)?)).filter(|&at| is_code(image, at))
-            })
-        }
+        Offset::InFile(_) | Offset::InMapping { .. } => in_code(headers(image)?, offset),
+        Offset::Symbol { .. } => None,
+    }
+}
+
+/// The place that an offset states of the kernel's kinds, by the file's program headers: in a segment that holds code.
+pub(crate) fn in_code(headers: &[object::elf::ProgramHeader64<object::LittleEndian>], offset: &Offset) -> Option<Svma> {
+    let mut code = headers.iter().filter(|header| header.p_type(LE) == PT_LOAD && header.p_flags(LE).contains(PF_X));
+    match *offset {
+        Offset::InFile(offset) => code.find_map(|header| {
+            let inside = offset.checked_sub(header.p_offset(LE)).filter(|&inside| inside < header.p_memsz(LE))?;
+            Some(Svma(header.p_vaddr(LE).checked_add(inside)?))
+        }),
         Offset::InMapping { offset, size } => {
-            let code = headers(image)?
-                .iter()
-                .filter(|header| header.p_type(LE) == PT_LOAD && header.p_flags(LE).contains(PF_X));
-            let pages = |header: &&object::elf::ProgramHeader64<object::LittleEndian>| {
+            let pages = |header: &object::elf::ProgramHeader64<object::LittleEndian>| {
                 let start = header.p_vaddr(LE);
                 let end = start.saturating_add(header.p_memsz(LE));
                 (start - start % PAGE, end.checked_next_multiple_of(PAGE).unwrap_or(end))
             };
-            let mut found = code.map(|header| pages(&header)).filter(|&(start, end)| end - start == size);
-            let (start, _) = found.next()?;
+            let (start, _) = code.map(pages).find(|&(start, end)| end - start == size)?;
             Some(Svma(start.checked_add(offset)?))
         }
-        Offset::Symbol { .. } => None,
+        Offset::Stated(_) | Offset::Loaded(_) | Offset::Symbol { .. } => None,
     }
 }
 

@@ -11,7 +11,7 @@ mod rust_panic;
 mod values_facts;
 
 pub(crate) use heap::is_freed;
-use necropsy_model::{Avma, FrameKind, Signal, Snapshot, Stop, Trust};
+use necropsy_model::{AddressState, Avma, Fault, FrameKind, Signal, Snapshot, Stop, Trust};
 
 use crate::space::AddressSpace;
 use crate::trail;
@@ -25,7 +25,11 @@ pub(crate) fn explain<'data>(snapshot: &mut Snapshot<'data>, walks: &[Walk], spa
         let thread_pointer = thread.detail.as_ref().and_then(|detail| detail.thread_pointer);
         let at = Place { walk, thread_pointer, space };
         if is_fault(&stop) {
-            stop.fault = at.fault(0, stop.signal, stop.address);
+            let told = stop.fault.take();
+            stop.fault = match (at.fault(0, stop.signal, stop.address), told) {
+                (Some(found), Some(told)) => Some(completed(found, told)),
+                (found, told) => found.or(told),
+            };
         }
         let told = handler::find(&at, stop.thread).or_else(|| handler::pending(&at, &stop, snapshot.process.pid));
         let raw = told.as_ref().map_or(0, |original| original.frame);
@@ -46,6 +50,22 @@ pub(crate) fn explain<'data>(snapshot: &mut Snapshot<'data>, walks: &[Walk], spa
         }
     }
     snapshot.stop = Some(stop);
+}
+
+/// What was found of a fault, with what the dump itself says of it: a kernel's log knows the page table, and not the registers.
+fn completed<'data>(found: Fault<'data>, told: Fault<'data>) -> Fault<'data> {
+    let unknown = matches!(found.state, None | Some(AddressState::NotListed));
+    let mut value_facts = found.value_facts;
+    value_facts.extend(told.value_facts);
+    Fault {
+        access: found.access.or(told.access),
+        address: found.address.or(told.address),
+        state: if unknown { told.state.or(found.state) } else { found.state },
+        permissions: found.permissions.or(told.permissions),
+        below_stack_pointer: found.below_stack_pointer.or(told.below_stack_pointer),
+        value_facts,
+        ..found
+    }
 }
 
 /// The stopped thread.

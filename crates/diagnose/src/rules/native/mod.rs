@@ -25,6 +25,7 @@ pub(crate) mod misaligned_access;
 pub(crate) mod non_canonical_pointer;
 pub(crate) mod null_pointer;
 pub(crate) mod null_pointer_offset;
+pub(crate) mod oom_killed;
 pub(crate) mod pool_starved;
 pub(crate) mod return_to_bad_address;
 pub(crate) mod rust_panic;

@@ -297,7 +297,8 @@ impl Word<'_> {
         let parts =
             FaultOperand { displacement: to.cast_signed(), text: format!("{to:#x}"), ..FaultOperand::default() };
         let (size, access) = (if opc == 1 { 8 } else { 4 }, Access::Read);
-        let operand = MemoryOperand { parts, address: Some(to), size, access, alignment: None, implicit: false };
+        let operand =
+            MemoryOperand { parts, address: Some(to), size, access, alignment: None, lone: None, implicit: false };
         let text = format!("ldr {}, {to:#x}", general(self.bits(4, 0), opc == 1));
         Some(Decoded { text, memory: vec![operand], ..Decoded::default() })
     }
@@ -311,7 +312,7 @@ impl Word<'_> {
             text: at.text.clone(),
         };
         let address = base.map(|base| base.wrapping_add_signed(at.displacement));
-        let operand = MemoryOperand { parts, address, size, access, alignment, implicit: false };
+        let operand = MemoryOperand { parts, address, size, access, alignment, lone: None, implicit: false };
         Decoded { text, memory: vec![operand], ..Decoded::default() }
     }
 }

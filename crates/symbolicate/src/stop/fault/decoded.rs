@@ -75,6 +75,8 @@ pub(super) struct MemoryOperand {
     pub access: Access,
     /// Alignment that the instruction demands.
     pub alignment: Option<u64>,
+    /// Its only register, when the value is not known.
+    pub lone: Option<&'static str>,
     /// The stack slot of a push, call or return: not in the text.
     pub implicit: bool,
 }

@@ -52,7 +52,7 @@ pub(super) fn explain<'data>(scene: &Scene<'_, '_, 'data>) -> Option<Fault<'data
 impl Scene<'_, '_, '_> {
     /// `si_addr`, where the kernel knew it.
     fn reported(&self) -> Option<u64> {
-        let faulted = self.signal.code.is_some_and(|code| code > 0 && code != SI_KERNEL);
+        let faulted = self.signal.code.is_none_or(|code| code > 0 && code != SI_KERNEL);
         self.address.filter(|_| faulted && matches!(self.signal.number, Signal::SEGV | Signal::BUS)).map(|at| at.0)
     }
 }
@@ -105,14 +105,19 @@ fn judge(scene: &Scene<'_, '_, '_>, decoded: &Decoded, fault: &mut Fault<'_>) {
     fault.access = Some(culprit.access);
     fault.address = exact(scene, culprit);
     fault.size = Some(culprit.size).filter(|&size| size != 0);
-    fault.operand = Some(culprit.parts.clone());
+    let mut parts = culprit.parts.clone();
+    if let Some((name, address)) = culprit.lone.zip(fault.address) {
+        // A log tells the address and not the registers: with one register in the operand, that one follows.
+        parts.base = Some((name, address.0.wrapping_sub(parts.displacement.cast_unsigned())));
+    }
+    fault.operand = Some(parts);
     fault.misaligned = culprit.misaligned();
 }
 
 /// The first byte that could not be accessed: an access that begins in one page may fault in the next.
 fn exact(scene: &Scene<'_, '_, '_>, culprit: &MemoryOperand) -> Option<Avma> {
     let reported = scene.reported().filter(|&address| culprit.covers(address));
-    reported.or(culprit.address).map(Avma)
+    reported.or(culprit.address).or_else(|| scene.reported().filter(|_| culprit.address.is_none())).map(Avma)
 }
 
 /// A little-endian signed integer.

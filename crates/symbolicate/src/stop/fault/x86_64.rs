@@ -102,6 +102,8 @@ fn operand(used: &UsedMemory, instruction: &Instruction, values: &Values<'_>, ex
         (Register::RIP, _) => (None, None),
         (base, index) => (pair(base, values), pair(index, values)),
     };
+    let lone =
+        (used.base() != Register::RIP && used.index() == Register::None && base.is_none()).then_some(used.base());
     let parts = FaultOperand {
         base,
         index: index.map(|(name, value)| (name, value, u64::from(used.scale()))),
@@ -109,7 +111,15 @@ fn operand(used: &UsedMemory, instruction: &Instruction, values: &Values<'_>, ex
         text: operand_text(used),
     };
     let size = used.memory_size().size() as u64;
-    Some(MemoryOperand { parts, address, size, access, alignment: alignment(instruction, used), implicit })
+    Some(MemoryOperand {
+        parts,
+        address,
+        size,
+        access,
+        alignment: alignment(instruction, used),
+        lone: lone.and_then(name),
+        implicit,
+    })
 }
 
 fn pair(register: Register, values: &Values<'_>) -> Option<(&'static str, u64)> {

@@ -7,6 +7,8 @@
 mod commands;
 #[path = "symbol_servers/elsewhere.rs"]
 mod elsewhere;
+#[path = "symbol_servers/processes.rs"]
+mod processes;
 #[path = "symbol_servers/shared_cache.rs"]
 mod shared_cache;
 #[path = "support/stage.rs"]

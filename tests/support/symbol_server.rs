@@ -24,6 +24,8 @@ pub(crate) enum Play {
     Stall(Vec<u8>, usize),
     /// The same, then the connection ends.
     BreakOff(Vec<u8>, usize),
+    /// These bytes, head and all, then the connection ends.
+    Raw(Vec<u8>),
     /// To this place.
     Redirect(String),
     /// First this, and from the second request on that.
@@ -57,7 +59,11 @@ struct Shared {
 impl SymbolServer {
     /// A server that plays these, by path, and `otherwise` for every other path.
     pub(crate) fn start(plays: impl IntoIterator<Item = (String, Play)>, otherwise: Play) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        Self::on(TcpListener::bind("127.0.0.1:0").unwrap(), plays, otherwise)
+    }
+
+    /// The same, at another address.
+    pub(crate) fn on(listener: TcpListener, plays: impl IntoIterator<Item = (String, Play)>, otherwise: Play) -> Self {
         let address = listener.local_addr().unwrap();
         let shared = Arc::new(Shared {
             plays: plays.into_iter().collect(),
@@ -162,6 +168,11 @@ impl Shared {
                     self.wait()?;
                 }
                 let _ = stream.shutdown(Shutdown::Both);
+                None
+            }
+            Play::Raw(bytes) => {
+                stream.write_all(bytes).ok()?;
+                let _ = stream.shutdown(Shutdown::Write);
                 None
             }
             Play::Redirect(target) => {

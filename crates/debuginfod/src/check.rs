@@ -5,7 +5,7 @@ use std::fs::File;
 
 use necropsy_model::BuildId;
 use object::read::ReadCache;
-use object::{CompressedData, CompressionFormat, Object};
+use object::{CompressedData, CompressionFormat, Object, ObjectSection, ObjectSegment};
 
 use crate::What;
 use crate::record::Failure;
@@ -22,6 +22,7 @@ pub(crate) fn file(file: &File, id: &BuildId, what: &What) -> Result<(), Failure
     match what {
         What::DebugInfo | What::Executable => match build_id(file) {
             None => Err(Failure::Malformed("what is no ELF file")),
+            Some(found) if found.as_ref() == Some(id) && is_cut(file) => Err(Failure::Malformed("a file that is cut")),
             Some(found) if found.as_ref() == Some(id) => Ok(()),
             Some(found) => Err(Failure::WrongBuild(found)),
         },
@@ -48,6 +49,22 @@ pub(crate) fn build_id(file: &File) -> Option<Option<BuildId>> {
     let cache = ReadCache::new(file);
     let elf = object::File::parse(&cache).ok()?;
     Some(elf.build_id().ok().flatten().and_then(BuildId::new))
+}
+
+/// A section ends behind the end of the file, or, where there are no sections, a segment does. HTTP does not always tell: a
+/// server that died while a file was copied to it states the length of what it has. The segments of a debug file are those of
+/// the executable and lie where they like.
+fn is_cut(file: &File) -> bool {
+    let cache = ReadCache::new(file);
+    let (Ok(elf), Ok(length)) = (object::File::parse(&cache), file.metadata().map(|metadata| metadata.len())) else {
+        return true;
+    };
+    let beyond = |(offset, size): (u64, u64)| offset.checked_add(size).is_none_or(|end| end > length);
+    let mut sections = elf.sections().peekable();
+    if sections.peek().is_none() {
+        return elf.segments().any(|segment| beyond(segment.file_range()));
+    }
+    sections.filter_map(|section| section.file_range()).any(beyond)
 }
 
 /// The bytes of a section as the program saw them.

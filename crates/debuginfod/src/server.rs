@@ -8,6 +8,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use necropsy_model::BuildId;
 use ureq::Agent;
 use ureq::http::{Response, StatusCode};
@@ -102,11 +104,13 @@ impl Server {
             ("file", path) if path.starts_with('/') => Transport::File(PathBuf::from(unescape(path))),
             _ => return None,
         };
+        let mut headers = settings.headers.clone();
+        headers.extend(authorization(prefix));
         Some(Self {
             name: shown(prefix),
-            prefix: prefix.to_owned(),
+            prefix: visible(&shown(prefix)),
             transport,
-            headers: settings.headers.clone(),
+            headers,
             silence: settings.silence,
             state: Mutex::new(State::Unknown),
             changed: Condvar::new(),
@@ -304,6 +308,26 @@ fn redirected(from: &str, response: &Response<ureq::Body>) -> Result<String, Str
 /// Host and port of a URL, with what stands before them.
 fn authority(url: &str) -> Option<&str> {
     url.split_once("://")?.1.split(['/', '?', '#']).next()
+}
+
+/// User and password of a URL as a header, decoded first, as curl does it (RFC 7617).
+fn authorization(url: &str) -> Option<(String, String)> {
+    let (user, _) = authority(url)?.rsplit_once('@')?;
+    let (name, password) = user.split_once(':').unwrap_or((user, ""));
+    let credentials = BASE64.encode(format!("{}:{}", unescape(name), unescape(password)));
+    Some(("Authorization".to_owned(), format!("Basic {credentials}")))
+}
+
+/// A URL in which what no URL may hold, spaces and letters of other alphabets, is escaped.
+fn visible(url: &str) -> String {
+    url.bytes().fold(String::new(), |mut out, byte| {
+        if byte.is_ascii_graphic() {
+            out.push(char::from(byte));
+        } else {
+            let _ = write!(out, "%{byte:02X}");
+        }
+        out
+    })
 }
 
 /// A URL without user and password.

@@ -1,117 +1,20 @@
 //! Every way in which a server can answer, or not: what the client makes of it, what it keeps, and how often it asks.
 
+#[path = "outcomes/lab.rs"]
+mod lab;
+#[path = "outcomes/odd_servers.rs"]
+mod odd_servers;
 #[path = "../../../tests/support/symbol_server.rs"]
 mod symbol_server;
 
 use std::fs;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, SystemTime};
 
-use necropsy_debuginfod::{Client, Failure, Found, Miss, Origin, Settings, Stop, Use, What};
-use necropsy_model::BuildId;
+use lab::{Lab, SILENCE, elf, failure, id, one, path};
+use necropsy_debuginfod::{Client, Failure, Miss, Origin, Settings, Stop, Use, What};
 use symbol_server::{Play, SymbolServer};
-use tempfile::TempDir;
-
-/// Shorter than any wait of a real server, so that the tests of silence are quick.
-const SILENCE: Duration = Duration::from_millis(300);
-
-fn id(byte: u8) -> BuildId {
-    BuildId::new(&[byte; 20]).unwrap()
-}
-
-/// An ELF file that holds nothing but a build id: header, one program header, the note.
-fn elf(id: &BuildId) -> Vec<u8> {
-    let mut file = b"\x7fELF\x02\x01\x01".to_vec();
-    file.resize(16, 0);
-    let note = {
-        let mut note = Vec::new();
-        for word in [4, id.bytes().len() as u32, 3] {
-            note.extend(word.to_le_bytes());
-        }
-        note.extend(b"GNU\0");
-        note.extend(id.bytes());
-        note
-    };
-    file.extend(3_u16.to_le_bytes());
-    file.extend(62_u16.to_le_bytes());
-    file.extend(1_u32.to_le_bytes());
-    for word in [0_u64, 64, 0] {
-        file.extend(word.to_le_bytes());
-    }
-    file.extend(0_u32.to_le_bytes());
-    for half in [64_u16, 56, 1, 64, 0, 0] {
-        file.extend(half.to_le_bytes());
-    }
-    file.extend(4_u32.to_le_bytes());
-    file.extend(4_u32.to_le_bytes());
-    for word in [120, 0, 0, note.len() as u64, note.len() as u64, 4] {
-        file.extend(word.to_le_bytes());
-    }
-    file.extend(note);
-    file.extend([0x55; 5000]);
-    file
-}
-
-fn path(id: &BuildId, what: &str) -> String {
-    format!("/buildid/{id}/{what}")
-}
-
-struct Lab {
-    directory: TempDir,
-}
-
-impl Lab {
-    fn new() -> Self {
-        Self { directory: tempfile::tempdir().unwrap() }
-    }
-
-    fn shared(&self) -> PathBuf {
-        self.directory.path().join("shared")
-    }
-
-    fn settings(&self, urls: &[String]) -> Settings {
-        Settings {
-            mode: Use::Full,
-            urls: urls.to_vec(),
-            silence: SILENCE,
-            shared_cache: Some(self.shared()),
-            own_cache: Some(self.directory.path().join("own")),
-            ..Settings::default()
-        }
-    }
-
-    fn client(&self, urls: &[String]) -> Client {
-        Client::new(self.settings(urls))
-    }
-
-    /// Every file below the shared cache, with its size.
-    fn files(&self) -> Vec<(PathBuf, u64)> {
-        fn walk(directory: &Path, found: &mut Vec<(PathBuf, u64)>) {
-            for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
-                match entry.metadata().unwrap() {
-                    metadata if metadata.is_dir() => walk(&entry.path(), found),
-                    metadata => found.push((entry.path(), metadata.len())),
-                }
-            }
-        }
-        let mut found = Vec::new();
-        walk(&self.shared(), &mut found);
-        found
-    }
-}
-
-fn one(play: Play) -> SymbolServer {
-    SymbolServer::start([(path(&id(1), "debuginfo"), play)], Play::Status(404))
-}
-
-fn failure(outcome: Result<Found, Miss>) -> Failure {
-    match outcome {
-        Err(Miss::Failed(failures)) if failures.len() == 1 => failures.into_iter().next().unwrap().1,
-        other => panic!("{other:?}"),
-    }
-}
 
 #[test]
 fn a_file_is_fetched_once_and_then_comes_from_the_cache() {

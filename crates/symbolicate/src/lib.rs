@@ -78,9 +78,10 @@ pub fn symbolicate<'data>(snapshot: &mut Snapshot<'data>, arena: &'data Arena, o
     }
     let mut images = modules::find(snapshot, arena, options);
     let mut walks = walk(snapshot, &images);
-    for _ in 0..MOST_ROUNDS {
+    let supply = modules::Supply::new(options);
+    for supply in supply.iter().cycle().take(MOST_ROUNDS) {
         // A server is asked only for what a frame lies in, and the next frame is known only with the module of this one.
-        if !modules::fetch(snapshot, &images, &walks, options) {
+        if !modules::fetch(snapshot, &images, &walks, supply) {
             break;
         }
         images = modules::find(snapshot, arena, options);

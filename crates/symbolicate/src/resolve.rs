@@ -14,7 +14,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::Options;
 use crate::image::Images;
-use crate::modules::{self, Outcome};
+use crate::modules::{self, Outcome, Supply};
 use crate::names::{self, Depth, Named};
 
 /// Files that one run opens on behalf of a text. A text that names more is not the log of some programs.
@@ -107,6 +107,7 @@ pub struct Resolver<'data> {
     /// The set of the modules of the dump.
     table: Option<usize>,
     dump: Snapshot<'data>,
+    supply: Option<Arc<Supply>>,
     /// Files that servers were asked for because they are not here, and those whose symbols they were asked for.
     asked: FxHashSet<BuildId>,
     fetched: FxHashSet<FileId>,
@@ -119,6 +120,7 @@ impl<'data> Resolver<'data> {
     pub fn new(arena: &'data Arena, options: Options, depth: Depth) -> Self {
         Self {
             arena,
+            supply: Supply::new(&options).map(Arc::new),
             options: Arc::new(options),
             depth,
             given: Vec::new(),

@@ -5,11 +5,12 @@
 //! walked, then names for every module with a frame, then whole debug files where they are worth it.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
-use necropsy_debuginfod::{Client, Found, Miss, Origin, Use, What};
+use necropsy_debuginfod::{Client, Miss, Use, What};
 use necropsy_model::{BuildId, Module, ModuleId, Snapshot};
+use rustc_hash::FxHashSet;
 
 use super::Debug;
 use crate::Options;
@@ -44,67 +45,98 @@ enum Kind {
     Names,
 }
 
+/// What servers give to one who looks for files: a snapshot, or a text.
+pub(crate) struct Supply {
+    client: Arc<Client>,
+    /// What was found so far. The same file a second time is no news.
+    given: Mutex<FxHashSet<(BuildId, What)>>,
+}
+
+impl Supply {
+    /// `None` where nobody may be asked.
+    pub fn new(options: &Options) -> Option<Self> {
+        let client = options.client.clone().filter(|client| client.has_servers())?;
+        Some(Self { client, given: Mutex::default() })
+    }
+
+    /// How much the user wants of servers.
+    pub fn mode(&self) -> Use {
+        self.client.mode()
+    }
+
+    /// Fetches a file, up to so many bytes; says whether that is news. What comes out of the cache may be: the search has
+    /// looked there before, but another process, or the next dump, may have put it there since.
+    fn get(&self, id: &BuildId, what: What, most: Option<u64>) -> Result<bool, Miss> {
+        self.client.fetch_up_to(id, &what, most)?;
+        Ok(self.given.lock().unwrap_or_else(PoisonError::into_inner).insert((id.clone(), what)))
+    }
+
+    /// The same, of any size; what is not there is no news.
+    fn arrived(&self, id: &BuildId, what: What) -> bool {
+        self.get(id, what, None).unwrap_or(false)
+    }
+}
+
 /// Fetches what the frames show to be missing; says whether anything arrived.
 pub(crate) fn fetch<'data>(
     snapshot: &Snapshot<'data>,
     images: &Images<'data>,
     walks: &[Walk],
-    options: &Options,
+    supply: &Supply,
 ) -> bool {
-    let Some(client) = options.client.as_deref().filter(|client| client.has_servers()) else { return false };
     let needed = needed(snapshot, images, walks);
     let files = files(snapshot, images, &needed);
     // A stack that is walked with the right tables has other frames: nothing else is fetched for those of this round.
-    if in_parallel(&files, |wish| arrived(&client.fetch(&wish.id, &What::Executable))) {
+    if in_parallel(&files, |wish| supply.arrived(&wish.id, What::Executable)) {
         return true;
     }
     let mut wishes = Vec::new();
     for (&id, &in_stopped) in &needed {
         let (Some(module), Some(image)) = (snapshot.modules.get(id.index()), images.of(id)) else { continue };
-        wishes.extend(lacking(module, image, client.mode(), in_stopped));
+        wishes.extend(lacking(module, image, supply.mode(), in_stopped));
     }
-    all(client, wishes)
+    all(supply, wishes)
 }
 
 /// Fetches what files lack of symbols, of which somebody asks for addresses; says whether anything arrived.
 pub(crate) fn fetch_symbols<'a, 'data: 'a>(
-    client: &Client,
+    supply: &Supply,
     files: impl Iterator<Item = (&'a Module<'data>, &'a Image<'data>)>,
     depth: Depth,
 ) -> bool {
-    let mode = if depth == Depth::Names { Use::Names } else { client.mode() };
-    all(client, files.flat_map(|(module, image)| lacking(module, image, mode, true)).collect())
+    let mode = if depth == Depth::Names { Use::Names } else { supply.mode() };
+    all(supply, files.flat_map(|(module, image)| lacking(module, image, mode, true)).collect())
 }
 
 /// Fetches files of modules of which there is none, with `full` debug files where there is no other; says whether anything
 /// arrived.
-pub(crate) fn fetch_files(client: &Client, files: impl Iterator<Item = BuildId>, full: bool) -> bool {
+pub(crate) fn fetch_files(supply: &Supply, files: impl Iterator<Item = BuildId>, full: bool) -> bool {
     let wish = |id| Wish { id, kind: Kind::File, main: false, debug: None };
-    in_parallel(&sorted(files.map(wish).collect()), |wish| match client.fetch(&wish.id, &What::Executable) {
-        Err(_) if full => arrived(&client.fetch(&wish.id, &What::DebugInfo)),
-        outcome => arrived(&outcome),
+    in_parallel(&sorted(files.map(wish).collect()), |wish| match supply.get(&wish.id, What::Executable, None) {
+        Err(_) if full => supply.arrived(&wish.id, What::DebugInfo),
+        outcome => outcome.unwrap_or(false),
     })
 }
 
 /// Fetches symbols, large files last.
-fn all(client: &Client, wishes: Vec<Wish<'_, '_>>) -> bool {
+fn all(supply: &Supply, wishes: Vec<Wish<'_, '_>>) -> bool {
     let wishes = sorted(wishes);
     let large = Mutex::new(Vec::new());
     let mut any = in_parallel(&wishes, |wish| match wish.kind {
-        Kind::File | Kind::Common => arrived(&client.fetch(&wish.id, &What::DebugInfo)),
-        Kind::Names => names(client, wish),
-        Kind::Full => match client.fetch_up_to(&wish.id, &What::DebugInfo, Some(SMALL)) {
-            found @ Ok(_) => arrived(&found),
+        Kind::File | Kind::Common => supply.arrived(&wish.id, What::DebugInfo),
+        Kind::Names => names(supply, wish),
+        Kind::Full => match supply.get(&wish.id, What::DebugInfo, Some(SMALL)) {
+            Ok(news) => news,
             Err(Miss::TooLarge { .. }) => {
                 large.lock().unwrap_or_else(PoisonError::into_inner).push(wish.id.clone());
-                names(client, wish)
+                names(supply, wish)
             }
-            Err(_) => names(client, wish),
+            Err(_) => names(supply, wish),
         },
     });
     let large = large.into_inner().unwrap_or_else(PoisonError::into_inner);
     let wishes: Vec<_> = wishes.into_iter().filter(|wish| large.contains(&wish.id)).collect();
-    any |= in_parallel(&wishes, |wish| arrived(&client.fetch(&wish.id, &What::DebugInfo)));
+    any |= in_parallel(&wishes, |wish| supply.arrived(&wish.id, What::DebugInfo));
     any
 }
 
@@ -179,18 +211,13 @@ fn sorted<'a, 'data>(mut wishes: Vec<Wish<'a, 'data>>) -> Vec<Wish<'a, 'data>> {
 }
 
 /// The symbol table alone.
-fn names(client: &Client, wish: &Wish<'_, '_>) -> bool {
+fn names(supply: &Supply, wish: &Wish<'_, '_>) -> bool {
     if wish.debug.is_none_or(|debug| debug.has_names() || debug.sent_names().is_some()) {
         return false;
     }
-    let section = |name: &str| client.fetch(&wish.id, &What::Section(name.to_owned()));
-    let symbols = section(".symtab");
-    symbols.is_ok() && (arrived(&section(".strtab")) || arrived(&symbols))
-}
-
-/// A server sent it: what was in the cache, the search has seen.
-fn arrived(outcome: &Result<Found, Miss>) -> bool {
-    matches!(outcome, Ok(Found { origin: Origin::Server(_), .. }))
+    let section = |name: &str| supply.get(&wish.id, What::Section(name.to_owned()), None);
+    let (Ok(symbols), Ok(strings)) = (section(".symtab"), section(".strtab")) else { return false };
+    symbols || strings
 }
 
 /// Does some work for every wish, several at once, the first ones first; says whether any of it brought something.

@@ -21,7 +21,7 @@ use object::{Architecture, Object};
 use rayon::prelude::*;
 
 pub(crate) use debug::Debug;
-pub(crate) use fetch::{fetch, fetch_files, fetch_symbols};
+pub(crate) use fetch::{Supply, fetch, fetch_files, fetch_symbols};
 pub(crate) use open::{locate, read_small};
 pub(crate) use report::{fetched, report, symbols};
 pub(crate) use sections::{Part, Sections};

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use necropsy_debuginfod::{Client, Use};
+use necropsy_debuginfod::Use;
 use necropsy_model::{BuildId, Fetched, StatedAddress, StatedFile};
 
 use super::{FileId, Resolver};
@@ -13,14 +13,9 @@ use crate::modules;
 use crate::names::Depth;
 
 impl Resolver<'_> {
-    /// The client, while it may ask somebody.
-    fn asking(&self) -> Option<Arc<Client>> {
-        self.options.client.clone().filter(|client| client.has_servers())
-    }
-
     /// Fetches the files of addresses that are not on this machine, by the build id that the text or the table states.
     pub fn fetch_files<'a>(&mut self, addresses: impl Iterator<Item = &'a StatedAddress>) {
-        let Some(client) = self.asking() else { return };
+        let Some(supply) = self.supply.clone() else { return };
         let mut stated: BTreeSet<&StatedFile> = BTreeSet::new();
         let mut listed: BTreeSet<BuildId> = BTreeSet::new();
         for address in addresses {
@@ -37,8 +32,8 @@ impl Resolver<'_> {
         let of_text =
             missing.iter().filter_map(|file| file.build_id.clone()).filter(|id| self.asked.insert(id.clone()));
         let ids: Vec<BuildId> = of_text.chain(listed.iter().cloned()).collect();
-        let full = client.mode() == Use::Full && self.depth == Depth::Full;
-        if !modules::fetch_files(&client, ids.into_iter(), full) {
+        let full = supply.mode() == Use::Full && self.depth == Depth::Full;
+        if !modules::fetch_files(&supply, ids.into_iter(), full) {
             return;
         }
         for file in missing {
@@ -51,7 +46,7 @@ impl Resolver<'_> {
 
     /// Fetches what the files of places lack of symbols, each file once.
     pub fn fetch_symbols(&mut self, files: impl Iterator<Item = FileId>) {
-        let Some(client) = self.asking() else { return };
+        let Some(supply) = self.supply.clone() else { return };
         let mut files: Vec<FileId> = files.filter(|&file| self.fetched.insert(file)).collect();
         files.sort_unstable();
         // The file that a server sent may say that it needs another one.
@@ -60,7 +55,7 @@ impl Resolver<'_> {
                 let set = self.sets.get(file.set)?;
                 Some((&set.modules.get(file.module.index())?.0, set.images.of(file.module)?))
             });
-            if !modules::fetch_symbols(&client, known, self.depth) {
+            if !modules::fetch_symbols(&supply, known, self.depth) {
                 break;
             }
             for set in files.iter().map(|file| file.set).collect::<BTreeSet<_>>() {

@@ -5,7 +5,8 @@
 //! `fixtures/origin/lab`, and those in `fixtures/origin/frozen`, on which nothing is ever tuned: their failures are counted
 //! and not listed. The corpus's cores of another project make a fourth. `NECROPSY_ORIGIN_SETS` takes some sets only, by the
 //! first words of their names; `NECROPSY_ORIGIN_CONFIGS` takes other configurations than the eight usual ones,
-//! `NECROPSY_ORIGIN_SEED` one seed only.
+//! `NECROPSY_ORIGIN_SEED` one seed only. `NECROPSY_ORIGIN_FOLDER` names a folder of further seeds, the set `folder`: to score
+//! programs that were just written, before anybody has looked at how they fail.
 
 #![allow(clippy::print_stdout, reason = "the table is the result")]
 
@@ -56,10 +57,12 @@ struct Suite {
 fn score_origin() {
     let repository = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../..");
     let corpus = std::env::var_os("NECROPSY_CORPUS").map(PathBuf::from);
-    let sets = std::env::var("NECROPSY_ORIGIN_SETS").unwrap_or_else(|_| "corpus own frozen cores".to_owned());
+    let sets = std::env::var("NECROPSY_ORIGIN_SETS").unwrap_or_else(|_| "folder corpus own frozen cores".to_owned());
     let wanted = |name: &str| sets.split_whitespace().any(|set| name.starts_with(set));
     let mut suites = Vec::new();
+    let folder = std::env::var_os("NECROPSY_ORIGIN_FOLDER").map(PathBuf::from);
     for (name, sources, lists_failures) in [
+        ("folder", folder, true),
         ("corpus seeds", corpus.as_ref().map(|corpus| corpus.join("origin-seeds/src")), true),
         ("own lab", Some(repository.join("fixtures/origin/lab")), true),
         ("frozen lab", Some(repository.join("fixtures/origin/frozen")), false),
@@ -191,6 +194,7 @@ impl Suite {
             let _ = writeln!(out, "{}", away.row("all, inlined away"));
         }
         let _ = write!(out, "precision by grade, 95% interval\n{}", standing.precision());
+        let _ = write!(out, "precision by kind of evidence, of those that blame\n{}", standing.kinds());
         // Of what nobody may look at, only the sums are shown.
         if !self.lists_failures {
             return out;

@@ -20,6 +20,8 @@ pub(crate) enum Claim {
 pub(crate) struct Answer {
     pub(crate) claim: Claim,
     pub(crate) grade: Option<String>,
+    /// The kind of evidence, and its grade.
+    pub(crate) kind: String,
     /// The function it names is the one of birth, whatever the grade.
     pub(crate) function: bool,
     /// So is the line.
@@ -65,6 +67,7 @@ pub(crate) fn judge(seed: &Seed, report: &Value) -> Answer {
     let frame_0 = &frame_at_fault(report)["function"];
     Answer {
         claim,
+        kind: format!("{kind} {}", grade.as_deref().unwrap_or("-")),
         grade,
         function,
         line,

@@ -20,6 +20,7 @@ pub(crate) struct Tally {
     in_app: usize,
     times: Vec<Duration>,
     grades: BTreeMap<String, (usize, usize)>,
+    kinds: BTreeMap<String, (usize, usize)>,
 }
 
 impl Tally {
@@ -34,6 +35,11 @@ impl Tally {
         self.frame_0 += usize::from(answer.frame_0);
         self.in_app += usize::from(answer.in_app);
         self.times.push(time);
+        if answer.claim == Claim::Made {
+            let (right, total) = self.kinds.entry(answer.kind.clone()).or_default();
+            *right += usize::from(answer.function);
+            *total += 1;
+        }
         if let Some(grade) = answer.grade.as_ref().filter(|_| answer.claim != Claim::None) {
             let (right, total) = self.grades.entry(grade.clone()).or_default();
             *right += usize::from(answer.function);
@@ -96,6 +102,14 @@ impl Tally {
         )
     }
 
+    /// Precision of each kind of evidence with its grade, of the answers that blame somebody.
+    pub(crate) fn kinds(&self) -> String {
+        self.kinds.iter().fold(String::new(), |mut out, (kind, &(right, total))| {
+            let _ = writeln!(out, "  {kind:<32} {right:>4}/{total:<4}");
+            out
+        })
+    }
+
     /// Precision of each grade, with the 95 % interval.
     pub(crate) fn precision(&self) -> String {
         let mut out = String::new();
@@ -137,7 +151,8 @@ mod tests {
         let grade = Some(grade.to_owned());
         let claim = if grade.as_deref() == Some("D") { Claim::Unknown } else { Claim::Made };
         let (gate, said) = (Some(function), String::new());
-        Answer { claim, grade, function, line: false, gate, frame_0: false, in_app: true, crash_site: true, said }
+        let kind = "freed".to_owned();
+        Answer { claim, grade, kind, function, line: false, gate, frame_0: false, in_app: true, crash_site: true, said }
     }
 
     #[test]
@@ -159,6 +174,7 @@ mod tests {
         assert!(tally.is_worse_than_in_app());
         let row = tally.row("all");
         assert!(row.contains("1/2") && row.contains("50%") && row.contains("25%"), "{row}");
+        assert_eq!(tally.kinds().split_whitespace().collect::<Vec<_>>(), ["freed", "1/2"]);
         assert!(tally.precision().contains("A, A- and B     1/2"), "{}", tally.precision());
     }
 }

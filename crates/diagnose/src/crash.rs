@@ -106,7 +106,13 @@ impl<'a, 'data> Crash<'a, 'data> {
 
     /// The first frame that is not noise, else the frame at fault.
     pub fn victim(&self) -> Option<Place<'data>> {
-        let own = self.frames().find(|(_, frame)| !self.noise.is_frame(self.snapshot, frame));
+        let ended =
+            self.stop.signal.is_some_and(|signal| matches!(signal.number, Signal::ABRT | Signal::ILL | Signal::TRAP));
+        let begins = |frame: &Frame<'_>| ended && frame.function.as_deref().is_some_and(begins_the_end);
+        let begun = self.frames().filter(|(_, frame)| begins(frame)).last();
+        let behind = begun.map_or(0, |(index, _)| index);
+        let own = |(index, frame): &(usize, &Frame<'_>)| *index >= behind && !self.noise.is_frame(self.snapshot, frame);
+        let own = self.frames().find(own);
         let index = own.map_or(self.stop.frame, |(index, _)| index);
         self.snapshot.place(self.thread, index, Role::Victim)
     }
@@ -328,6 +334,22 @@ fn no_page_logged(fault: &Fault<'_>) -> bool {
 
 fn writes(fault: &Fault<'_>) -> bool {
     matches!(fault.access, Some(Access::Write | Access::ReadWrite))
+}
+
+/// Where a panic or the search for a handler begins. What the program runs since, a hook or a handler of its own that ends the
+/// process, is no crash site.
+fn begins_the_end(function: &str) -> bool {
+    const STARTS: [&str; 8] = [
+        "core::panicking::",
+        "std::panicking::begin_panic",
+        "std::panicking::rust_panic",
+        "std::terminate",
+        "__cxa_throw",
+        "__cxa_rethrow",
+        "rust_begin_unwind",
+        "__rustc::rust_begin_unwind",
+    ];
+    STARTS.iter().any(|start| function.starts_with(start))
 }
 
 /// The stack pointer is at or below the lowest page of its stack, and the access was near it.

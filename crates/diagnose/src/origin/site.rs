@@ -21,7 +21,8 @@ pub(super) fn thrown<'data>(crash: &Crash<'_, 'data>) -> Option<Origin<'data>> {
     let (kind, grade, why) = if index == throw + 1 {
         ("thrown", Grade::B, "it called __cxa_throw, and nothing was unwound since")
     } else {
-        ("thrown-by-library", Grade::C, "what it called in a library threw; nothing was unwound since")
+        // Which of the program's values the library did not like is not seen by that.
+        ("unknown", Grade::D, "what it called in a library threw; what it gave to it was not followed")
     };
     Site { crash, index, kind, grade, why, step: "throw" }.origin(said(crash, MessageKind::Terminate))
 }
@@ -187,7 +188,7 @@ mod tests {
             ["raise", "abort", "std::terminate()", "__cxa_throw", "std::__throw_out_of_range(char const*)", "parse"];
         let origin = way(thrown, &stopped(Signal::ABRT, -6, &frames)).unwrap();
         assert_eq!(origin.birth.function.as_deref(), Some("parse"));
-        assert_eq!((origin.grade, origin.kind.as_str()), (Grade::C, "thrown-by-library"));
+        assert_eq!((origin.grade, origin.kind.as_str()), (Grade::D, "unknown"));
     }
 
     #[test]

@@ -6,6 +6,39 @@ use super::definition::{Kind, Loc};
 use super::op::{Flow, Mem, Op, Part, Reg, Src};
 use super::x86_64::{ARGUMENTS, RAX};
 
+/// Calls below a call in which a release is looked for.
+const RELEASE_DEPTH: usize = 6;
+/// Accessors that call accessors.
+const ACCESSOR_DEPTH: usize = 24;
+
+/// Functions of the C library that change nothing.
+fn looks_only(name: &str) -> bool {
+    const NAMES: [&str; 20] = [
+        "strlen",
+        "strnlen",
+        "strcmp",
+        "strncmp",
+        "strcasecmp",
+        "strncasecmp",
+        "strchr",
+        "strrchr",
+        "strstr",
+        "memcmp",
+        "memchr",
+        "strspn",
+        "strcspn",
+        "atoi",
+        "atol",
+        "abs",
+        "isatty",
+        "toupper",
+        "tolower",
+        "ctype_b_loc",
+    ];
+    let base = super::chase::plain_name(name);
+    NAMES.iter().any(|known| base.strip_prefix(known).is_some_and(|rest| rest.is_empty() || rest.starts_with('_')))
+}
+
 impl Tracer<'_, '_, '_> {
     /// A call changes a register that it need not preserve. gcc knows which ones a function of the same unit leaves alone
     /// (`-fipa-ra`), and keeps values there.
@@ -47,10 +80,17 @@ impl Tracer<'_, '_, '_> {
 
     /// What a call can have to do with a place in memory: it got a pointer to the object around it, or returned one.
     pub fn touches(&mut self, ctx: Ctx, call: usize, address: u64) -> Option<Kind> {
+        if self.only_looks(ctx, call) {
+            return None;
+        }
+        if self.seeking && !self.may_release(ctx, call) {
+            return None;
+        }
         if let Some(object) = self.result_of(ctx, call)
             && self.covers(object, address)
             && !self.is_own(ctx, address)
             && !self.on_stack(address)
+            && self.first_argument_returned(ctx, call).is_none()
         {
             return Some(Kind::Maker(object));
         }
@@ -60,24 +100,148 @@ impl Tracer<'_, '_, '_> {
         {
             return Some(Kind::Maker(object));
         }
-        let arguments = self.arguments(ctx, call);
         if self.seeking {
-            let given = arguments.iter().any(|&(_, argument)| argument > 0xffff);
-            return (given || self.releases_something(ctx, call)).then_some(Kind::Out);
+            return Some(Kind::Out);
         }
+        let arguments = self.arguments(ctx, call);
         let reaches =
             |&(_, argument): &(usize, u64)| self.covers(argument, address) || self.leads_to(argument, address);
         if arguments.iter().any(reaches) {
             return Some(Kind::Out);
         }
-        self.part_given |= !self.on_stack(address) && !self.part_given && self.given_part_of(ctx, call, address);
+        if !self.part_given {
+            // What is asked for on the way asks the same.
+            self.part_given = true;
+            self.part_given = self.given_part_of(ctx, call, address);
+        }
         None
     }
 
-    fn releases_something(&mut self, ctx: Ctx, call: usize) -> bool {
-        let Some(Flow::Call(target)) = self.insn(ctx, call).map(|insn| insn.flow) else { return false };
-        let name = self.target(ctx, call, target).and_then(|target| self.function_name(target));
-        name.is_some_and(|name| super::memory::releases(&name))
+    /// The function that an instruction calls, by its code or by a pointer that is known.
+    fn callee(&mut self, ctx: Ctx, call: usize) -> Option<u64> {
+        let Flow::Call(target) = self.insn(ctx, call)?.flow else { return None };
+        self.target(ctx, call, target)
+    }
+
+    /// A call that can lead to the release of an object. What is not known may.
+    fn may_release(&mut self, ctx: Ctx, call: usize) -> bool {
+        let Some(target) = self.callee(ctx, call) else { return true };
+        self.reaches_release(target, RELEASE_DEPTH)
+    }
+
+    fn reaches_release(&mut self, target: u64, left: usize) -> bool {
+        if left == 0 {
+            return true;
+        }
+        if let Some(&known) = self.releasing.get(&target) {
+            return known;
+        }
+        // A recursion adds nothing.
+        self.releasing.insert(target, false);
+        let found = if self.is_of_system(target) {
+            self.function_name(target).is_some_and(|name| super::memory::releases(&name))
+        } else {
+            match self.function_at(target, None) {
+                Some(function) => {
+                    let mut calls: Vec<Src> = Vec::new();
+                    calls.extend(function.insns.iter().filter_map(|insn| match insn.flow {
+                        Flow::Call(target) | Flow::JumpTo(target) => Some(target),
+                        _ => None,
+                    }));
+                    calls.extend(function.tails.iter().map(|&(_, target)| target));
+                    calls.into_iter().any(|target| match target {
+                        Src::Const(target) => {
+                            let target = self.behind_plt(target);
+                            self.reaches_release(target, left - 1)
+                        }
+                        _ => true,
+                    })
+                }
+                None => true,
+            }
+        };
+        self.releasing.insert(target, found);
+        found
+    }
+
+    /// A call of a function that changes nothing and makes nothing: an accessor.
+    pub fn only_looks(&mut self, ctx: Ctx, call: usize) -> bool {
+        let Some(Flow::Call(Src::Const(target))) = self.insn(ctx, call).map(|insn| insn.flow) else { return false };
+        let target = self.behind_plt(target);
+        self.is_accessor(target, ACCESSOR_DEPTH)
+    }
+
+    /// A function that stores nothing but in its own frame, and calls nothing but such functions.
+    pub fn is_accessor(&mut self, target: u64, left: usize) -> bool {
+        if left == 0 {
+            return false;
+        }
+        if let Some(&known) = self.accessors.get(&target) {
+            return known;
+        }
+        self.accessors.insert(target, false);
+        let found = if self.is_of_system(target) {
+            self.function_name(target).is_some_and(|name| looks_only(&name))
+        } else if let Some(function) = self.function_at(target, None).filter(|function| function.entry == target) {
+            self.changes_nothing(&function, left)
+        } else {
+            false
+        };
+        self.accessors.insert(target, found);
+        found
+    }
+
+    fn changes_nothing(&mut self, function: &super::function::Function, left: usize) -> bool {
+        let own = |at: usize, to: &Mem| function.stack(at).slot(to).is_some_and(|offset| offset < 0);
+        if function.incomplete || function.returns.is_empty() && function.tails.is_empty() {
+            return false;
+        }
+        for (at, insn) in function.insns.iter().enumerate() {
+            let inside = insn.ops.iter().all(|op| match op {
+                Op::Store { to, .. } | Op::Update { to, .. } => own(at, to),
+                Op::Fill { .. } => false,
+                _ => true,
+            });
+            let looks = match insn.flow {
+                _ if !inside => return false,
+                Flow::Call(Src::Const(next)) => {
+                    let next = self.behind_plt(next);
+                    self.is_accessor(next, left - 1)
+                }
+                Flow::Call(_) | Flow::JumpTo(_) => false,
+                _ => true,
+            };
+            if !looks {
+                return false;
+            }
+        }
+        let tails = function.tails.clone();
+        tails.into_iter().all(|(_, target)| match target {
+            Src::Const(target) => {
+                let target = self.behind_plt(target);
+                self.is_accessor(target, left - 1)
+            }
+            _ => false,
+        })
+    }
+
+    /// What a call of an accessor returned, computed from what it was given.
+    pub fn looked_up(&mut self, ctx: Ctx, call: usize) -> Option<u64> {
+        if !self.only_looks(ctx, call) {
+            return None;
+        }
+        let target = self.callee(ctx, call).filter(|&target| !self.is_of_system(target))?;
+        let callee = self.enter(ctx, call, target)?;
+        let function = self.function(callee);
+        let mut agreed = None;
+        for &at in &function.returns {
+            let value = self.eval(callee, at, Src::Reg(Part { reg: RAX, offset: 0, size: 8 }))?;
+            if agreed.is_some_and(|agreed| agreed != value) {
+                return None;
+            }
+            agreed = Some(value);
+        }
+        agreed
     }
 
     /// An argument that can not be told is some place in the object around an address: an element of an array.

@@ -4,7 +4,7 @@ use necropsy_model::{Avma, BirthKind};
 
 use super::context::Ctx;
 use super::definition::{Def, Kind, Loc};
-use super::lead::{CHANGED, Path, Spot};
+use super::lead::{CHANGED, Path, RETURNED_ALIVE, Spot};
 use super::op::{Extend, Mem, Op, Part, Src, mask};
 use super::x86_64::ARGUMENTS;
 use super::{Limits, Tracer};
@@ -191,6 +191,14 @@ impl Tracer<'_, '_, '_> {
             Kind::Out => {
                 if let Loc::Mem { address, size } = def.loc {
                     self.written_by_call(ctx, def.at, address, size, def.value, path);
+                }
+            }
+            Kind::Maker(_) if self.seeking => {
+                // It was alive when it was handed out, as a rule.
+                if let Loc::Mem { address, size } = def.loc {
+                    let mut path = path.clone();
+                    path.doubts.push(RETURNED_ALIVE);
+                    self.written_by_call(ctx, def.at, address, size, def.value, &path);
                 }
             }
             Kind::Maker(object) => {

@@ -114,6 +114,7 @@ impl Def {
                 Changed::Added { by, size } => mask(value.wrapping_add(by), size),
                 Changed::Extended { size, extend } => extended(value, size, extend),
                 Changed::Scaled { by, size } => mask(value.wrapping_mul(u64::from(by)), size),
+                Changed::TakenFrom { .. } | Changed::Flipped { .. } => change.what.before(value),
             };
             next = change.before.as_deref();
         }
@@ -131,9 +132,39 @@ pub(super) struct Change {
 /// How a copy changed the value.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Changed {
-    Added { by: u64, size: u8 },
-    Extended { size: u8, extend: Extend },
-    Scaled { by: u8, size: u8 },
+    Added {
+        by: u64,
+        size: u8,
+    },
+    Extended {
+        size: u8,
+        extend: Extend,
+    },
+    Scaled {
+        by: u8,
+        size: u8,
+    },
+    /// It was taken from a constant.
+    TakenFrom {
+        of: u64,
+        size: u8,
+    },
+    /// It was combined with a constant, bit for bit.
+    Flipped {
+        by: u64,
+        size: u8,
+    },
+}
+
+impl Changed {
+    /// The value before a change that is its own inverse; others leave it as it is.
+    pub fn before(self, value: u64) -> u64 {
+        match self {
+            Self::TakenFrom { of, size } => mask(of.wrapping_sub(value), size),
+            Self::Flipped { by, size } => mask(value ^ by, size),
+            Self::Added { .. } | Self::Extended { .. } | Self::Scaled { .. } => value,
+        }
+    }
 }
 
 /// A narrow value in a wide register.

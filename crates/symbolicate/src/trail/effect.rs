@@ -53,6 +53,16 @@ impl Tracer<'_, '_, '_> {
                     let value = state.value.map(|value| (value.cast_signed() / i64::from(by)).cast_unsigned());
                     return Effect::Copy { loc: Loc::Reg(from), value, changed: Some(Changed::Scaled { by, size: 8 }) };
                 }
+                // What can be undone: `-x`, `5 - x`, `~x`.
+                let undone = match (kind, left, right) {
+                    (Arith::Sub, Src::Const(of), Src::Reg(from)) => Some((from, Changed::TakenFrom { of, size })),
+                    (Arith::Xor, Src::Reg(from), Src::Const(by)) => Some((from, Changed::Flipped { by, size })),
+                    _ => None,
+                };
+                if let Some((from, changed)) = undone.filter(|_| size == part.size.min(size)) {
+                    let value = state.value.map(|value| changed.before(mask(value, size)));
+                    return Effect::Copy { loc: Loc::Reg(Part { size, ..from }), value, changed: Some(changed) };
+                }
                 let Some((from, by)) = by else { return Effect::Def(Kind::Compute { kind, left, right, size }) };
                 let width = size.min(part.size);
                 Effect::Copy {

@@ -53,16 +53,22 @@ impl Tracer<'_, '_, '_> {
             self.read_memory |= read;
             return known;
         }
-        if self.eval_depth >= Limits::EVALUATIONS || self.states >= Limits::STATES {
+        // What is being asked for is not known while it is: a loop.
+        if self.eval_depth >= Limits::EVALUATIONS || self.states >= Limits::STATES || !self.asked.insert(key) {
+            self.cut_short = true;
             return None;
         }
-        // What is being asked for is not known while it is: a loop.
-        self.evaluated.insert(key, (None, false));
         self.eval_depth += 1;
         let outer = std::mem::replace(&mut self.read_memory, false);
+        let cut = std::mem::replace(&mut self.cut_short, false);
         let found = self.find_register(ctx, at, part);
         self.eval_depth -= 1;
-        self.evaluated.insert(key, (found, self.read_memory));
+        self.asked.remove(&key);
+        // Asked from elsewhere, it may be known after all.
+        if found.is_some() || !self.cut_short || self.eval_depth == 0 || self.states > Limits::STATES / 2 {
+            self.evaluated.insert(key, (found, self.read_memory));
+        }
+        self.cut_short |= cut;
         self.read_memory |= outer;
         found
     }
@@ -245,7 +251,10 @@ impl Tracer<'_, '_, '_> {
                     kind.apply(left, right, size)?
                 }
                 Kind::Result => match def.loc {
-                    Loc::Reg(part) if part.reg == RAX && part.offset == 0 => self.result_of(ctx, def.at)?,
+                    Loc::Reg(part) if part.reg == RAX && part.offset == 0 => match self.result_of(ctx, def.at) {
+                        Some(known) => known,
+                        None => self.looked_up(ctx, def.at)?,
+                    },
                     _ => return None,
                 },
                 Kind::Entry => match def.loc {

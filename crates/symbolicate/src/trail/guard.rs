@@ -34,8 +34,9 @@ impl<'data> Tracer<'_, '_, 'data> {
 
     /// The frame whose call ended the process, and what it called.
     fn ended_by(&mut self, scene: &Scene<'_, '_, 'data>) -> Option<(Ctx, usize, String)> {
-        let last = scene.walk.frames.len().min(scene.frame + MOST_PASSED);
-        for frame in scene.frame..last {
+        let first = self.behind_hooks(scene);
+        let last = scene.walk.frames.len().min(first + MOST_PASSED);
+        for frame in first..last {
             let Some(raw) = scene.walk.frames.get(frame) else { break };
             let address = raw.address.lookup().0;
             if self.is_of_system(address) || self.function_name(address).is_some_and(|name| ends_process(&name)) {
@@ -56,6 +57,20 @@ impl<'data> Tracer<'_, '_, 'data> {
             }
         }
         None
+    }
+
+    /// The frame from which the stack is read: of a panic or an uncaught exception, the one that began it. What the program runs
+    /// since, a hook or a handler that ends the process its own way, has nothing to do with it.
+    pub fn behind_hooks(&self, scene: &Scene<'_, '_, 'data>) -> usize {
+        if scene.stop.signal.is_none_or(|signal| !matches!(signal.number, Signal::ABRT | Signal::ILL | Signal::TRAP)) {
+            return scene.frame;
+        }
+        let frames = scene.walk.frames.iter().enumerate().skip(scene.frame).take(2 * MOST_PASSED);
+        let machinery = frames.filter(|(_, raw)| {
+            let name = self.function_name(raw.address.lookup().0);
+            name.is_some_and(|name| begins_the_end(&name))
+        });
+        machinery.last().map_or(scene.frame, |(frame, _)| frame)
     }
 
     /// The program gave a library something that it refused with an exception: the argument that it named, or that is NULL.
@@ -224,6 +239,21 @@ impl<'data> Tracer<'_, '_, 'data> {
         let Op::MaySet { from, .. } = op else { return None };
         self.eval(ctx, at, from)
     }
+}
+
+/// Where a panic or the search for a handler begins, whatever runs afterwards.
+pub(super) fn begins_the_end(name: &str) -> bool {
+    const STARTS: [&str; 8] = [
+        "core::panicking::",
+        "std::panicking::begin_panic",
+        "std::panicking::rust_panic",
+        "std::terminate",
+        "__cxa_throw",
+        "__cxa_rethrow",
+        "rust_begin_unwind",
+        "__rustc::rust_begin_unwind",
+    ];
+    STARTS.iter().any(|start| name.starts_with(start))
 }
 
 /// The name of a function without its path and parameters.

@@ -96,6 +96,9 @@ pub(super) const NO_MEMORY: &str = "allocations hardly ever fail";
 /// A call of `free` whose argument can not be told any more.
 pub(super) const FREED_UNSEEN: &str = "which object was released there is not known";
 
+/// A release in the call that handed the object out.
+pub(super) const RETURNED_ALIVE: &str = "the object was handed out by this call";
+
 /// How much a kind of birth tells; less is more.
 fn rank(kind: BirthKind) -> u8 {
     match kind {
@@ -189,7 +192,7 @@ impl<'data> Tracer<'_, '_, 'data> {
             return;
         }
         let mut path = path.clone();
-        if kind == BirthKind::NeverSet && self.part_given {
+        if matches!(kind, BirthKind::NeverSet | BirthKind::UninitialisedLocal) && self.part_given {
             path.doubts.push("a call that may have set it was not followed");
         }
         self.leads.push(Lead { kind, spot, global: None, declared: None, what, path, complete: true });

@@ -7,7 +7,7 @@ use super::chase::{allocates, plain_name};
 use super::context::Ctx;
 use super::definition::{Kind, Loc};
 use super::heap::near;
-use super::lead::{FREED_UNSEEN, Lead, Path, Spot, UNKNOWN_INDEX};
+use super::lead::{FREED_UNSEEN, Lead, Path, RETURNED_ALIVE, Spot, UNKNOWN_INDEX};
 use super::op::{Arith, Flow, Mem, Op, Part, Src, mask};
 use super::x86_64::{ARGUMENTS, RAX};
 
@@ -149,8 +149,11 @@ impl Tracer<'_, '_, '_> {
                 }
                 if fits {
                     let spot = Spot { ctx, at };
-                    let path =
+                    let mut path =
                         path.with(spot, "store", "a store into the object, at an index that is not known".to_owned());
+                    if value == Some(0) && self.own_spot(spot) != spot {
+                        path.doubts.push("the libraries store 0 in many places");
+                    }
                     self.lead(
                         BirthKind::StoredSomewhere,
                         spot,
@@ -256,9 +259,14 @@ impl Tracer<'_, '_, '_> {
 
     pub fn made_by(&mut self, spot: Spot, target: u64, object: u64, place: (u64, u8), value: Option<u64>, path: &Path) {
         let name = self.function_name(target).unwrap_or_else(|| format!("the function at {target:#x}"));
-        if self.is_of_system(target) || allocates(&name) {
+        if allocates(&name) {
             let path = path.with(spot, "allocated", format!("{name} returned the object {object:#x}"));
             self.lead(BirthKind::NeverSet, spot, format!("allocated by {name} and this part never set"), &path);
+            return;
+        }
+        if self.is_of_system(target) {
+            let path = path.with(spot, "made-by", format!("{name} returned the object {object:#x}"));
+            self.lead(BirthKind::Unknown, spot, format!("{name} made the object; what it set is not known"), &path);
             return;
         }
         let Some(callee) = self.enter(spot.ctx, spot.at, target) else { return };
@@ -305,8 +313,12 @@ impl Tracer<'_, '_, '_> {
         }
         let of_search = self.leads.split_off(before.min(self.leads.len()));
         let mut freed: Vec<Lead> = of_search.into_iter().filter(|lead| lead.kind == BirthKind::Freed).collect();
-        if freed.iter().any(|lead| !lead.path.doubts.contains(&FREED_UNSEEN)) {
+        let gone = !self.is_mapped(address) || self.released_block(address).is_some();
+        if !gone || freed.iter().any(|lead| !lead.path.doubts.contains(&FREED_UNSEEN)) {
             freed.retain(|lead| !lead.path.doubts.contains(&FREED_UNSEEN));
+        }
+        if freed.iter().any(|lead| !lead.path.doubts.contains(&RETURNED_ALIVE)) {
+            freed.retain(|lead| !lead.path.doubts.contains(&RETURNED_ALIVE));
         }
         self.leads.extend(freed);
         self.leads.len() > before

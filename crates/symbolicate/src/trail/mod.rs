@@ -71,7 +71,7 @@ struct Limits;
 
 impl Limits {
     /// Functions whose code is read.
-    const FUNCTIONS: usize = 200;
+    const FUNCTIONS: usize = 400;
     /// Instructions looked at backwards, over all queries: half a second.
     const STATES: usize = 1_000_000;
     /// The same of one query.
@@ -79,9 +79,9 @@ impl Limits {
     /// Definitions of one query that are kept.
     const DEFINITIONS: usize = 48;
     /// Values that depend on values.
-    const EVALUATIONS: usize = 24;
+    const EVALUATIONS: usize = 96;
     /// Calls into one another below a frame.
-    const DESCENTS: usize = 12;
+    const DESCENTS: usize = 16;
     /// Steps of one chain.
     const STEPS: usize = 64;
     /// Chains.
@@ -100,7 +100,15 @@ struct Tracer<'t, 'a, 'data> {
     functions: HashMap<u64, Option<Rc<Function>>>,
     entered: HashMap<(Ctx, usize, u64), Ctx>,
     evaluated: HashMap<(Ctx, usize, Part), (Option<u64>, bool)>,
+    /// Values that are being asked for.
+    asked: HashSet<(Ctx, usize, Part)>,
+    /// A value was not found because it was being asked for, or because the search was too deep.
+    cut_short: bool,
     clobbered: HashMap<(u64, Reg), bool>,
+    /// Functions from which a release can be reached.
+    releasing: HashMap<u64, bool>,
+    /// Functions that change nothing.
+    accessors: HashMap<u64, bool>,
     result_known: HashMap<(Ctx, usize), Option<u64>>,
     visited: HashSet<(Ctx, usize, Loc, Option<u64>)>,
     eval_depth: usize,
@@ -140,7 +148,11 @@ impl<'t, 'a, 'data> Tracer<'t, 'a, 'data> {
             functions: HashMap::new(),
             entered: HashMap::new(),
             evaluated: HashMap::new(),
+            asked: HashSet::new(),
+            cut_short: false,
             clobbered: HashMap::new(),
+            releasing: HashMap::new(),
+            accessors: HashMap::new(),
             result_known: HashMap::new(),
             visited: HashSet::new(),
             eval_depth: 0,

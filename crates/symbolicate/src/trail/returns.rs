@@ -77,6 +77,12 @@ impl Tracer<'_, '_, '_> {
                 self.lead(BirthKind::LibraryResult, spot, format!("returned by {name}"), &path);
                 return;
             }
+            if let (Some(pointer), true) = (pointer, allocates(&name))
+                && (self.is_static(pointer) || self.on_stack(pointer))
+            {
+                // No allocator gives out a variable.
+                return;
+            }
             if let (Some(pointer), true) = (pointer, allocates(&name)) {
                 self.went_bad(pointer, spot, &name, &path);
                 return;

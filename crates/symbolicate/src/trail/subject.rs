@@ -271,8 +271,20 @@ impl<'data> Tracer<'_, '_, 'data> {
         /// Frames of libraries that are passed.
         const MOST_PASSED: usize = 32;
         let frames = scene.walk.frames.len();
-        (scene.frame..frames.min(scene.frame + MOST_PASSED))
+        let first = self.behind_hooks(scene);
+        (first..frames.min(first + MOST_PASSED))
             .find(|&frame| scene.walk.frames.get(frame).is_some_and(|raw| !self.is_library(raw.address.lookup().0)))
+    }
+
+    /// The count that a function of memory got, when its pointers are sound and the count leads out of what is mapped.
+    fn too_many<'v>(&self, function: &str, arguments: &'v [(usize, u64)]) -> Option<&'v (usize, u64)> {
+        let number = count_argument(function)?;
+        let count = arguments.iter().find(|&&(at, _)| at == number)?;
+        let leads_out = |&&(_, start): &&(usize, u64)| {
+            let region = self.space.memory.region(Avma(start));
+            region.is_some_and(|region| start.checked_add(count.1).is_none_or(|end| end > region.end.0))
+        };
+        arguments.iter().filter(|&&(at, _)| at < number.min(2)).find(leads_out).map(|_| count)
     }
 
     /// The innermost call of the program into a library, and the argument that is bad.
@@ -296,7 +308,12 @@ impl<'data> Tracer<'_, '_, 'data> {
             arguments.iter().find(|&&(number, _)| number == 0)
         } else {
             let exact = arguments.iter().find(|&&(_, value)| near(value));
-            exact.or_else(|| arguments.iter().find(|&&(_, value)| value < NULL_PAGES))
+            // A number that is no pointer is small too: only NULL itself is taken for one, and where the address is not known.
+            let unknown = culprit.is_none_or(|culprit| culprit < NULL_PAGES);
+            let null = || arguments.iter().find(|&&(_, value)| value == 0).filter(|_| unknown);
+            let wild =
+                || arguments.iter().find(|&&(_, value)| !matches!(value >> 47, 0 | 0x1_ffff)).filter(|_| unknown);
+            exact.or_else(null).or_else(wild).or_else(|| self.too_many(&base, &arguments))
         };
         let &(number, value) = chosen?;
         let &reg = ARGUMENTS.get(number)?;
@@ -315,6 +332,18 @@ impl<'data> Tracer<'_, '_, 'data> {
             self.visited.clear();
         }
         Some(Subject::new(ctx, at, Src::Reg(Part { reg, offset: 0, size: 8 }), Some(value), name))
+    }
+}
+
+/// The argument of a function that says how many bytes it touches.
+fn count_argument(function: &str) -> Option<usize> {
+    const THIRD: [&str; 10] =
+        ["memcpy", "memmove", "mempcpy", "memset", "memcmp", "memchr", "strncpy", "strncmp", "strncat", "bcopy"];
+    let is = |known: &str| function.strip_prefix(known).is_some_and(|rest| rest.is_empty() || rest.starts_with('_'));
+    match function {
+        _ if THIRD.iter().any(|known| is(known)) => Some(2),
+        "bzero" | "explicit_bzero" => Some(1),
+        _ => None,
     }
 }
 

@@ -138,6 +138,8 @@ impl Tracer<'_, '_, '_> {
             return None;
         }
         match (badness(one), badness(other)) {
+            // What is taken from 0 is negated.
+            (Some(1), Some(_)) if kind == Arith::Sub && one == Some(0) => pick(right, other),
             // NULL plus an offset: the one that is NULL.
             (Some(1), Some(1)) if one == Some(0) && other != Some(0) => pick(left, one),
             (Some(1), Some(1)) if other == Some(0) && one != Some(0) => pick(right, other),

@@ -79,6 +79,11 @@ fn finding<'data>(case: &Case<'_, 'data>, graph: &WaitGraph<'_, 'data>, cycle: &
             first.source,
         ));
     }
+    let next = if classes {
+        "let the static initialisers not use each other: move what they share to a third class; only a restart frees this process"
+    } else {
+        "take these locks in the same order in every thread; only a restart frees this process"
+    };
     Some(Finding {
         rule: RULE.id,
         severity: Severity::Critical,
@@ -86,7 +91,7 @@ fn finding<'data>(case: &Case<'_, 'data>, graph: &WaitGraph<'_, 'data>, cycle: &
         title,
         places,
         evidence,
-        next: vec!["take these locks in the same order in every thread; only a restart frees this process".to_owned()],
+        next: vec![next.to_owned()],
     })
 }
 

@@ -38,6 +38,20 @@ fn the_report_is_the_same_as_with_the_files_at_hand() {
 }
 
 #[test]
+fn the_fixture_says_what_the_files_at_hand_say() {
+    // Both were made of the same sources with the same flags: the build ids are equal, and one has its files at hand.
+    let (there, here) = (case("symbol-server"), case("dynamic-musl"));
+    let report: Value = serde_json::from_str(&there.run(&["--json"])).unwrap();
+    for module in ["report", "libledger.so"] {
+        assert_eq!(fetched(&report, module), [pair("debug file", "fetched"), pair("executable", "fetched")]);
+    }
+    let core = there.folder().join("core.zst");
+    std::fs::copy(core, here.folder().join("core.zst")).unwrap();
+    let local: Value = serde_json::from_str(&here.run(&["--json"])).unwrap();
+    assert!(judgement(report) == judgement(local));
+}
+
+#[test]
 fn a_second_run_asks_nobody() {
     let staged = case("debuglink");
     let server = SymbolServer::start(plays(&files(&staged)), Play::Status(404));

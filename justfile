@@ -40,6 +40,18 @@ score-hserr:
 score-go:
     cargo test -p necropsy --test goroutines -- --nocapture --test-threads 1
 
+# Static release binaries for x86-64 and aarch64 (musl) in dist/, or for the targets named; the same bytes wherever it is built
+dist *TARGETS:
+    sh packaging/dist.sh {{TARGETS}}
+
+# A Debian package of the binary in dist/ (amd64, or arm64): binary, manual, completions, documentation
+deb ARCH="amd64":
+    sh packaging/deb.sh {{ARCH}}
+
+# Licences, advisories, duplicate versions (cargo-deny), and the list of what is linked in (dist/sbom.cdx.json)
+supply-chain:
+    sh packaging/supply-chain.sh
+
 # Triage a dump with a release build
 run *ARGS:
     cargo run --release -q -- {{ARGS}}

@@ -13,7 +13,7 @@ pub(crate) fn dump_of(case: &Path) -> Option<PathBuf> {
     files.sort();
     files.into_iter().find(|path| {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
-        path.is_file() && (name == "core.zst" || name.starts_with("dump"))
+        path.is_file() && (name.starts_with("core.") || name.starts_with("dump"))
     })
 }
 

@@ -2,6 +2,7 @@
 
 mod compression;
 mod spool;
+mod stored;
 
 use std::fs::{File, Metadata};
 use std::io::{self, IsTerminal, Read, Seek};
@@ -9,6 +10,7 @@ use std::path::Path;
 
 use memmap2::{Mmap, MmapOptions};
 use necropsy_model::Arena;
+use necropsy_read::Noted;
 use necropsy_report::Input;
 
 use compression::Compression;
@@ -22,6 +24,10 @@ pub(crate) struct Opened<'data> {
     pub input: Input,
     /// What the user must know of how it was opened.
     pub warnings: Vec<String>,
+    /// The file that enclosed it, where there was one.
+    pub outer: Option<&'data [u8]>,
+    /// What its keeper noted beside it.
+    pub noted: Option<Noted>,
 }
 
 /// Most bytes of a dump that comes through a pipe or out of a compressed file, unless `--max-size` says otherwise: the
@@ -73,12 +79,35 @@ pub(crate) fn open<'data>(path: &Path, limit: u64, arena: &'data Arena) -> Resul
             map(&file)?
         }
     };
-    let data = arena.keep(map);
+    let mut data = arena.keep(map);
+    let mut outer = None;
+    match necropsy_read::enclosed(data).map(|encoded| unpack(encoded, limit)) {
+        Some(Ok((inner, warning))) => {
+            warnings.extend(warning);
+            outer = Some(data);
+            data = arena.keep(inner);
+        }
+        // What else the file says is still worth a report.
+        Some(Err(error @ (Error::Damaged { .. } | Error::Empty | Error::Io(_)))) => {
+            warnings.push(format!("the core inside of it is not read: {error}"));
+        }
+        Some(Err(error)) => return Err(error),
+        None => {}
+    }
+    let noted = stored::noted(path);
     let compression = compression.map(Compression::name);
     // A name that is not UTF-8 is shown with replacement characters, and opened as it is.
     let path = path.to_string_lossy().into_owned();
     let input = Input { path, bytes: data.len() as u64, compression, ..Input::default() };
-    Ok(Opened { data, input, warnings })
+    Ok(Opened { data, input, warnings, outer, noted })
+}
+
+/// Unpacks a dump that another file encloses: first out of that file, then what is compressed in it.
+fn unpack(encoded: impl Read, limit: u64) -> Result<(Mmap, Option<String>), Error> {
+    let packed = spool(encoded, limit)?;
+    let Some(compression) = Compression::of(&packed) else { return Ok((packed, None)) };
+    let (file, warning) = compression::decompress(compression, &packed, limit)?;
+    Ok((map(&file)?, warning))
 }
 
 /// Maps a file, or the pipe that a shell made of `<(…)`.

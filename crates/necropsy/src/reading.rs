@@ -118,9 +118,15 @@ impl Reading {
     /// The dumps in a file as the reader leaves them, without stacks and names where these must be found first.
     pub(crate) fn open<'data>(&self, path: &Path, arena: &'data Arena) -> Result<(Input, Vec<Snapshot<'data>>), Error> {
         let limit = self.max_size.map_or(input::DEFAULT_LIMIT, |gib| gib.saturating_mul(1 << 30));
-        let Opened { data, input, warnings } = input::open(path, limit, arena)?;
-        let mut snapshots = necropsy_read::read(data, arena, self.format.as_deref())?;
+        let Opened { data, input, warnings, outer, noted } = input::open(path, limit, arena)?;
+        let mut snapshots = match outer {
+            Some(outer) => necropsy_read::read_enclosed(outer, data, arena)?,
+            None => necropsy_read::read(data, arena, self.format.as_deref())?,
+        };
         for snapshot in &mut snapshots {
+            if let Some(noted) = &noted {
+                necropsy_read::note(snapshot, noted);
+            }
             snapshot.warnings.extend(warnings.iter().map(|text| Warning::new(text.clone(), Source::DUMP)));
         }
         Ok((input, snapshots))

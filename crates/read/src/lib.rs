@@ -5,6 +5,7 @@
 
 #![forbid(unsafe_code)]
 
+mod apport;
 mod elf_core;
 mod exception;
 mod goroutines;
@@ -13,10 +14,15 @@ mod java_threads;
 mod kernel_log;
 mod maps;
 mod native_stacks;
+mod noted;
+pub mod stored_core;
 mod text;
 pub mod tokens;
 
 pub use maps::maps;
+pub use noted::{Noted, note};
+use std::io;
+
 use necropsy_model::{Arena, Snapshot};
 use thiserror::Error;
 
@@ -28,6 +34,7 @@ pub const HEAD: usize = 64 * 1024;
 /// All readers. To add a format, add its file and its line.
 pub static READERS: &[&dyn Reader] = &[
     &elf_core::ElfCore,
+    &apport::Apport,
     &goroutines::Goroutines,
     &hs_err::HsErrLog,
     &java_threads::JavaThreads,
@@ -51,6 +58,23 @@ pub trait Reader: Sync {
     fn find(&self, data: &[u8]) -> Option<usize> {
         let _ = data;
         None
+    }
+
+    /// The dump that the file encloses in an encoding of its own, as it lies there: mostly compressed.
+    fn enclosed<'data>(&self, data: &'data [u8]) -> Option<Box<dyn io::Read + 'data>> {
+        let _ = data;
+        None
+    }
+
+    /// Reads the dump that was enclosed in `outer`, unpacked.
+    fn read_enclosed<'data>(
+        &self,
+        outer: &'data [u8],
+        inner: &'data [u8],
+        arena: &'data Arena,
+    ) -> Result<Vec<Snapshot<'data>>, Error> {
+        let _ = outer;
+        self.read(inner, arena)
     }
 
     /// Reads every dump in the file.
@@ -104,6 +128,21 @@ pub fn read<'data>(
         None => recognise(data)?,
     };
     reader.read(data, arena)
+}
+
+/// The dump that a file encloses, as it lies there; whoever opens files unpacks it.
+pub fn enclosed<'data>(data: &'data [u8]) -> Option<Box<dyn io::Read + 'data>> {
+    let head = data.get(..HEAD).unwrap_or(data);
+    READERS.iter().filter(|reader| reader.probe(head) == Probe::Yes).find_map(|reader| reader.enclosed(data))
+}
+
+/// Reads the dumps in `inner`, which was enclosed in `outer` and is unpacked.
+pub fn read_enclosed<'data>(
+    outer: &'data [u8],
+    inner: &'data [u8],
+    arena: &'data Arena,
+) -> Result<Vec<Snapshot<'data>>, Error> {
+    recognise(outer)?.read_enclosed(outer, inner, arena)
 }
 
 /// Name of the reader that recognises a file by its head, if one does.

@@ -52,6 +52,11 @@ impl Reader for NativeStacks {
     }
 }
 
+/// The stacks of a text that somebody else found.
+pub(crate) fn of_text(text: &str) -> Snapshot<'_> {
+    build::snapshot(text)
+}
+
 /// Where the first stack begins: at the start of a line, but for the spaces of `coredumpctl`. Sanitizers indent by four
 /// and are no stacks of a dump.
 fn first(data: &[u8]) -> Option<usize> {

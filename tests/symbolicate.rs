@@ -1,5 +1,8 @@
 //! `necropsy symbolicate` through the real binary, on the library of the fixture `dynamic-musl`.
 
+#[path = "symbolicate/files.rs"]
+mod files;
+
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};

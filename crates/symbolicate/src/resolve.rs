@@ -80,6 +80,8 @@ pub struct FileReport {
     pub build_id: Option<BuildId>,
     /// What was found.
     pub symbols: Symbols,
+    /// What should be there and is not, one phrase each: why lines have no names, or names no lines.
+    pub problems: Vec<String>,
 }
 
 /// A file that the user named, perhaps for a module of another name.
@@ -379,6 +381,7 @@ fn report(module: &Module<'_>, outcome: &Outcome, image: Option<&crate::image::I
         path: module.path.to_string(),
         build_id: module.build_id.clone().or_else(|| outcome.build_id.clone()),
         symbols: modules::symbols(module, outcome, image, true),
+        problems: image.and_then(|image| image.debug.get()).map(|debug| debug.problems()).unwrap_or_default(),
     }
 }
 

@@ -353,6 +353,11 @@ impl Pass<'_, '_> {
                 let _ = write!(line, "; {why}");
             }
             writeln!(out, "{line}")?;
+            for problem in report.iter().flat_map(|report| &report.problems) {
+                let mut line = "necropsy:   ".to_owned();
+                push_clean(&mut line, problem);
+                writeln!(out, "{line}")?;
+            }
             for fetched in &fetched {
                 let mut line = format!("necropsy:   {}: ", fetched.what);
                 push_clean(&mut line, &necropsy_report::fetched(fetched));

@@ -57,6 +57,13 @@ pub(crate) struct Found<'data> {
     pub problems: Vec<String>,
 }
 
+impl Found<'_> {
+    /// Names are in a file that `dwz` made, and that is not here: lines without names.
+    pub(super) fn lacks_common_file(&self) -> bool {
+        self.supplementary_id.is_some() && self.supplementary.is_none()
+    }
+}
+
 impl<'data> Debug<'data> {
     /// For a module whose file was found, or of which only the build id is known.
     pub fn new(

@@ -120,6 +120,9 @@ pub(crate) fn symbols(module: &Module<'_>, outcome: &Outcome, image: Option<&Ima
     if debug.is_some_and(|debug| debug.split.is_missing()) {
         reasons.insert(0, "but its split debug information was not found".to_owned());
     }
+    if debug.and_then(|debug| debug.found_already()).is_some_and(super::debug::Found::lacks_common_file) {
+        reasons.insert(0, "but the common part of its debug information was not found".to_owned());
+    }
     let reason = (!reasons.is_empty()).then(|| reasons.join("; "));
     Symbols { status, from, verified: outcome.verified, reason, fetched: Vec::new() }
 }

@@ -39,6 +39,7 @@ mod stop;
 mod thread;
 mod trail;
 mod value;
+mod vectors;
 mod verdict;
 
 pub use address::{Avma, Bias, CodeAddress, Svma};
@@ -64,6 +65,7 @@ pub use stop::{Access, Evidenced, Fault, FaultOperand, Message, MessageKind, Sen
 pub use thread::{Activity, Lock, State, Thread, ThreadDetail, ThreadFlags, ThreadId, Wait, WaitKind};
 pub use trail::{BirthKind, Chain, Trail};
 pub use value::{Absence, Field, Value, Variable, VariableKind};
+pub use vectors::Vectors;
 pub use verdict::{
     Command, Confidence, Deadlock, DeadlockThread, Evidence, Finding, Grade, Origin, Place, Role, Severity,
     Suitability, SuitabilityStatus, Symptom, TrailStep, Verdict,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::{FrameId, LabelsId, Registers, Source, StackId, StateId, Text};
+use crate::{FrameId, LabelsId, Registers, Source, StackId, StateId, Text, Vectors};
 
 /// The number by which the dump calls a thread: kernel tid, goroutine id, Java thread number.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -75,8 +75,8 @@ pub struct ThreadDetail<'data> {
     pub os_id: Option<u64>,
     /// Registers of the innermost frame.
     pub registers: Option<Registers>,
-    /// Vector registers of the innermost frame by their own number (`xmm0`, `v0`), the low 16 bytes of each.
-    pub vectors: Vec<[u8; 16]>,
+    /// Vector registers of the innermost frame.
+    pub vectors: Vectors,
     /// Base of the thread's local storage: `fs_base` of x86-64, `tpidr_el0` of aarch64.
     pub thread_pointer: Option<u64>,
     /// CPU time used.

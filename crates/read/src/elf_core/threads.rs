@@ -1,6 +1,6 @@
 //! The notes, sorted by what they speak of: the process, and each of its threads.
 
-use necropsy_model::{Arch, Signal, Snapshot, Source, Stop, Thread, ThreadId, Writer};
+use necropsy_model::{Arch, Signal, Snapshot, Source, Stop, Thread, ThreadId, Vectors, Writer};
 
 use super::auxv::{self, Auxv};
 use super::file::{self, Mapping};
@@ -41,7 +41,7 @@ pub(super) struct ThreadFacts {
     pub status: Prstatus,
     /// Its siginfo and where that stands; gcore writes one for every thread.
     pub siginfo: Option<(Siginfo, u64)>,
-    pub vectors: Vec<[u8; 16]>,
+    pub vectors: Vectors,
 }
 
 /// Owners of notes of other systems: their `NT_PRSTATUS` has the same number and another layout.
@@ -63,9 +63,10 @@ pub(super) fn gather<'data>(notes: &[Note<'data>], headers: &Headers) -> Facts<'
             (Kind::Siginfo, Some(thread)) if thread.siginfo.is_none() => {
                 thread.siginfo = siginfo::read(note.body, arch, layout).map(|siginfo| (siginfo, note.offset));
             }
-            (Kind::Fpregset | Kind::X86Xstate, Some(thread)) if thread.vectors.is_empty() => {
+            (Kind::Fpregset, Some(thread)) if thread.vectors.low.is_empty() => {
                 thread.vectors = regset::vectors(note.body, arch, layout);
             }
+            (Kind::X86Xstate, Some(thread)) => thread.vectors = regset::vectors(note.body, arch, layout),
             (Kind::ArmTls, Some(thread)) => thread.status.thread_pointer = layout.word(note.body, 0),
             (Kind::ArmSystemCall, Some(thread)) => thread.status.syscall = layout.i32(note.body, 0).map(i64::from),
             // struct user_pac_mask: the mask of data pointers, then that of code pointers.

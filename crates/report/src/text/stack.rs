@@ -194,9 +194,11 @@ fn write_frame(
         line = match index {
             0 if shape.flows => line.plain("  "),
             0 => line.fill_to(column + shape.name + 2 + shape.position + 2),
-            _ => line.plain(", "),
+            _ => line.plain(" "),
         };
-        line = line.keep(Tone::Plain, assignment(variable, page.width()));
+        // The comma stays on the line of what it ends.
+        let comma = if index + 1 < arguments.len() { "," } else { "" };
+        line = line.keep(Tone::Plain, assignment(variable, page.width()) + comma);
     }
     for note in notes(frame, reason) {
         line = line.plain("  ").join(note);

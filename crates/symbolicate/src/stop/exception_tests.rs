@@ -63,6 +63,7 @@ fn said(memory: &Memory<'static>, thread_pointer: Option<u64>) -> Option<String>
         trust: Trust::Context,
         kind: FrameKind::Normal,
         saved: Vec::new(),
+        vectors: necropsy_model::Vectors::default(),
     };
     let walk = Walk { frames: vec![frame], ..Walk::default() };
     let images = Images::default();

@@ -136,7 +136,15 @@ mod tests {
         let mut registers = Registers::new(Arch::X86_64);
         registers.set(7, STACK_POINTER);
         let (address, kind) = (CodeAddress::Instruction(Avma(0x1000)), FrameKind::Normal);
-        let frame = RawFrame { address, registers, cfa: None, trust: Trust::Context, kind, saved: Vec::new() };
+        let frame = RawFrame {
+            address,
+            registers,
+            cfa: None,
+            trust: Trust::Context,
+            kind,
+            saved: Vec::new(),
+            vectors: necropsy_model::Vectors::default(),
+        };
         let walk = Walk { frames: vec![frame], ..Walk::default() };
         let place = Place { walk: &walk, thread_pointer: None, space: &space };
         let found = find(&place, functions.iter().map(|name| Some(*name)))?;

@@ -111,6 +111,7 @@ mod tests {
                 trust: Trust::Cfi,
                 kind: FrameKind::Normal,
                 saved: Vec::new(),
+                vectors: necropsy_model::Vectors::default(),
             });
             assert!(folder.head.len() + folder.tail.len() <= HEAD + TAIL + 1);
         }

@@ -11,7 +11,7 @@ mod signal;
 mod tail_calls;
 mod walk;
 
-use necropsy_model::{Arch, Avma, CodeAddress, FrameKind, Gap, Registers, StackEnd, Thread, Trust, Warning};
+use necropsy_model::{Arch, Avma, CodeAddress, FrameKind, Gap, Registers, StackEnd, Thread, Trust, Vectors, Warning};
 
 pub(crate) use calls::plt_slot;
 pub(crate) use cfi::Tables;
@@ -36,6 +36,8 @@ pub(crate) struct RawFrame {
     pub kind: FrameKind,
     /// Where the values of preserved registers were read from: DWARF number and address of the save slot.
     pub saved: Vec<(u16, u64)>,
+    /// Vector registers, of a frame that was interrupted: none is preserved across calls in full.
+    pub vectors: Vectors,
 }
 
 /// The raw stack of a thread.

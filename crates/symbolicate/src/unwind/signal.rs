@@ -3,7 +3,7 @@
 //! The layout is the kernel's: `struct rt_sigframe` in `arch/x86/include/asm/sigframe.h` and `arch/arm64/kernel/signal.c`,
 //! `struct sigcontext` in the `uapi/asm/sigcontext.h` of both.
 
-use necropsy_model::{Arch, Avma, Registers};
+use necropsy_model::{Arch, Avma, Registers, Vectors};
 
 use super::frame::Caller;
 use super::machine::Machine;
@@ -18,6 +18,15 @@ struct Layout {
     registers: u64,
     /// DWARF numbers of the saved registers, in order, eight bytes each.
     order: &'static [u16],
+    vectors: VectorsAt,
+}
+
+/// Where a signal frame keeps the vector registers.
+enum VectorsAt {
+    /// So far behind the stack pointer stands a pointer to an FXSAVE image, which has them at byte 160.
+    Behind(u64),
+    /// So far behind the stack pointer begins the `fpsimd_context`, by its magic number: 16 bytes, then the registers.
+    Tagged(u64, u32),
 }
 
 /// `mov $15,%rax` or `mov $15,%eax`, `syscall`. The return address of the frame was popped, so that `sp` points at the
@@ -26,6 +35,7 @@ const X86_64: Layout = Layout {
     code: &[&[0x48, 0xc7, 0xc0, 0x0f, 0, 0, 0, 0x0f, 0x05], &[0xb8, 0x0f, 0, 0, 0, 0x0f, 0x05]],
     registers: 40,
     order: &[8, 9, 10, 11, 12, 13, 14, 15, 5, 4, 6, 3, 1, 0, 2, 7, 16],
+    vectors: VectorsAt::Behind(40 + 23 * 8),
 };
 
 /// `mov x8,#139`, `svc #0`. `sp` points at the `siginfo` of 128 bytes; the `sigcontext` lies 176 bytes into the `ucontext`
@@ -37,6 +47,7 @@ const AARCH64: Layout = Layout {
         0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29,
         30, 31, 32,
     ],
+    vectors: VectorsAt::Tagged(128 + 176 + 288, 0x4650_8001),
 };
 
 fn layout(arch: Arch) -> Option<&'static Layout> {
@@ -51,6 +62,22 @@ fn layout(arch: Arch) -> Option<&'static Layout> {
 pub(super) fn is_trampoline(address: u64, arch: Arch, space: &AddressSpace<'_, '_>) -> bool {
     let codes = layout(arch).map(|layout| layout.code).unwrap_or_default();
     codes.iter().any(|code| space.read(Avma(address), code.len()) == Ok(code))
+}
+
+/// The vector registers of the interrupted frame, as far as the signal frame has them.
+pub(super) fn vectors(registers: &Registers, space: &AddressSpace<'_, '_>) -> Vectors {
+    let found = layout(registers.arch()).zip(registers.sp()).and_then(|(layout, sp)| {
+        let (at, count) = match layout.vectors {
+            VectorsAt::Behind(pointer) => (space.read_u64(Avma(sp.checked_add(pointer)?)).ok()?.checked_add(160)?, 16),
+            VectorsAt::Tagged(context, magic) => {
+                let context = sp.checked_add(context)?;
+                space.read_u32(Avma(context)).ok().filter(|&found| found == magic)?;
+                (context.checked_add(16)?, 32)
+            }
+        };
+        space.read(Avma(at), count * 16).ok()
+    });
+    Vectors { low: found.unwrap_or_default().as_chunks().0.to_vec(), high: Vec::new() }
 }
 
 /// The interrupted frame, read from the signal frame of a trampoline with these registers.

@@ -78,6 +78,7 @@ fn lost(walker: &Walker<'_, '_>, jump: Jump, callee: &RawFrame, caller: &RawFram
         trust: Trust::TailCall,
         kind: FrameKind::Normal,
         saved,
+        vectors: necropsy_model::Vectors::default(),
     }
 }
 

@@ -1,6 +1,8 @@
 //! The walk: from frame to frame outwards, by the best method that each frame allows.
 
-use necropsy_model::{AddressState, Avma, Bias, CodeAddress, FrameKind, Registers, StackEnd, Thread, Trust, Warning};
+use necropsy_model::{
+    AddressState, Avma, Bias, CodeAddress, FrameKind, Registers, StackEnd, Thread, Trust, Vectors, Warning,
+};
 use std::cell::Cell;
 use std::sync::Arc;
 
@@ -61,6 +63,7 @@ pub(super) struct Cursor {
     pub address: CodeAddress,
     pub registers: Registers,
     pub saved: Vec<(u16, u64)>,
+    pub vectors: Vectors,
     pub kind: FrameKind,
     pub trust: Trust,
     /// No frame further out lies below this address.
@@ -110,6 +113,7 @@ pub(super) fn walk(thread: &Thread<'_>, space: &AddressSpace<'_, '_>, limits: Li
         address: CodeAddress::Instruction(Avma(pc)),
         registers: *registers,
         saved: Vec::new(),
+        vectors: thread.detail.as_ref().map(|detail| detail.vectors.clone()).unwrap_or_default(),
         kind: FrameKind::Normal,
         trust: Trust::Context,
         floor: registers.sp().unwrap_or(0),
@@ -127,6 +131,7 @@ pub(super) fn walk(thread: &Thread<'_>, space: &AddressSpace<'_, '_>, limits: Li
             trust: cursor.trust,
             kind: cursor.kind,
             saved: std::mem::take(&mut cursor.saved),
+            vectors: std::mem::take(&mut cursor.vectors),
         });
         match step {
             Step::Next(next, _) => cursor = *next,
@@ -245,6 +250,7 @@ impl<'data> Walker<'_, 'data> {
             address: CodeAddress::Instruction(Avma(pc)),
             registers: caller.registers,
             saved: caller.saved,
+            vectors: signal::vectors(&cursor.registers, self.space),
             kind: FrameKind::Normal,
             trust: Trust::Context,
             floor,
@@ -280,6 +286,7 @@ impl<'data> Walker<'_, 'data> {
             },
             registers: caller.registers,
             saved: caller.saved,
+            vectors: Vectors::default(),
             kind: FrameKind::Normal,
             trust,
             floor,
@@ -306,8 +313,15 @@ impl<'data> Walker<'_, 'data> {
         registers.set(self.machine.pc, pc);
         let called = calls::before(pc, cursor.registers.arch(), self.space) == Before::Call;
         let address = if called { CodeAddress::Return(Avma(pc)) } else { CodeAddress::Instruction(Avma(pc)) };
-        let next =
-            Cursor { address, registers, saved: Vec::new(), kind: FrameKind::Normal, trust: Trust::Cfi, floor: sp };
+        let next = Cursor {
+            address,
+            registers,
+            saved: Vec::new(),
+            vectors: Vectors::default(),
+            kind: FrameKind::Normal,
+            trust: Trust::Cfi,
+            floor: sp,
+        };
         Some(Step::Next(Box::new(next), None))
     }
 

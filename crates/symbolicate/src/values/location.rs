@@ -110,6 +110,9 @@ impl<'u, 'a, 'data> Frame<'u, 'a, 'data> {
         let [piece] = pieces.as_slice() else { return Err(BAD_EXPRESSION) };
         match piece.location {
             Location::Address { address } => Ok(address),
+            // Of a float, its bits: the object that is asked for has them in memory too.
+            Location::Value { value: Value::F64(value) } => Ok(value.to_bits()),
+            Location::Value { value: Value::F32(value) } => Ok(value.to_bits().into()),
             Location::Value { value } => value.to_u64(u64::MAX).map_err(|_| BAD_EXPRESSION),
             Location::Register { register } => self.register(register.0),
             Location::Bytes { value } => Object::bytes(value.slice().to_vec()).word(self.context.space),
@@ -147,7 +150,8 @@ impl<'u, 'a, 'data> Frame<'u, 'a, 'data> {
                     evaluation.resume_with_memory(typed(unit, base_type, bytes as u64)?)
                 }
                 EvaluationResult::RequiresRegister { register, base_type } => {
-                    evaluation.resume_with_register(typed(unit, base_type, self.register(register.0)?)?)
+                    let bits = Object::bytes(self.content(register.0)?).number(self.context.space, 8)?;
+                    evaluation.resume_with_register(typed(unit, base_type, bits as u64)?)
                 }
                 EvaluationResult::RequiresFrameBase => evaluation.resume_with_frame_base(self.frame_base(nesting)?),
                 EvaluationResult::RequiresCallFrameCfa => evaluation.resume_with_call_frame_cfa(self.cfa()?),
@@ -187,7 +191,16 @@ impl<'u, 'a, 'data> Frame<'u, 'a, 'data> {
         }
     }
 
-    /// A register of this frame.
+    /// The bytes of a register of this frame, integer or vector.
+    fn content(&self, register: u16) -> Result<Vec<u8>, Absence> {
+        let vector = vector_number(self.raw.registers.arch(), register);
+        match vector.and_then(|number| self.raw.vectors.get(number)) {
+            Some(bytes) => Ok(bytes),
+            None => self.register(register).map(|value| value.to_le_bytes().to_vec()),
+        }
+    }
+
+    /// An integer register of this frame.
     pub fn register(&self, register: u16) -> Result<u64, Absence> {
         let registers: &Registers = &self.raw.registers;
         if let Some(value) = registers.get(register) {
@@ -195,12 +208,10 @@ impl<'u, 'a, 'data> Frame<'u, 'a, 'data> {
         }
         let general = registers.arch().register_names().len();
         if usize::from(register) >= general {
-            return Err(match (registers.arch(), register) {
-                // System V psABI AMD64 figure 3.36: xmm0 to xmm15; DWARF for the Arm 64-bit Architecture: v0 to v31.
-                (Arch::X86_64, 17..=32) | (Arch::Aarch64, 64..=95) => {
-                    Absence::Unsupported("value is in a vector register")
-                }
-                _ => Absence::Unsupported("value is in a register that is not read"),
+            return Err(match vector_number(registers.arch(), register) {
+                Some(_) if self.is_interrupted() => Absence::Unsupported("register is not in the dump"),
+                Some(_) => Absence::RegisterClobbered,
+                None => Absence::Unsupported("value is in a register that is not read"),
             });
         }
         Err(if self.is_interrupted() {
@@ -243,8 +254,8 @@ impl<'u, 'a, 'data> Frame<'u, 'a, 'data> {
         match *location {
             Location::Address { address } => Object::Memory(address),
             Location::Empty => Object::Absent(Absence::OptimizedOut),
-            Location::Register { register } => match self.register(register.0) {
-                Ok(value) => Object::bytes(value.to_le_bytes().to_vec()),
+            Location::Register { register } => match self.content(register.0) {
+                Ok(bytes) => Object::bytes(bytes),
                 Err(reason) => Object::Absent(reason),
             },
             Location::Value { value } => Object::bytes(bytes_of(value)),
@@ -252,6 +263,17 @@ impl<'u, 'a, 'data> Frame<'u, 'a, 'data> {
             Location::ImplicitPointer { .. } => Object::Absent(NO_ADDRESS),
         }
     }
+}
+
+/// The own number of a vector register. System V psABI AMD64 figure 3.36: xmm0 to xmm15; DWARF for the Arm 64-bit Architecture:
+/// v0 to v31.
+fn vector_number(arch: Arch, register: u16) -> Option<usize> {
+    let (first, count) = match arch {
+        Arch::X86_64 => (17, 16),
+        Arch::Aarch64 => (64, 32),
+        _ => return None,
+    };
+    register.checked_sub(first).filter(|&number| number < count).map(usize::from)
 }
 
 /// The expression of a location attribute that holds at an address of the file.

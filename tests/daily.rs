@@ -182,6 +182,28 @@ fn flags_win_over_environment_over_file() {
 }
 
 #[test]
+fn the_configuration_holds_for_diff_and_group_too() {
+    let config =
+        "redact = true\nin-app = ['main.*']\nnoise = ['function main.helper*']\n[owners]\n'main.*' = 'shop team'\n";
+    let folder = folder_with(&[("a.txt", PANIC), ("b.txt", PANIC), ("c.toml", config)]);
+    let group = run(folder.path(), &["group", "a.txt", "b.txt", "--json", "--config", "c.toml"]);
+    let bucket: Value = serde_json::from_slice(&group.stdout).unwrap();
+    assert_eq!((&bucket["count"], &bucket["owners"][0]["value"]), (&2.into(), &"shop team".into()));
+    assert_eq!(bucket["dumps"][1]["path"], "<file-2>");
+    let diff = run(folder.path(), &["diff", "a.txt", "b.txt", "--json", "--config", "c.toml"]);
+    let pair: Value = serde_json::from_slice(&diff.stdout).unwrap();
+    assert_eq!(pair["before"]["input"]["path"], "<file-1>");
+    let plain = run(folder.path(), &["diff", "a.txt", "b.txt", "--json", "--no-config"]);
+    let pair: Value = serde_json::from_slice(&plain.stdout).unwrap();
+    assert_eq!((&pair["before"]["input"]["path"], &pair["owner"]), (&"a.txt".into(), &Value::Null));
+    for command in ["diff", "group", "symbolicate"] {
+        let output = run(folder.path(), &[command, "a.txt", "--config", "gone.toml"]);
+        assert_eq!(output.status.code(), Some(2), "{command}");
+        assert!(String::from_utf8_lossy(&output.stderr).contains("gone.toml"), "{command}");
+    }
+}
+
+#[test]
 fn what_is_wrong_in_the_configuration_is_told_with_its_line() {
     let folder = folder_with(&[
         ("a.txt", PANIC),

@@ -112,7 +112,8 @@ impl<'a, 'data> Crash<'a, 'data> {
         let begun = self.frames().filter(|(_, frame)| begins(frame)).last();
         let behind = begun.map_or(0, |(index, _)| index);
         let own = |(index, frame): &(usize, &Frame<'_>)| *index >= behind && !self.noise.is_frame(self.snapshot, frame);
-        let own = self.frames().find(own);
+        let users = |(index, frame): &(usize, &Frame<'_>)| *index >= behind && self.noise.is_own(self.snapshot, frame);
+        let own = self.frames().find(users).or_else(|| self.frames().find(own));
         let index = own.map_or(self.stop.frame, |(index, _)| index);
         self.snapshot.place(self.thread, index, Role::Victim)
     }

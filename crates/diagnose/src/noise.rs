@@ -44,6 +44,8 @@ impl std::error::Error for BadLine {}
 #[derive(Clone, Debug, Default)]
 pub struct Noise {
     extra: Vec<Entry>,
+    /// Code of the user, modules and functions alike; a final `*` stands for any ending.
+    own: Vec<String>,
 }
 
 impl Noise {
@@ -66,7 +68,28 @@ impl Noise {
             };
             entries.push(Entry { subject: entry.0, name: entry.1.trim().to_owned() });
         }
-        Ok(Self { extra: entries })
+        Ok(Self { extra: entries, own: Vec::new() })
+    }
+
+    /// Both lists.
+    #[must_use]
+    pub fn and(mut self, other: Self) -> Self {
+        self.extra.extend(other.extra);
+        self.own.extend(other.own);
+        self
+    }
+
+    /// The same, with names of modules and functions that are the user's own; a final `*` stands for any ending.
+    #[must_use]
+    pub fn with_own(self, own: Vec<String>) -> Self {
+        Self { own, ..self }
+    }
+
+    /// The user said that this code is his own.
+    pub(crate) fn is_own(&self, snapshot: &Snapshot<'_>, frame: &Frame<'_>) -> bool {
+        let module = frame.module.and_then(|id| snapshot.module(id)).map(necropsy_model::Module::name);
+        let names = [module, frame.function.as_deref()];
+        names.into_iter().flatten().any(|name| self.own.iter().any(|own| matches(own, name, false)))
     }
 
     /// The frame belongs to a library or to the machinery between a failed check and the signal, or to no module at all.
@@ -141,6 +164,18 @@ mod tests {
         assert!(listed("function ", "abort", false));
         assert!(!listed("function ", "abort_transfer", false));
         assert!(!listed("module ", "transfer", true));
+    }
+
+    #[test]
+    fn code_of_the_user_is_told_by_module_and_function() {
+        let noise = Noise::default().with_own(vec!["main.*".to_owned(), "libc.so.6".to_owned()]);
+        let mut snapshot = Snapshot::default();
+        snapshot.modules.push(necropsy_model::Module::at_path("/lib/libc.so.6"));
+        let own = Frame::printed("main.run", None);
+        let library = Frame { module: necropsy_model::ModuleId::new(0), ..Frame::printed("memcpy", None) };
+        assert!(noise.is_own(&snapshot, &own) && noise.is_own(&snapshot, &library));
+        assert!(!noise.is_own(&snapshot, &Frame::printed("runtime.main", None)));
+        assert!(!Noise::default().is_own(&snapshot, &own));
     }
 
     #[test]

@@ -46,6 +46,8 @@ pub struct Occurrence {
     pub build: Option<String>,
     /// The program: file name of the executable, or main class.
     pub program: Option<String>,
+    /// Who owns the place that its verdict names, where the user said who owns what.
+    pub owner: Option<String>,
 }
 
 /// When something was seen. Ordered by time.
@@ -122,6 +124,8 @@ pub struct Bucket {
     pub builds: Vec<(String, usize)>,
     /// Programs.
     pub programs: Vec<(String, usize)>,
+    /// Who owns the places that the verdicts name.
+    pub owners: Vec<(String, usize)>,
     /// Headlines.
     pub headlines: Vec<(String, usize)>,
 }

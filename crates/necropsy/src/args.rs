@@ -6,7 +6,7 @@ use clap::Parser;
 use necropsy_model::{GroupBy, Similarity};
 
 use crate::commands::Command;
-use crate::config::Owners;
+use crate::config::Policy;
 use crate::fail_on::Condition;
 use crate::reading::Reading;
 use crate::symbols;
@@ -14,10 +14,9 @@ use crate::terminal::Look;
 
 /// Headings of `--help`.
 const OUTPUT: &str = "Output";
-const SHOWN: &str = "What a report shows";
+pub(crate) const SHOWN: &str = "What a report shows";
 const GROUPS: &str = "Threads and groups";
-const SCRIPTS: &str = "For scripts and for others";
-const CONFIGURATION: &str = "Configuration";
+pub(crate) const SCRIPTS: &str = "For scripts and for others";
 
 /// One example per use, below the options.
 const EXAMPLES: &str = "\
@@ -147,10 +146,6 @@ pub(crate) struct Args {
     #[arg(help_heading = SHOWN, long)]
     pub explain: bool,
 
-    /// Further code that is seldom to blame, one `module NAME` or `function NAME*` a line
-    #[arg(help_heading = SHOWN, long, value_name = "FILE", value_parser = noise)]
-    pub noise: Option<necropsy_diagnose::Noise>,
-
     /// Exit status 1 when a report says one of these: crash, hang, deadlock, leak, oom, race, a symptom, severity or rule
     ///
     /// May be repeated, or a list with commas: `--fail-on crash,deadlock,go-leak`. The symptoms are native-crash,
@@ -159,28 +154,8 @@ pub(crate) struct Args {
     #[arg(help_heading = SCRIPTS, long, value_name = "WHAT", value_delimiter = ',', value_parser = Condition::named)]
     pub fail_on: Vec<Condition>,
 
-    /// Replace values, strings, arguments, directories, hosts, tokens and addresses by placeholders such as `<string-1>`
-    ///
-    /// Within one report the same thing has the same placeholder. Functions, types and names of variables, modules and source
-    /// files, line numbers, build ids, times and the verdict stay: docs/redaction.md lists what does.
-    #[arg(help_heading = SCRIPTS, long, overrides_with = "no_redact")]
-    pub redact: bool,
-
-    /// Show everything, where the configuration file says `redact = true`
-    #[arg(help_heading = SCRIPTS, long, overrides_with = "redact")]
-    pub no_redact: bool,
-
-    /// Read this configuration file instead of `~/.config/necropsy/config.toml`
-    #[arg(help_heading = CONFIGURATION, long, value_name = "FILE", conflicts_with = "no_config")]
-    pub config: Option<PathBuf>,
-
-    /// Read no configuration file
-    #[arg(help_heading = CONFIGURATION, long)]
-    pub no_config: bool,
-
-    /// Who owns which modules: from the configuration file only.
-    #[arg(skip)]
-    pub owners: Owners,
+    #[command(flatten)]
+    pub policy: Policy,
 }
 
 /// What members of a group share.
@@ -207,12 +182,6 @@ pub(crate) enum Alike {
     Lines,
     /// Same functions.
     Functions,
-}
-
-/// A list of code that is seldom to blame.
-fn noise(path: &str) -> Result<necropsy_diagnose::Noise, String> {
-    let text = std::fs::read_to_string(path).map_err(|error| error.to_string())?;
-    necropsy_diagnose::Noise::with(&text).map_err(|bad| bad.to_string())
 }
 
 /// A time such as `90s`, `5m`, `2h` or `300` in seconds.
@@ -254,11 +223,6 @@ impl Args {
         };
         let plain = by == GroupBy::Stack && filter.is_empty();
         (!plain).then(|| necropsy_group::Options { similarity: self.similarity(), by, filter })
-    }
-
-    /// Whether the report is for others. [`crate::config::apply`] has decided by then what the flag means.
-    pub(crate) fn redacts(&self) -> bool {
-        self.redact
     }
 }
 

@@ -25,10 +25,10 @@ fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(refused) => return terminal::refuse(&refused),
     };
-    if let Some(command) = command {
+    if let Some(mut command) = command {
         return command.run();
     }
-    match config::apply(&mut triage) {
+    match triage.policy.apply(&mut triage.reading.places) {
         Ok(()) => run::main(&triage),
         Err(error) => {
             terminal::say(&error.to_string());

@@ -4,7 +4,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use necropsy_debuginfod::Client;
+use necropsy_diagnose::Noise;
 use necropsy_model::{Arena, Groups, Similarity, Snapshot, Source, Verdict, Warning};
+use necropsy_redact::Redactor;
 use necropsy_report::Input;
 use necropsy_symbolicate::Options;
 
@@ -47,7 +49,7 @@ pub(crate) struct Places {
     pub debug_dirs: Vec<PathBuf>,
 
     #[command(flatten)]
-    symbols: SymbolArgs,
+    pub symbols: SymbolArgs,
 }
 
 /// What a report shows beside names.
@@ -57,6 +59,19 @@ pub(crate) struct Shown {
     pub locals: bool,
     /// Source lines from servers.
     pub sources: bool,
+}
+
+/// What a run has for each of its dumps.
+#[derive(Clone, Copy)]
+pub(crate) struct About<'a, 'data> {
+    /// Keeps what is unpacked.
+    pub arena: &'data Arena,
+    /// Asks symbol servers.
+    pub client: &'a Arc<Client>,
+    /// Whose code is whose.
+    pub noise: &'a Noise,
+    /// The number of the input, from 1.
+    pub number: usize,
 }
 
 /// A dump with all that was found out about it.
@@ -157,13 +172,17 @@ impl Reading {
         mut input: Input,
         index: usize,
         mut snapshot: Snapshot<'data>,
-        arena: &'data Arena,
-        client: &Arc<Client>,
+        about: About<'_, 'data>,
+        redactor: Option<&mut Redactor>,
     ) -> Dump<'data> {
         input.index = index;
-        self.name(&mut snapshot, Path::new(&input.path), arena, client, Shown::default());
+        self.name(&mut snapshot, Path::new(&input.path), about.arena, about.client, Shown::default());
+        if let Some(redactor) = redactor {
+            redactor.snapshot(&mut snapshot);
+            input.path = format!("<file-{}>", about.number);
+        }
         let groups = necropsy_group::group(&snapshot, Similarity::SameLines);
-        let verdict = necropsy_diagnose::diagnose(&snapshot, &groups);
+        let verdict = necropsy_diagnose::diagnose_with(&snapshot, &groups, about.noise);
         Dump { input, snapshot, groups, verdict }
     }
 }

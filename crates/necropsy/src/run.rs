@@ -8,7 +8,7 @@ use std::sync::Arc;
 use necropsy_debuginfod::Client;
 use necropsy_diagnose::series::{self, LogSite};
 use necropsy_model::jvm::Joined;
-use necropsy_model::{Arena, Snapshot, Verdict};
+use necropsy_model::{Arena, Snapshot};
 use necropsy_redact::{Filter, Redactor};
 use necropsy_report::{Report, Several};
 
@@ -114,20 +114,20 @@ fn triage(
         input.index = index;
         let shown = Shown { locals: args.locals, sources: args.source };
         args.reading.name(&mut snapshot, &job.path, &arena, client, shown);
-        let mut redactor = args.redacts().then(Redactor::new);
+        let mut redactor = args.policy.redacts().then(Redactor::new);
         if let Some(redactor) = &mut redactor {
             redactor.snapshot(&mut snapshot);
             input.path = format!("<file-{}>", job.number);
         }
         let groups = necropsy_group::group(&snapshot, args.similarity());
-        let mut verdict = necropsy_diagnose::diagnose_with(&snapshot, &groups, &args.noise.clone().unwrap_or_default());
+        let mut verdict = necropsy_diagnose::diagnose_with(&snapshot, &groups, &args.policy.noise());
         let claim = args.symptom.map(|symptom| symptom.complaint(None));
         verdict.claim = claim.map(|claim| necropsy_diagnose::advice::claim(&snapshot, &verdict, claim));
         triaged.met |= args.fail_on.iter().any(|condition: &Condition| condition.is_met(&verdict));
         triaged.logs.extend(LogSite::of(&snapshot, &verdict));
         let view = args.view().map(|view| necropsy_group::group_with(&snapshot, &view));
         let groups = view.unwrap_or(groups);
-        let owner = owner(args, &verdict);
+        let owner = args.policy.owner(&verdict);
         let report = Report { input: &input, snapshot: &snapshot, groups: &groups, verdict: &verdict, owner };
         match &mut redactor {
             None => write(&report, args, out)?,
@@ -161,12 +161,6 @@ fn write(report: &Report<'_, '_>, args: &Args, out: &mut dyn Write) -> io::Resul
         Args { brief: true, .. } => necropsy_report::brief(report, out),
         _ => necropsy_report::text(report, terminal::style(args), out),
     }
-}
-
-/// Who owns the place that the verdict names: where it crashed, else where the bad value was born.
-fn owner<'a>(args: &'a Args, verdict: &Verdict<'_>) -> Option<&'a str> {
-    let born = verdict.origin.as_ref().map(|origin| &origin.birth);
-    [verdict.crash_site.as_ref(), born].into_iter().flatten().find_map(|place| args.owners.of(place))
 }
 
 /// What several fatal error logs of a virtual machine say together. For people only: each line of the JSON is one dump.

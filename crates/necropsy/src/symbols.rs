@@ -52,6 +52,10 @@ pub(crate) struct SymbolArgs {
     /// Ask again for what no server had a short while ago
     #[arg(long)]
     symbol_refresh: bool,
+
+    /// Servers of the configuration file.
+    #[arg(skip)]
+    configured: Vec<String>,
 }
 
 impl SymbolArgs {
@@ -68,9 +72,16 @@ impl SymbolArgs {
         Ok(Arc::new(client))
     }
 
+    /// Adds the servers of the configuration file, which are asked where neither flags nor environment name any.
+    pub(crate) fn configure(&mut self, urls: &[String]) {
+        self.configured = urls.to_vec();
+    }
+
     fn settings(&self, of_environment: Settings) -> Result<Settings, String> {
         let mut settings = of_environment;
-        for url in &self.debuginfod_urls {
+        let named = !self.debuginfod_urls.is_empty() || !settings.urls.is_empty();
+        let urls = if named { &self.debuginfod_urls } else { &self.configured };
+        for url in urls {
             match url.as_str() {
                 "system" => settings.urls.extend(necropsy_debuginfod::system_urls()),
                 url => settings.urls.insert(0, url.to_owned()),

@@ -1,7 +1,7 @@
 //! What the keeper of a dump noted beside it, when the process died: apport in its report, systemd in the name of the file and in its
 //! extended attributes. The dump itself wins where it says the same thing.
 
-use necropsy_model::{Message, MessageKind, Signal, Snapshot, Source, Stop, Text, Warning};
+use necropsy_model::{Message, MessageKind, Seen, SeenBasis, Signal, Snapshot, Source, Stop, Text, Warning};
 
 /// What a keeper noted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -71,21 +71,10 @@ pub fn note(snapshot: &mut Snapshot<'_>, noted: &Noted) {
     }
 }
 
-/// Microseconds since 1970 as a date of the Gregorian calendar, in UTC; `None` past the year 9999.
+/// Microseconds since 1970 as a date in UTC.
 pub(crate) fn date(micros: u64) -> Option<String> {
-    let seconds = micros / 1_000_000;
-    let (days, clock) = (seconds / 86_400, seconds % 86_400);
-    // Years that begin in March: the day of the leap is the last one. 719,468 days lie between 0000-03-01 and 1970-01-01.
-    let days = days.checked_add(719_468)?;
-    let (era, day) = (days / 146_097, days % 146_097);
-    let year = (day - day / 1460 + day / 36_524 - day / 146_096) / 365;
-    let day = day - (365 * year + year / 4 - year / 100);
-    let shifted = (5 * day + 2) / 153;
-    let day = day - (153 * shifted + 2) / 5 + 1;
-    let month = if shifted < 10 { shifted + 3 } else { shifted - 9 };
-    let year = year + era * 400 + u64::from(month <= 2);
-    let (hour, minute, second) = (clock / 3600, clock / 60 % 60, clock % 60);
-    (year <= 9999).then(|| format!("{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02} UTC"))
+    let seconds = i64::try_from(micros / 1_000_000).ok()?;
+    Some(format!("{} UTC", Seen { seconds, basis: SeenBasis::File }))
 }
 
 #[cfg(test)]
@@ -97,7 +86,7 @@ mod tests {
         assert_eq!(date(0).as_deref(), Some("1970-01-01 00:00:00 UTC"));
         assert_eq!(date(1_709_251_199_000_000).as_deref(), Some("2024-02-29 23:59:59 UTC"));
         assert_eq!(date(1_795_255_200_123_456).as_deref(), Some("2026-11-21 10:00:00 UTC"));
-        assert_eq!(date(u64::MAX), None);
+        assert!(date(u64::MAX).is_some_and(|date| date.ends_with(" UTC")));
     }
 
     #[test]

@@ -47,6 +47,8 @@ pub struct PairReport<'a, 'data> {
     pub comparison: &'a Comparison,
     /// What was concluded.
     pub verdict: &'a PairVerdict<'data>,
+    /// Who owns the place that the verdict names, where the user said who owns what.
+    pub owner: Option<&'a str>,
 }
 
 /// What a report about many dumps is made of.

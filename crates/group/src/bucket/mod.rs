@@ -135,6 +135,7 @@ fn bucket(occurrences: &[Occurrence], exact: &[&[u32]]) -> Bucket {
         hosts: counted(all().filter_map(|it| it.host.as_deref())),
         builds: counted(all().filter_map(|it| it.build.as_deref())),
         programs: counted(all().filter_map(|it| it.program.as_deref())),
+        owners: counted(all().filter_map(|it| it.owner.as_deref())),
         headlines: counted(all().map(|it| it.headline.as_str())),
         signature,
         members,

@@ -35,6 +35,7 @@ pub fn occurrence(snapshot: &Snapshot<'_>, verdict: &Verdict<'_>, rules: &FrameR
             .map(|ms| Seen { seconds: ms.div_euclid(1000), basis: SeenBasis::Dump }),
         host: hs_err.and_then(|log| log.summary.host_name.as_deref()).map(|host| host.trim().to_owned()),
         build: process.build_id.as_ref().map(ToString::to_string).or(version),
+        owner: None,
         program: program.or_else(|| first_word(process.command_line.as_deref()?)),
         ..Occurrence::default()
     }

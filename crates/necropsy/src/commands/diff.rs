@@ -8,10 +8,12 @@ use necropsy_debuginfod::Client;
 use necropsy_diagnose::pair::{PairCase, Told};
 use necropsy_group::pair::Side;
 use necropsy_model::{Arena, Order, SameProcess, Snapshot};
+use necropsy_redact::{Filter, Redactor};
 use necropsy_report::{Input, PairReport, Style};
 
 use super::Failure;
-use crate::reading::{Dump, Reading};
+use crate::config::Policy;
+use crate::reading::{About, Dump, Reading};
 use crate::symbols;
 use crate::terminal::{self, Look};
 
@@ -42,14 +44,18 @@ pub(crate) struct Args {
     look: Look,
 
     #[command(flatten)]
-    reading: Reading,
+    pub(super) reading: Reading,
+
+    #[command(flatten)]
+    pub(super) policy: Policy,
 }
 
 /// Reads both dumps, lays one over the other, and says what that means.
 pub(super) fn run(args: &Args, out: &mut dyn Write) -> Result<(), Failure> {
     let arena = Arena::new();
     let client = args.reading.client().map_err(Failure::Said)?;
-    let (first, second) = both(args, &arena, &client)?;
+    let mut redactor = args.policy.redacts().then(Redactor::new);
+    let (first, second) = both(args, &arena, &client, redactor.as_mut())?;
     symbols::say_what_failed(&client);
     let order = necropsy_group::pair::order(&first.snapshot, &second.snapshot);
     let (before, after) = if order == Order::Turned { (second, first) } else { (first, second) };
@@ -63,16 +69,26 @@ pub(super) fn run(args: &Args, out: &mut dyn Write) -> Result<(), Failure> {
         after: Told { snapshot: &after.snapshot, verdict: &after.verdict },
         comparison: &comparison,
     });
+    let places = verdict.findings.iter().flat_map(|finding| &finding.places);
     let report = PairReport {
+        owner: args.policy.owner_of(places).or_else(|| args.policy.owner(&after.verdict)),
         before: (&before.input, &before.snapshot),
         after: (&after.input, &after.snapshot),
         comparison: &comparison,
         verdict: &verdict,
     };
-    match args {
-        Args { json: true, threads, .. } => necropsy_report::json_pair(&report, *threads, out)?,
-        Args { brief: true, .. } => necropsy_report::brief_pair(&report, out)?,
-        _ => necropsy_report::text_pair(&report, Style { all: args.all, ..terminal::plain(args.look) }, out)?,
+    let write = |out: &mut dyn Write| match args {
+        Args { json: true, threads, .. } => necropsy_report::json_pair(&report, *threads, out),
+        Args { brief: true, .. } => necropsy_report::brief_pair(&report, out),
+        _ => necropsy_report::text_pair(&report, Style { all: args.all, ..terminal::plain(args.look) }, out),
+    };
+    match &mut redactor {
+        None => write(out)?,
+        Some(redactor) => {
+            let mut filter = Filter::new(redactor, out);
+            write(&mut filter)?;
+            filter.finish()?;
+        }
     }
     if comparison.identity.same == SameProcess::No {
         out.flush()?;
@@ -82,13 +98,19 @@ pub(super) fn run(args: &Args, out: &mut dyn Write) -> Result<(), Failure> {
 }
 
 /// The two dumps. Of a file that holds more than its share, the first and the last are what is furthest apart.
-fn both<'data>(args: &Args, arena: &'data Arena, client: &Arc<Client>) -> Result<(Dump<'data>, Dump<'data>), Failure> {
-    let mut found: Vec<(Input, usize, Snapshot<'data>)> = Vec::new();
-    for path in &args.files {
+fn both<'data>(
+    args: &Args,
+    arena: &'data Arena,
+    client: &Arc<Client>,
+    mut redactor: Option<&mut Redactor>,
+) -> Result<(Dump<'data>, Dump<'data>), Failure> {
+    let noise = args.policy.noise();
+    let mut found: Vec<(Input, usize, Snapshot<'data>, usize)> = Vec::new();
+    for (number, path) in (1..).zip(&args.files) {
         let failed = |error| Failure::Said(format!("{}: {error}", path.escape_debug()));
         let (input, snapshots) = args.reading.open(Path::new(path), arena).map_err(failed)?;
         let dumps = snapshots.into_iter().enumerate();
-        found.extend(dumps.map(|(index, snapshot)| (input.clone(), index, snapshot)));
+        found.extend(dumps.map(|(index, snapshot)| (input.clone(), index, snapshot, number)));
     }
     if found.len() < 2 {
         let path = args.files.first().map(|path| path.escape_debug().to_string()).unwrap_or_default();
@@ -100,10 +122,10 @@ fn both<'data>(args: &Args, arena: &'data Arena, client: &Arc<Client>) -> Result
     }
     let last = found.pop();
     let first = found.into_iter().next();
-    let mut told = [first, last]
-        .into_iter()
-        .flatten()
-        .map(|(input, index, snapshot)| args.reading.tell(input, index, snapshot, arena, client));
+    let mut told = [first, last].into_iter().flatten().map(|(input, index, snapshot, number)| {
+        let about = About { arena, client, noise: &noise, number };
+        args.reading.tell(input, index, snapshot, about, redactor.as_deref_mut())
+    });
     let pair = told.next().zip(told.next());
     pair.ok_or_else(|| Failure::Said("there are no two dumps".to_owned()))
 }

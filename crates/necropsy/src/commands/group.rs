@@ -9,10 +9,12 @@ use std::time::UNIX_EPOCH;
 use necropsy_debuginfod::Client;
 use necropsy_group::bucket::{self, FrameRules};
 use necropsy_model::{Arena, Occurrence, Seen, SeenBasis};
+use necropsy_redact::{Filter, Redactor};
 use necropsy_report::{BucketReport, Style};
 
 use super::Failure;
-use crate::reading::{Error, Reading};
+use crate::config::Policy;
+use crate::reading::{About, Error, Reading};
 use crate::symbols;
 use crate::terminal::{self, Look};
 
@@ -46,7 +48,10 @@ pub(crate) struct Args {
     look: Look,
 
     #[command(flatten)]
-    reading: Reading,
+    pub(super) reading: Reading,
+
+    #[command(flatten)]
+    pub(super) policy: Policy,
 }
 
 /// A file to read.
@@ -82,10 +87,18 @@ pub(super) fn run(args: &Args, out: &mut dyn Write) -> Result<(), Failure> {
     }
     let buckets = bucket::buckets(&occurrences);
     let report = BucketReport { buckets: &buckets, occurrences: &occurrences, failed };
-    match args {
-        Args { json: true, .. } => necropsy_report::json_buckets(&report, out)?,
-        Args { brief: true, .. } => necropsy_report::brief_buckets(&report, out)?,
-        _ => necropsy_report::text_buckets(&report, Style { all: args.all, ..terminal::plain(args.look) }, out)?,
+    let write = |out: &mut dyn Write| match args {
+        Args { json: true, .. } => necropsy_report::json_buckets(&report, out),
+        Args { brief: true, .. } => necropsy_report::brief_buckets(&report, out),
+        _ => necropsy_report::text_buckets(&report, Style { all: args.all, ..terminal::plain(args.look) }, out),
+    };
+    if args.policy.redacts() {
+        let mut redactor = Redactor::new();
+        let mut filter = Filter::new(&mut redactor, out);
+        write(&mut filter)?;
+        filter.finish()?;
+    } else {
+        write(out)?;
     }
     match (failed, occurrences.len()) {
         (0, 1..) => Ok(()),
@@ -153,7 +166,7 @@ fn read_all(items: &[Item], args: &Args, rules: &FrameRules, client: &Arc<Client
     let work = || {
         let mut found: Vec<Found> = Vec::new();
         while let Some((at, item)) = take(&next, items) {
-            found.push((at, read(item, args, rules, client)));
+            found.push((at, read(item, at + 1, args, rules, client)));
         }
         found
     };
@@ -179,15 +192,26 @@ fn take<'a>(next: &AtomicUsize, items: &'a [Item]) -> Option<(usize, &'a Item)> 
 }
 
 /// What one file holds.
-fn read(item: &Item, args: &Args, rules: &FrameRules, client: &Arc<Client>) -> Result<Vec<Occurrence>, Error> {
+fn read(
+    item: &Item,
+    number: usize,
+    args: &Args,
+    rules: &FrameRules,
+    client: &Arc<Client>,
+) -> Result<Vec<Occurrence>, Error> {
     let arena = Arena::new();
+    let noise = args.policy.noise();
+    let about = About { arena: &arena, client, noise: &noise, number };
     let (input, snapshots) = args.reading.open(Path::new(&item.path), &arena)?;
     let mut found = Vec::new();
     for (index, snapshot) in snapshots.into_iter().enumerate() {
-        let dump = args.reading.tell(input.clone(), index, snapshot, &arena, client);
+        // Each dump by itself: they are read at the same time, and a placeholder must not depend on which was first.
+        let mut redactor = args.policy.redacts().then(Redactor::new);
+        let dump = args.reading.tell(input.clone(), index, snapshot, about, redactor.as_mut());
         let told = bucket::occurrence(&dump.snapshot, &dump.verdict, rules);
         let seen = told.seen.clone().or_else(|| written(&item.path));
-        found.push(Occurrence { path: item.path.clone(), index, seen, ..told });
+        let owner = args.policy.owner(&dump.verdict).map(str::to_owned);
+        found.push(Occurrence { path: dump.input.path, index, seen, owner, ..told });
     }
     Ok(found)
 }

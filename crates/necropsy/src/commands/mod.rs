@@ -11,7 +11,7 @@ mod symbolicate;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-use crate::terminal;
+use crate::{config, terminal};
 
 /// A subcommand. A dump of that name is given as `./explain`.
 #[derive(Debug, clap::Subcommand)]
@@ -27,14 +27,21 @@ pub(crate) enum Command {
 
 impl Command {
     /// Runs it, and says what became of it as an exit status.
-    pub(crate) fn run(&self) -> ExitCode {
+    pub(crate) fn run(&mut self) -> ExitCode {
         let mut out = io::BufWriter::new(io::stdout().lock());
         let done = match self {
             Self::Advise(args) => advise::run(args, &mut out),
-            Self::Diff(args) => diff::run(args, &mut out),
+            Self::Diff(args) => {
+                applied(args.policy.apply(&mut args.reading.places)).and_then(|()| diff::run(args, &mut out))
+            }
             Self::Explain(args) => explain::run(args, &mut out),
-            Self::Group(args) => group::run(args, &mut out),
-            Self::Symbolicate(args) => symbolicate::run(args, &mut out),
+            Self::Group(args) => {
+                applied(args.policy.apply(&mut args.reading.places)).and_then(|()| group::run(args, &mut out))
+            }
+            Self::Symbolicate(args) => {
+                let configured = args.config.apply(&mut args.places).map(drop);
+                applied(configured).and_then(|()| symbolicate::run(args, &mut out))
+            }
             Self::Completions(args) => completions::run(args, &mut out),
             Self::Man(args) => man::run(args, &mut out),
         };
@@ -50,6 +57,11 @@ pub(crate) enum Failure {
     /// A sentence for the user.
     #[error("{0}")]
     Said(String),
+}
+
+/// The configuration is read, or a sentence says why not.
+fn applied(configured: Result<(), config::Error>) -> Result<(), Failure> {
+    configured.map_err(|error| Failure::Said(error.to_string()))
 }
 
 /// Exit status 0 or 2; who stops reading our output has seen enough.

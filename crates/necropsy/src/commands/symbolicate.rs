@@ -13,6 +13,7 @@ use necropsy_symbolicate::{Depth, FileId, Named, Resolver, Unresolved};
 use rustc_hash::FxHashMap;
 
 use super::Failure;
+use crate::config::ConfigFile;
 use crate::input;
 use crate::reading::Places;
 use crate::symbols;
@@ -76,7 +77,10 @@ pub(crate) struct Args {
     quiet: bool,
 
     #[command(flatten)]
-    places: Places,
+    pub(super) places: Places,
+
+    #[command(flatten)]
+    pub(super) config: ConfigFile,
 }
 
 /// Which instruction an address stands for.

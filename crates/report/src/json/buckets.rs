@@ -41,6 +41,8 @@ pub(super) struct Document<'a> {
     builds: Vec<Counted<'a>>,
     /// Programs
     programs: Vec<Counted<'a>>,
+    /// Who owns the places that the verdicts name, by the configuration file
+    owners: Vec<Counted<'a>>,
     /// Headlines of the dumps' verdicts
     headlines: Vec<Counted<'a>>,
     /// The same stack at other lines or with other callers, most dumps first
@@ -125,6 +127,7 @@ impl<'a> Document<'a> {
             hosts: counted(&bucket.hosts),
             builds: counted(&bucket.builds),
             programs: counted(&bucket.programs),
+            owners: counted(&bucket.owners),
             headlines: counted(&bucket.headlines),
             variants: bucket.variants.iter().map(variant).collect(),
             dumps: bucket

@@ -29,6 +29,8 @@ pub(super) struct Document<'a> {
     by_thread: bool,
     /// What they say together
     verdict: Verdict<'a>,
+    /// Who owns the place that the verdict names, by the configuration file
+    owner: Option<&'a str>,
     /// What the rules found, in rank order
     findings: Vec<Finding<'a>>,
     /// Threads in numbers
@@ -207,7 +209,7 @@ fn stack(snapshot: &Snapshot<'_>, thread: &model::Thread<'_>) -> Vec<String> {
 
 impl<'a> Document<'a> {
     pub(super) fn new(report: &PairReport<'a, '_>, all: bool) -> Self {
-        let PairReport { before, after, comparison, verdict } = *report;
+        let PairReport { before, after, comparison, verdict, owner } = *report;
         let side = |(input, snapshot): (&'a crate::Input, &'a Snapshot<'_>)| Side {
             input: Input::new(input, snapshot),
             process: Process::new(&snapshot.process),
@@ -233,6 +235,7 @@ impl<'a> Document<'a> {
                 confidence: verdict.confidence.name(),
                 suitability: Suitability::new(&verdict.suitability),
             },
+            owner,
             findings: verdict.findings.iter().map(Finding::new).collect(),
             counts: Counts {
                 both: comparison.pairs.len(),

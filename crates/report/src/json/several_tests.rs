@@ -106,7 +106,8 @@ fn a_comparison_fits_its_schema() {
     for (comparison, verdict) in [(&comparison, &verdict), (&Comparison::default(), &PairVerdict::default())] {
         let side = (&sample.input, &sample.snapshot);
         let mut out = Vec::new();
-        json_pair(&PairReport { before: side, after: side, comparison, verdict }, true, &mut out).unwrap();
+        json_pair(&PairReport { before: side, after: side, comparison, verdict, owner: Some("team") }, true, &mut out)
+            .unwrap();
         Judge::new(&schema).judge(&serde_json::from_slice(&out).unwrap(), &schema, "");
     }
 }

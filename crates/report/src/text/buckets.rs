@@ -93,7 +93,9 @@ fn one(page: &mut Page<'_>, bucket: &Bucket, occurrences: &[Occurrence]) -> io::
         };
         page.line(Line::indented(2).plain(words), 4)?;
     }
-    for (what, values) in [("host", &bucket.hosts), ("program", &bucket.programs), ("build", &bucket.builds)] {
+    for (what, values) in
+        [("owner", &bucket.owners), ("host", &bucket.hosts), ("program", &bucket.programs), ("build", &bucket.builds)]
+    {
         values_of(page, what, values)?;
     }
     if bucket.alike > 1 {

@@ -81,6 +81,9 @@ fn verdict(page: &mut Page<'_>, report: &PairReport<'_, '_>) -> io::Result<()> {
     let beside = header::symptom_line(verdict.symptom).plain(", ").join(header::confidence(verdict.confidence));
     page.heading("VERDICT", beside)?;
     page.line(Line::indented(2).put(Tone::Strong, &verdict.headline), 4)?;
+    if let Some(owner) = report.owner {
+        page.line(Line::indented(2).plain("owner: ").put(Tone::Strong, owner), 4)?;
+    }
     header::suitability(page, &verdict.suitability, "dumps")
 }
 

@@ -123,9 +123,9 @@ fn split_debug_information_and_its_absence() {
         assert_eq!((&frames[0]["function"], &frames[0]["symbol"]), (&CRASH.into(), &"dwarf".into()), "{case}: {table}");
         let files = root.path().join(files);
         if files.is_dir() {
-            fs::remove_dir_all(&files).unwrap()
+            fs::remove_dir_all(&files).unwrap();
         } else {
-            fs::remove_file(&files).unwrap()
+            fs::remove_file(&files).unwrap();
         }
         let (frames, table) = ask(&program, &address, &sysroot);
         assert_eq!(

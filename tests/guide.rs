@@ -1,12 +1,18 @@
 //! The guide shows what the program prints: every `console` block of `docs/GUIDE.md` is run.
 //!
 //! A line `$ necropsy …` is a command; the lines below it must come in its output in this order. A line `…` stands for any
-//! number of lines; without it, lines follow each other.
+//! number of lines; without it, lines follow each other. What is asked of `https://symbols.example.com`, the files of the
+//! fixture `symbol-server` answer.
+
+#[path = "support/stage.rs"]
+mod stage;
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+/// The server of the guide.
+const SERVER: &str = "https://symbols.example.com";
 /// What stands for lines left out.
 const SKIP: &str = "…";
 
@@ -56,15 +62,28 @@ fn the_guide_shows_what_is_printed() {
     let page = fs::read_to_string(root.join("docs/GUIDE.md")).expect("docs/GUIDE.md");
     let blocks = blocks(&page);
     assert!(blocks.len() >= 4, "only {} commands found in the guide", blocks.len());
+    let staged = stage::Staged::new(&root.join("fixtures/elf-core/symbol-server"));
+    let folder = staged.folder().canonicalize().expect("a folder");
+    let served = format!("file://{}", folder.join("server").display());
     for (arguments, shown) in blocks {
+        let (command, with_errors) = match arguments.strip_suffix(" 2>&1") {
+            Some(command) => (command, true),
+            None => (&*arguments, false),
+        };
+        let cache = folder.join("cache");
+        let _ = fs::remove_dir_all(&cache);
         let output = Command::new(Path::new(env!("CARGO_BIN_EXE_necropsy")))
-            .args(arguments.split(' '))
+            .args(command.replace(SERVER, &served).split(' '))
             .current_dir(&root)
             .env_clear()
             .env("COLUMNS", "100")
+            .env("DEBUGINFOD_CACHE_PATH", &cache)
+            .env("XDG_CACHE_HOME", &cache)
             .output()
             .expect("necropsy runs");
-        let text = String::from_utf8(output.stdout).expect("text");
+        let errors = if with_errors { output.stderr } else { Vec::new() };
+        let text = String::from_utf8([output.stdout, errors].concat()).expect("text");
+        let text = stage::untimed(&text.replace(&served, SERVER));
         let printed: Vec<&str> = text.lines().collect();
         let absent = missing(&shown, &printed);
         assert_eq!(absent, None, "docs/GUIDE.md, `necropsy {arguments}` prints:\n{text}");

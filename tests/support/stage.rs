@@ -23,6 +23,7 @@ const SERVER: &str = "SERVER";
 /// A folder with the dump as it is, `server/` where the case has one, and `root/`: the layers, then the case's own files, decompressed.
 pub(crate) struct Staged {
     pub(crate) folder: TempDir,
+    #[allow(dead_code, reason = "not every test that stages a case runs it")]
     arguments: Vec<String>,
 }
 
@@ -66,6 +67,7 @@ impl Staged {
     }
 
     /// What the program prints; what it says on standard error comes behind it, for it has no report then.
+    #[allow(dead_code, reason = "not every test that stages a case runs it")]
     pub(crate) fn run(&self, further: &[&str]) -> String {
         let mut command = Command::new(env!("CARGO_BIN_EXE_necropsy"));
         command.current_dir(self.folder.path()).env_clear().args(&self.arguments).args(further);
@@ -84,7 +86,7 @@ impl Staged {
 }
 
 /// A report without the times that fetching took.
-fn untimed(report: &str) -> String {
+pub(crate) fn untimed(report: &str) -> String {
     let json = regex::Regex::new(r#""milliseconds":\d+"#).unwrap();
     let text = regex::Regex::new(r" in \d+\.\d s\b").unwrap();
     text.replace_all(&json.replace_all(report, r#""milliseconds":0"#), " in 0.0 s").into_owned()

@@ -7,8 +7,8 @@ use std::fmt::Write as _;
 use std::io::{self, Write};
 use std::path::PathBuf;
 
-use necropsy_model::{Arena, Meant, StatedAddress, StatedFile, Svma, Symbol, SymbolSource};
-use necropsy_read::tokens::{self, Kind, Line, Token};
+use necropsy_model::{Arena, BuildId, Meant, StatedAddress, StatedFile, Svma, Symbol, SymbolSource};
+use necropsy_read::tokens::{self, Kind, Line, Stated, Token};
 use necropsy_symbolicate::{Depth, FileId, Named, Resolver, Unresolved};
 use rustc_hash::FxHashMap;
 
@@ -96,6 +96,8 @@ enum Addresses {
 
 /// Names that are kept from batch to batch: a log repeats itself.
 const MOST_KNOWN: usize = 1 << 18;
+/// Builds of modules that are remembered of one process; a browser lists a hundred.
+const MOST_BUILDS: usize = 4096;
 /// The kind that is as well a function and a distance.
 const MODULE_OFFSET: &str = "module-offset";
 /// Longest text that is written behind one address.
@@ -128,8 +130,15 @@ pub(super) fn run(args: &Args, out: &mut dyn Write) -> Result<(), Failure> {
             return Err(said(flag, path, "it lists no modules"));
         }
     }
-    let mut pass =
-        Pass { args, resolver, known: FxHashMap::default(), asked: Vec::new(), line: 0, previous: Vec::new() };
+    let mut pass = Pass {
+        args,
+        resolver,
+        known: FxHashMap::default(),
+        builds: FxHashMap::default(),
+        asked: Vec::new(),
+        line: 0,
+        previous: Vec::new(),
+    };
     let inputs = if args.files.is_empty() { vec![PathBuf::from("-")] } else { args.files.clone() };
     for path in inputs {
         let failed = |error: io::Error| said("", &path.to_string_lossy(), &error.to_string());
@@ -172,6 +181,8 @@ struct Pass<'a, 'data> {
     resolver: Resolver<'data>,
     /// What stands behind an address, by its place.
     known: FxHashMap<Place, (String, bool)>,
+    /// Builds of modules, by their names, as the text states them.
+    builds: FxHashMap<String, BuildId>,
     asked: Vec<Asked>,
     line: u64,
     previous: Vec<u8>,
@@ -229,10 +240,16 @@ impl Pass<'_, '_> {
         let mut previous: &[u8] = &before;
         for (number, &bytes) in lines.iter().enumerate() {
             let bytes = bytes.strip_suffix(b"\n").unwrap_or(bytes);
-            for (kind, token) in tokens::find(&Line { bytes, previous }, plain) {
+            match tokens::stated_build(bytes) {
+                Some(Stated::Process) => self.builds.clear(),
+                Some(Stated::Module(name, id)) if self.builds.len() < MOST_BUILDS => drop(self.builds.insert(name, id)),
+                Some(Stated::Module(..)) | None => {}
+            }
+            for (kind, mut token) in tokens::find(&Line { bytes, previous }, plain) {
                 if kind.name == MODULE_OFFSET && !self.is_module(&token.address) {
                     continue;
                 }
+                self.say_build(&mut token.address);
                 tokens.push((number, kind, token));
             }
             previous = bytes;
@@ -244,6 +261,14 @@ impl Pass<'_, '_> {
             Found { line, kind, token, place }
         });
         found.collect()
+    }
+
+    /// Adds the build id that the text stated above for a file of this name.
+    fn say_build(&self, address: &mut StatedAddress) {
+        let Some((file, _)) = &mut address.file else { return };
+        if let (Some(path), None) = (&file.path, &file.build_id) {
+            file.build_id = self.builds.get(path.rsplit('/').next().unwrap_or(path)).cloned();
+        }
     }
 
     /// What stands before a `+0x…` is a file, not a function.

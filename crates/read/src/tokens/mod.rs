@@ -12,6 +12,7 @@ mod faulthandler;
 mod go;
 mod hotspot;
 pub(crate) mod kernel;
+mod modules;
 mod plus;
 mod rust;
 mod scan;
@@ -19,6 +20,8 @@ mod scan;
 use std::ops::Range;
 
 use necropsy_model::StatedAddress;
+
+pub use modules::{Stated, stated_build};
 
 /// A kind of token. To add one, add its file and its line in [`KINDS`].
 pub struct Kind {

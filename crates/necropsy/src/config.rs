@@ -182,7 +182,8 @@ fn place(args: &ConfigFile, variable: impl Fn(&str) -> Option<OsString>) -> Opti
 fn read(path: &Path, named: bool) -> Result<Option<Config>, Error> {
     let unreadable = |source| Error::Unreadable { path: path.to_owned(), source };
     let metadata = match fs::metadata(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound && !named => return Ok(None),
+        // A home that is not there, or another user's (`sudo -u`, `setpriv` keep HOME), is none.
+        Err(_) if !named => return Ok(None),
         other => other.map_err(unreadable)?,
     };
     if !metadata.is_file() || metadata.len() > LARGEST {

@@ -62,6 +62,10 @@ pub(crate) enum Error {
     Bomb { compression: &'static str, ratio: u64 },
     #[error("the {compression} stream can not be decompressed: {source}")]
     Damaged { compression: &'static str, source: io::Error },
+    #[error(
+        "it has more than {limit} bytes unpacked, and there is no directory for it ({directory}: {source}); name one with TMPDIR"
+    )]
+    NoDirectory { directory: String, limit: u64, source: io::Error },
     #[error("the temporary file for it can not be written in {directory}: {source}")]
     Spool { directory: String, source: io::Error },
 }

@@ -35,7 +35,10 @@ const PROC: &str = "/proc";
 /// An error when there is no such process.
 pub(crate) fn observe(pid: u64) -> io::Result<Observed> {
     let folder = Path::new(PROC).join(pid.to_string());
-    let status = read(&folder.join("status"))?;
+    let status = read(&folder.join("status")).map_err(|error| match Path::new(PROC).join("self").exists() {
+        true => error,
+        false => io::Error::new(error.kind(), "there is no /proc here, which shows processes"),
+    })?;
     let status = Status::parse(&status);
     let mut process =
         Observed { pid, name: status.name.clone(), state: status.state, uid: status.uid, ..Observed::default() };

@@ -11,6 +11,10 @@ pub(super) const CHUNK: usize = 128 * 1024;
 /// Granularity of holes: the block of most file systems.
 const BLOCK: usize = 4096;
 
+/// Bytes that may be unpacked into memory where there is no directory for temporary files: in a container of one program, or for a
+/// user who may write nowhere. A core that is larger would take the memory that the container has left.
+const IN_MEMORY: u64 = 1 << 30;
+
 /// A temporary file that has no name: it is gone when the last map of it is, however the process ends.
 pub(super) struct Spool {
     file: File,
@@ -18,13 +22,21 @@ pub(super) struct Spool {
     /// Bytes really written, holes not counted.
     written: u64,
     limit: u64,
+    /// Why it is in memory and not on a disk.
+    in_memory: Option<io::Error>,
 }
 
 impl Spool {
     /// An empty file that may grow to `limit` bytes.
     pub(super) fn new(limit: u64) -> Result<Self, Error> {
-        let file = tempfile::tempfile().map_err(failed)?;
-        Ok(Self { file, length: 0, written: 0, limit })
+        let (file, in_memory) = match tempfile::tempfile() {
+            Ok(file) => (file, None),
+            Err(error) => match memory() {
+                Ok(file) => (file, Some(error)),
+                Err(_) => return Err(failed(error)),
+            },
+        };
+        Ok(Self { file, length: 0, written: 0, limit, in_memory })
     }
 
     /// Bytes so far.
@@ -49,6 +61,9 @@ impl Spool {
                 self.file.seek(SeekFrom::Start(self.length)).map_err(failed)?;
                 self.file.write_all(now).map_err(failed)?;
                 self.written += now.len() as u64;
+                if let Some(source) = self.in_memory.take_if(|_| self.written > IN_MEMORY) {
+                    return Err(Error::NoDirectory { directory: directory(), limit: IN_MEMORY, source });
+                }
             }
             self.length += now.len() as u64;
             bytes = rest;
@@ -81,8 +96,20 @@ fn run(bytes: &[u8], position: u64) -> (usize, bool) {
     (end, kind.unwrap_or_default())
 }
 
+/// A file that is nowhere but in memory: `memfd_create(2)`.
+fn memory() -> io::Result<File> {
+    #[cfg(target_os = "linux")]
+    return Ok(rustix::fs::memfd_create("necropsy", rustix::fs::MemfdFlags::CLOEXEC)?.into());
+    #[cfg(not(target_os = "linux"))]
+    return Err(io::ErrorKind::Unsupported.into());
+}
+
+fn directory() -> String {
+    std::env::temp_dir().display().to_string()
+}
+
 fn failed(source: io::Error) -> Error {
-    Error::Spool { directory: std::env::temp_dir().display().to_string(), source }
+    Error::Spool { directory: directory(), source }
 }
 
 #[cfg(test)]
@@ -106,6 +133,24 @@ mod tests {
         let mut back = Vec::new();
         file.read_to_end(&mut back).unwrap();
         assert!(back == content);
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn memory_serves_where_there_is_no_directory() {
+        let mut spool = Spool {
+            file: memory().unwrap(),
+            in_memory: Some(io::ErrorKind::NotFound.into()),
+            ..Spool::new(1 << 40).unwrap()
+        };
+        spool.write(&[0; 10_000]).unwrap();
+        spool.write(b"end").unwrap();
+        let mut back = Vec::new();
+        spool.file.seek(SeekFrom::Start(0)).unwrap();
+        spool.file.read_to_end(&mut back).unwrap();
+        assert!(back.ends_with(b"end"));
+        spool.written = IN_MEMORY;
+        assert!(matches!(spool.write(b"x"), Err(Error::NoDirectory { limit: IN_MEMORY, .. })));
     }
 
     #[test]

@@ -35,9 +35,12 @@ const PROC: &str = "/proc";
 /// An error when there is no such process.
 pub(crate) fn observe(pid: u64) -> io::Result<Observed> {
     let folder = Path::new(PROC).join(pid.to_string());
-    let status = read(&folder.join("status")).map_err(|error| match Path::new(PROC).join("self").exists() {
-        true => error,
-        false => io::Error::new(error.kind(), "there is no /proc here, which shows processes"),
+    let status = read(&folder.join("status")).map_err(|error| {
+        if Path::new(PROC).join("self").exists() {
+            error
+        } else {
+            io::Error::new(error.kind(), "there is no /proc here, which shows processes")
+        }
     })?;
     let status = Status::parse(&status);
     let mut process =

@@ -11,7 +11,7 @@ const LONGEST: usize = 16 << 10;
 /// Inline namespaces of C++ libraries, which no source code spells: libc++'s, that of Android, and libstdc++'s new ABI.
 const INLINE_NAMESPACES: [&str; 3] = ["std::__1::", "std::__ndk1::", "std::__cxx11::"];
 
-/// Template arguments that are almost always the defaults of C++ containers (N4950, [containers], [string.classes]).
+/// Template arguments that are almost always the defaults of C++ containers (N4950, `containers` and `string.classes`).
 const DEFAULTS: [&str; 6] = [
     ", std::allocator<",
     ", std::char_traits<",

@@ -102,7 +102,7 @@ pub(crate) struct Images<'data> {
     tables: Vec<OnceLock<Tables<'data>>>,
     /// Debug information of each image, opened at first use and shared by names and values.
     debug_files: Vec<OnceLock<Option<DebugFile<'data>>>>,
-    /// The [thin](thin) functions of each image, found at first use.
+    /// The [`thin`] functions of each image, found at first use.
     thin: Vec<OnceLock<Vec<Range<u64>>>>,
     /// What became of each module, in their order.
     outcomes: Vec<Outcome>,
@@ -168,7 +168,7 @@ impl<'data> Images<'data> {
 
     /// The debug information of an image by its index. The first who asks names the addresses, sorted, that will be looked up
     /// before all others: of compressed debug information only what they need is unpacked, and nothing for addresses that
-    /// all lie in [thin](thin) functions.
+    /// all lie in [`thin`] functions.
     pub fn debug_file(&self, index: usize, addresses: &[Svma]) -> Option<&DebugFile<'data>> {
         let image = self.images.get(index)?;
         let slot = self.debug_files.get(index)?;

@@ -1,7 +1,7 @@
 //! Log of the Linux kernel (`dmesg`, `journalctl -k`, `/var/log/kern.log`) with the end of a process in it: often the only
 //! trace that is left. One report for each end; the same end again is counted.
 //!
-//! [`line`] takes away what stands before the kernel's words, [`fault`] reads the line of a signal, [`machine`] registers and
+//! [`mod@line`] takes away what stands before the kernel's words, [`fault`] reads the line of a signal, [`machine`] registers and
 //! bytes of code below it, [`oom`] what is printed when memory ran out, [`build`] makes snapshots of all.
 
 mod build;

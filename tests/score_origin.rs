@@ -194,11 +194,11 @@ impl Suite {
             let _ = writeln!(out, "{}", away.row("all, inlined away"));
         }
         let _ = write!(out, "precision by grade, 95% interval\n{}", standing.precision());
-        let _ = write!(out, "precision by kind of evidence, of those that blame\n{}", standing.kinds());
         // Of what nobody may look at, only the sums are shown.
         if !self.lists_failures {
             return out;
         }
+        let _ = write!(out, "precision by kind of evidence, of those that blame\n{}", standing.kinds());
         for by in [(|run: &Run| run.config.clone()) as fn(&Run) -> String, |run| run.seed.class.clone()] {
             let mut parts: BTreeMap<String, Vec<&Run>> = BTreeMap::new();
             for run in self.runs.iter().filter(|run| !run.inlined_away) {

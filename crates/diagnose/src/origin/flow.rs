@@ -85,7 +85,7 @@ fn grade(chain: &Chain<'_>, trail: &Trail<'_>, noise: &Noise) -> (Grade, &'stati
         (BirthKind::Stored, true) => (Grade::B, "the last store to the place it was read from"),
         (BirthKind::Freed, false) if !chain.doubts.is_empty() => (Grade::D, "one of several that may have freed it"),
         (BirthKind::Freed, _) => (Grade::B, "the object was freed here before it was used"),
-        (BirthKind::Overrun, _) => (Grade::B, "text runs from the object it was given into this one"),
+        (BirthKind::Overrun, _) => (Grade::B, "what it writes runs from the object it was given into this one"),
         (BirthKind::SizeOverflow, _) => (Grade::B, "the block that was run over is too small by that"),
         (BirthKind::GlobalInitial, true) => (Grade::B, "no store of this value to the global was found"),
         (BirthKind::ReturnedConstant | BirthKind::LibraryResult, false) => {

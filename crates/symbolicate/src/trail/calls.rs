@@ -109,6 +109,9 @@ impl Tracer<'_, '_, '_> {
         if arguments.iter().any(reaches) {
             return Some(Kind::Out);
         }
+        if let Some((reg, element)) = self.element_given(ctx, call, address) {
+            return Some(Kind::Element(reg, element));
+        }
         if !self.part_given {
             // What is asked for on the way asks the same.
             self.part_given = true;
@@ -264,6 +267,17 @@ impl Tracer<'_, '_, '_> {
                 _ => false,
             })
         })
+    }
+
+    /// A store whose place can not be told goes to some element of the object around an address.
+    pub fn may_store_to(&mut self, ctx: Ctx, at: usize, to: &Mem, address: u64) -> bool {
+        if self.part_given || self.stop_at_slots || self.seeking || self.in_elements {
+            return false;
+        }
+        self.in_elements = true;
+        let bases = self.bases_of(ctx, at, to);
+        self.in_elements = false;
+        bases.iter().any(|&base| base <= address && base > 0xffff && self.covers(base, address))
     }
 
     /// What a call returned, by what became of it.

@@ -106,7 +106,9 @@ impl Tracer<'_, '_, '_> {
             if path.gate.is_none() && self.run(ctx).frame.is_some() && def.kind != Kind::Entry {
                 path.gate = Some(spot);
             }
-            if let Some(store) = def.store.filter(|_| !matches!(def.kind, Kind::Out | Kind::Entry) || def.loc != loc) {
+            if let Some(store) =
+                def.store.filter(|_| !matches!(def.kind, Kind::Out | Kind::Element(..) | Kind::Entry) || def.loc != loc)
+            {
                 if path.stored.is_some() {
                     path.doubts.push("it was copied from one place in memory to another");
                 }
@@ -126,6 +128,15 @@ impl Tracer<'_, '_, '_> {
                     self.lead(BirthKind::Stored, spot, "changes the pointer and stores it".to_owned(), &path);
                     continue;
                 }
+                // A counter: whoever counted last gave it the value that it has.
+                if let (Kind::Load { mem, .. }, Loc::Mem { address, .. }, true) = (def.kind, loc, def.adjusted())
+                    && self.address_of(ctx, def.at, &mem) == Some(address)
+                {
+                    let spot = Spot { ctx, at: store };
+                    let path = path.with(spot, "changed", "what it read there, changed, is stored back".to_owned());
+                    self.lead(BirthKind::Stored, spot, "changes the value and stores it".to_owned(), &path);
+                    continue;
+                }
                 if path.narrow && self.truncates(ctx, store) {
                     let spot = Spot { ctx, at: store };
                     let path = path.with(spot, "truncated", "stores the low half of a wider value".to_owned());
@@ -134,7 +145,7 @@ impl Tracer<'_, '_, '_> {
                 }
             }
             let before = self.leads.len();
-            let written = def.kind == Kind::Out;
+            let written = matches!(def.kind, Kind::Out | Kind::Element(..));
             self.define(ctx, &def, &path);
             // What was written later hides what was written before.
             if written && self.leads.len() > before {
@@ -191,6 +202,11 @@ impl Tracer<'_, '_, '_> {
             Kind::Out => {
                 if let Loc::Mem { address, size } = def.loc {
                     self.written_by_call(ctx, def.at, address, size, def.value, path);
+                }
+            }
+            Kind::Element(reg, element) => {
+                if let Loc::Mem { address, size } = def.loc {
+                    self.written_to_element(spot, (reg, element), (address, size), def.value, path);
                 }
             }
             Kind::Maker(_) if self.seeking => {
@@ -329,6 +345,7 @@ impl Tracer<'_, '_, '_> {
         if let Some(address) = address {
             path.seen_in(address);
         }
+        path.read = address.map(|address| (address, mem.size, value));
         path.floor = None;
         path.narrow = mem.size == 4;
         path.loaded = Some(spot);

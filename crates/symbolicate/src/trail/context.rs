@@ -6,7 +6,7 @@ use std::rc::Rc;
 use necropsy_model::{Avma, CodeAddress, FrameKind};
 
 use super::function::{Function, Reader, Stack};
-use super::op::{Flow, Insn, Src};
+use super::op::{Flow, Insn, Reg, Src};
 use super::{Limits, Tracer};
 use crate::unwind;
 
@@ -39,6 +39,8 @@ pub(super) struct Run {
     live: Option<usize>,
     /// Results of its own calls that are known: instruction and value.
     pub results: Vec<(usize, u64)>,
+    /// What it was entered with in a register, when its caller called it for every element of an array: the run for one.
+    pub given: Option<(Reg, u64)>,
     /// Calls between it and the stack.
     pub depth: usize,
 }
@@ -86,7 +88,7 @@ impl Tracer<'_, '_, '_> {
         let stack = Stack { fp: stack.fp.filter(|fp| (-0x10_0000..=0).contains(fp)), ..stack };
         let at = match raw.address {
             CodeAddress::Instruction(at) => at.0,
-            CodeAddress::Return(_) => self.call_before(raw.address.address().0)?,
+            CodeAddress::Return(_) => self.call_before(raw.address.address().0, lookup)?,
         };
         let function = self.function_at(lookup, Some((at, stack)))?;
         let live = function.at(at)?;
@@ -98,21 +100,39 @@ impl Tracer<'_, '_, '_> {
             cfa,
             live: Some(live),
             results: Vec::new(),
+            given: None,
             depth: 0,
         });
         Some(Ctx(self.runs.len() - 1))
     }
 
-    /// The instruction that ends at a return address.
-    pub fn call_before(&self, back: u64) -> Option<u64> {
+    /// The call that ends at a return address, in the function around another address.
+    ///
+    /// The bytes before may be read in several ways: `call *%r14` without its prefix is `call *%rsi`. The code of the function from
+    /// its entry on tells which one it is; else the longer of the two.
+    pub fn call_before(&mut self, back: u64, lookup: u64) -> Option<u64> {
         let mut factory = iced_x86::InstructionInfoFactory::new();
-        (2..=8).find_map(|length| {
+        let calls = (2..=8).filter_map(|length| {
             let at = back.checked_sub(length)?;
             let bytes = self.space.read(Avma(at), usize::try_from(length).ok()?).ok()?;
             let insn = super::x86_64::lift(bytes, at, &mut factory)?;
             let leaves = matches!(insn.flow, Flow::Call(_) | Flow::Jump(_) | Flow::Branch(..) | Flow::JumpTo(_));
             (insn.next == back && leaves).then_some(at)
-        })
+        });
+        let calls: Vec<u64> = calls.collect();
+        let &first = calls.first()?;
+        if calls.len() > 1
+            && let Some(function) = self.function_at(lookup, None)
+            && let Some(&known) = calls.iter().find(|&&at| function.at(at).is_some())
+        {
+            return Some(known);
+        }
+        let prefixed = calls.get(1).copied().filter(|&at| at + 1 == first && super::x86_64::is_prefix(self.byte(at)));
+        Some(prefixed.unwrap_or(first))
+    }
+
+    fn byte(&self, at: u64) -> Option<u8> {
+        self.space.read(Avma(at), 1).ok()?.first().copied()
     }
 
     /// The instruction at which the frame of a run stands.
@@ -181,11 +201,16 @@ impl Tracer<'_, '_, '_> {
 
     /// A call that has returned.
     pub fn enter(&mut self, caller: Ctx, call: usize, target: u64) -> Option<Ctx> {
+        self.enter_with(caller, call, target, None)
+    }
+
+    /// A call that has returned, of which one parameter is known better than its caller tells.
+    pub fn enter_with(&mut self, caller: Ctx, call: usize, target: u64, given: Option<(Reg, u64)>) -> Option<Ctx> {
         let depth = self.run(caller).depth + 1;
         if depth > Limits::DESCENTS {
             return None;
         }
-        if let Some(&known) = self.entered.get(&(caller, call, target)) {
+        if let Some(&known) = self.entered.get(&(caller, call, target, given)) {
             return Some(known);
         }
         let function = self.function_at(target, None).filter(|function| function.entry == target)?;
@@ -203,10 +228,12 @@ impl Tracer<'_, '_, '_> {
             cfa,
             live: None,
             results: Vec::new(),
+            given: None,
             depth,
         });
         let ctx = Ctx(self.runs.len() - 1);
-        self.entered.insert((caller, call, target), ctx);
+        self.runs[ctx.0].given = given;
+        self.entered.insert((caller, call, target, given), ctx);
         Some(ctx)
     }
 
@@ -222,6 +249,7 @@ impl Tracer<'_, '_, '_> {
             cfa,
             live: None,
             results: Vec::new(),
+            given: None,
             depth,
         });
         Some(Ctx(self.runs.len() - 1))

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use super::op::{Arith, Extend, Mem, Part, Src, mask, sign_extend};
+use super::op::{Arith, Extend, Mem, Part, Reg, Src, mask, sign_extend};
 
 /// Where a value is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -37,6 +37,8 @@ pub(super) enum Kind {
     Result,
     /// A call that got a pointer to the place.
     Out,
+    /// A call that got a pointer to each element of an array in turn: to the one with the place, in this register.
+    Element(Reg, u64),
     /// A call that returned the pointer to the object around the place: the object's address.
     Maker(u64),
     /// What the function was entered with.

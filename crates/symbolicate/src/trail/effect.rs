@@ -73,7 +73,10 @@ impl Tracer<'_, '_, '_> {
             }
             (Op::Write(reg), Loc::Reg(part)) if reg == part.reg => Effect::Def(Kind::Unknown),
             (Op::Store { to, from }, Loc::Mem { address, size }) => {
-                let Some(start) = self.address_of(ctx, at, &to) else { return Effect::None };
+                let Some(start) = self.address_of(ctx, at, &to) else {
+                    self.part_given |= self.may_store_to(ctx, at, &to, address);
+                    return Effect::None;
+                };
                 let Some((offset, covered)) = overlap((start, to.size), (address, size)) else { return Effect::None };
                 if !covered {
                     return Effect::Def(Kind::Unknown);

@@ -258,17 +258,20 @@ impl Tracer<'_, '_, '_> {
                     _ => return None,
                 },
                 Kind::Entry => match def.loc {
-                    Loc::Reg(part) => {
-                        let (caller, call) = self.caller(ctx)?;
-                        self.eval(caller, call, Src::Reg(part))?
-                    }
+                    Loc::Reg(part) => match self.run(ctx).given {
+                        Some((reg, known)) if reg == part.reg && part.offset == 0 => super::op::mask(known, part.size),
+                        _ => {
+                            let (caller, call) = self.caller(ctx)?;
+                            self.eval(caller, call, Src::Reg(part))?
+                        }
+                    },
                     Loc::Mem { address, size } if !self.is_own(ctx, address) && !self.is_gone(ctx, address) => {
                         self.read_memory = true;
                         self.word(address, size)?
                     }
                     Loc::Mem { .. } => return None,
                 },
-                Kind::Out | Kind::Maker(_) => continue,
+                Kind::Out | Kind::Element(..) | Kind::Maker(_) => continue,
                 Kind::Unknown | Kind::Fill => return None,
             };
             let value = def.undo(value);

@@ -331,7 +331,7 @@ fn named_address(insn: &Instruction) -> Option<u64> {
     (memory && absolute && plain).then(|| insn.memory_displacement64())
 }
 
-fn writes(insn: &Instruction) -> bool {
+pub(super) fn writes(insn: &Instruction) -> bool {
     use iced_x86::FlowControl;
     insn.flow_control() == FlowControl::Next
         && !matches!(insn.mnemonic(), Mnemonic::Cmp | Mnemonic::Test | Mnemonic::Push | Mnemonic::Nop | Mnemonic::Bt)

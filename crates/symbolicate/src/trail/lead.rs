@@ -37,6 +37,8 @@ pub(super) struct Path {
     pub handed: Vec<Spot>,
     /// Where it was last read from memory.
     pub loaded: Option<Spot>,
+    /// What was read there: address, bytes and value.
+    pub read: Option<super::writers::Read>,
     /// The store that put it into the memory it was read from.
     pub stored: Option<Spot>,
     /// Functions entered by what they returned: the outermost first, at their return.
@@ -270,6 +272,14 @@ impl<'data> Tracer<'_, '_, 'data> {
             }
             kind => kind,
         };
+        // Inside of the library that failed itself: the call of it is the victim, and not what made it fail.
+        let within = lead
+            .path
+            .steps
+            .first()
+            .map(|step| step.spot)
+            .is_some_and(|fault| spot != lead.spot && fault != spot && self.own_spot(fault) == spot);
+        let kind = if within { BirthKind::Loaded } else { kind };
         let gate = lead.path.gate.map(|gate| {
             let gate = self.own_spot(gate);
             self.shown(gate, snapshot, thread)

@@ -8,7 +8,7 @@ use super::context::Ctx;
 use super::definition::{Kind, Loc};
 use super::heap::near;
 use super::lead::{FREED_UNSEEN, Lead, Path, RETURNED_ALIVE, Spot, UNKNOWN_INDEX};
-use super::op::{Arith, Flow, Mem, Op, Part, Src, mask};
+use super::op::{Arith, Flow, Mem, Op, Part, Reg, Src, mask};
 use super::x86_64::{ARGUMENTS, RAX};
 
 /// Bytes behind a pointer in which a store at an unknown index is looked for.
@@ -36,12 +36,24 @@ impl Tracer<'_, '_, '_> {
     }
 
     pub fn written_by(&mut self, spot: Spot, target: u64, place: (u64, u8), value: Option<u64>, path: &Path) {
+        self.written_by_given(spot, target, None, place, value, path);
+    }
+
+    pub fn written_by_given(
+        &mut self,
+        spot: Spot,
+        target: u64,
+        given: Option<(Reg, u64)>,
+        place: (u64, u8),
+        value: Option<u64>,
+        path: &Path,
+    ) {
         let (address, size) = place;
         if self.is_of_system(target) {
             self.written_by_library(spot, target, place, value, path);
             return;
         }
-        let Some(callee) = self.enter(spot.ctx, spot.at, target) else { return };
+        let Some(callee) = self.enter_with(spot.ctx, spot.at, target, given) else { return };
         let name = self.function_name(target).unwrap_or_else(|| format!("the function at {target:#x}"));
         let mut path = path.with(spot, "written-by", format!("{name} got a pointer to it"));
         path.floor = Some(callee);
@@ -76,7 +88,46 @@ impl Tracer<'_, '_, '_> {
             self.was_overwritten(Spot { ctx, at }, Loc::Mem { address, size }, value, &path);
             return;
         }
-        self.stored_somewhere(callee, place, value, &path);
+        if !self.stored_somewhere(callee, place, value, &path) && !passes && !self.seeking {
+            let first = function.first().unwrap_or_default();
+            self.lead(
+                BirthKind::Unknown,
+                Spot { ctx: callee, at: first },
+                format!("{name} sets it; to what was not followed"),
+                &path,
+            );
+        }
+    }
+
+    /// Pointers that the address of a store may have been counted from.
+    pub fn bases_of(&mut self, ctx: Ctx, at: usize, to: &Mem) -> Vec<u64> {
+        let Some(base) = to.base else { return Vec::new() };
+        let array = self.run(ctx).function.stack(at).slot(&Mem { index: None, ..*to });
+        let array = array.map(|offset| self.run(ctx).cfa.wrapping_add_signed(offset));
+        let part = Part { reg: base, offset: 0, size: 8 };
+        let mut bases: Vec<u64> = self.eval(ctx, at, Src::Reg(part)).into_iter().collect();
+        bases.extend(array.filter(|_| to.index.is_some()));
+        for def in self.reaching(ctx, at, Loc::Reg(part), None) {
+            match (def.kind, def.loc) {
+                (Kind::Entry, Loc::Reg(part)) => {
+                    if let Some((caller, call)) = self.caller(ctx)
+                        && let Some(known) = self.eval(caller, call, Src::Reg(part))
+                    {
+                        bases.push(def.undo(known));
+                    }
+                }
+                (Kind::Address(array), _) => {
+                    bases.extend(self.address_of(ctx, def.at, &Mem { index: None, ..array }));
+                }
+                // A pointer and an index: either may be the pointer.
+                (Kind::Compute { kind: Arith::Add, left, right, .. }, _) => {
+                    bases.extend(self.eval(ctx, def.at, left));
+                    bases.extend(self.eval(ctx, def.at, right));
+                }
+                _ => {}
+            }
+        }
+        bases
     }
 
     /// A store whose address can not be computed, through a pointer into the object.
@@ -96,52 +147,32 @@ impl Tracer<'_, '_, '_> {
                 if to.size != size || known.is_some() {
                     continue;
                 }
-                let Some(base) = to.base else { continue };
-                let array = self.run(ctx).function.stack(at).slot(&Mem { index: None, ..to });
-                let array = array.map(|offset| self.run(ctx).cfa.wrapping_add_signed(offset));
-                let loc = Loc::Reg(Part { reg: base, offset: 0, size: 8 });
-                let mut bases: Vec<u64> =
-                    self.eval(ctx, at, Src::Reg(Part { reg: base, offset: 0, size: 8 })).into_iter().collect();
-                bases.extend(array.filter(|_| to.index.is_some()));
-                for def in self.reaching(ctx, at, loc, None) {
-                    match (def.kind, def.loc) {
-                        (Kind::Entry, Loc::Reg(part)) => {
-                            if let Some((caller, call)) = self.caller(ctx)
-                                && let Some(known) = self.eval(caller, call, Src::Reg(part))
-                            {
-                                bases.push(def.undo(known));
-                            }
-                        }
-                        (Kind::Address(array), _) => {
-                            let start = self.address_of(ctx, def.at, &Mem { index: None, ..array });
-                            bases.extend(start);
-                        }
-                        // A pointer and an index: either may be the pointer.
-                        (Kind::Compute { kind: Arith::Add, left, right, .. }, _) => {
-                            bases.extend(self.eval(ctx, def.at, left));
-                            bases.extend(self.eval(ctx, def.at, right));
-                        }
-                        _ => {}
-                    }
-                }
+                let bases = self.bases_of(ctx, at, &to);
                 if !bases.iter().any(|&base| near(base, address) && address - base < SOMEWHERE) {
                     continue;
                 }
-                let mut results = false;
+                let (mut results, mut agrees) = (false, false);
                 let fits = match from {
                     Src::Const(constant) => value.is_none_or(|value| mask(constant, size) == value),
                     Src::Reg(part) => {
                         let defs = self.reaching(ctx, at, Loc::Reg(part), value);
                         results = value.is_some() && defs.iter().any(|def| def.kind == Kind::Result);
+                        // The very value, and none that is met everywhere.
+                        let rare = value.filter(|&value| value > 0xffff && mask(value, size) == value);
+                        agrees = rare.is_some() && self.eval(ctx, at, from).map(|given| mask(given, size)) == rare;
                         defs.iter().any(|def| matches!(def.kind, Kind::Value(_)))
                     }
                     _ => false,
                 };
-                if let (true, false, Src::Reg(part)) = (results, fits, from) {
+                if let (true, false, Src::Reg(part)) = (results || agrees, fits, from) {
                     let spot = Spot { ctx, at };
                     let mut path =
                         path.with(spot, "store", "a store into the object, at an index that is not known".to_owned());
-                    path.doubts.push(UNKNOWN_INDEX);
+                    if agrees {
+                        path.stored = Some(spot);
+                    } else {
+                        path.doubts.push(UNKNOWN_INDEX);
+                    }
                     self.trace(ctx, at, Loc::Reg(part), value, &path);
                     if self.leads.len() > before {
                         return true;
@@ -299,7 +330,12 @@ impl Tracer<'_, '_, '_> {
         {
             let mut path = path;
             path.doubts.push("no way through the function gives this value");
-            self.lead(BirthKind::NeverSet, Spot { ctx: callee, at: first }, format!("{name} made the object"), &path);
+            self.lead(
+                BirthKind::Unknown,
+                Spot { ctx: callee, at: first },
+                format!("{name} returned the object"),
+                &path,
+            );
         }
     }
 
@@ -340,7 +376,9 @@ impl Tracer<'_, '_, '_> {
         }
         let path = path.with(spot, "overwritten", "another value was stored here: it was overwritten since".to_owned());
         if let Loc::Mem { address, .. } = loc {
-            if self.overrun(loaded.ctx, loaded.at, address, value, &path) {
+            if self.overrun(loaded.ctx, loaded.at, address, value, &path)
+                || self.run_over(loaded.ctx, loaded.at, address, &path)
+            {
                 return;
             }
             let heap = !self.on_stack(address) && !self.is_static(address);

@@ -12,6 +12,7 @@
 //! subject   what to follow: the operand at fault; guard: the operand of a check that failed
 //! chase     from definition to definition, across calls; returns: into results; sum: through arithmetic;
 //!           memory: through stores
+//! elements  calls that get one element of an array after the other
 //! heap      blocks of the allocator, and the marks of released ones
 //! sweep     all code of a module, read once
 //! globals   who stores to a global variable
@@ -20,6 +21,7 @@
 //! elsewhere other threads
 //! overrun   text where a pointer should be
 //! callers   who calls what leaves no value behind: a block moved, a file made shorter
+//! writers   the one function that writes a part of such objects
 //! lead      what was found, as chains
 //! ```
 
@@ -31,6 +33,7 @@ mod context;
 mod cycle;
 mod definition;
 mod effect;
+mod elements;
 mod elsewhere;
 mod eval;
 mod function;
@@ -47,6 +50,7 @@ mod sized;
 mod subject;
 mod sum;
 mod sweep;
+mod writers;
 mod x86_64;
 
 use std::collections::{HashMap, HashSet};
@@ -98,7 +102,7 @@ struct Tracer<'t, 'a, 'data> {
     runs: Vec<Run>,
     of_frames: HashMap<usize, Option<Ctx>>,
     functions: HashMap<u64, Option<Rc<Function>>>,
-    entered: HashMap<(Ctx, usize, u64), Ctx>,
+    entered: HashMap<(Ctx, usize, u64, Option<(Reg, u64)>), Ctx>,
     evaluated: HashMap<(Ctx, usize, Part), (Option<u64>, bool)>,
     /// Values that are being asked for.
     asked: HashSet<(Ctx, usize, Part)>,
@@ -107,6 +111,8 @@ struct Tracer<'t, 'a, 'data> {
     clobbered: HashMap<(u64, Reg), bool>,
     /// Functions from which a release can be reached.
     releasing: HashMap<u64, bool>,
+    /// Functions that return fresh memory.
+    allocating: HashMap<u64, bool>,
     /// Functions that change nothing.
     accessors: HashMap<u64, bool>,
     result_known: HashMap<(Ctx, usize), Option<u64>>,
@@ -120,6 +126,8 @@ struct Tracer<'t, 'a, 'data> {
     read_memory: bool,
     /// A call got a pointer to some element of the object: it may have written the place.
     part_given: bool,
+    /// It is asked which element of an array a call got.
+    in_elements: bool,
     /// It is asked how large a block was made.
     sizing: bool,
     /// The sum that failed, when the instruction itself adds: its value and its operands.
@@ -152,6 +160,7 @@ impl<'t, 'a, 'data> Tracer<'t, 'a, 'data> {
             cut_short: false,
             clobbered: HashMap::new(),
             releasing: HashMap::new(),
+            allocating: HashMap::new(),
             accessors: HashMap::new(),
             result_known: HashMap::new(),
             visited: HashSet::new(),
@@ -160,6 +169,7 @@ impl<'t, 'a, 'data> Tracer<'t, 'a, 'data> {
             overwritten: None,
             read_memory: false,
             part_given: false,
+            in_elements: false,
             sizing: false,
             fault_sum: None,
             unwritten: None,

@@ -6,8 +6,8 @@ use necropsy_model::BirthKind;
 
 use super::Tracer;
 use super::context::Ctx;
-use super::lead::{Path, Spot};
-use super::op::{Flow, Op};
+use super::lead::{Path, Spot, UNKNOWN_INDEX};
+use super::op::{Flow, Op, Src};
 
 /// Bytes of text that are followed to its start.
 const LONGEST: u64 = 4096;
@@ -26,6 +26,70 @@ impl Tracer<'_, '_, '_> {
             here = self.caller(ctx);
         }
         false
+    }
+
+    /// Something at an address was written over: finds the one function that got the object, and stores into an array that begins
+    /// before the address, at an index that is not known.
+    pub fn run_over(&mut self, ctx: Ctx, at: usize, address: u64, path: &Path) -> bool {
+        let mut found: Vec<Spot> = Vec::new();
+        let mut here = Some((ctx, at));
+        while let Some((ctx, at)) = here {
+            if self.run(ctx).frame.is_some() {
+                self.fillers_before(ctx, at, address, &mut found);
+            }
+            here = self.caller(ctx);
+        }
+        let entries: HashSet<u64> = found.iter().map(|spot| self.run(spot.ctx).function.entry).collect();
+        let (Some(&spot), 1) = (found.first(), entries.len()) else { return false };
+        let mut path = path.with(spot, "overrun", "stores into an array that begins before this place".to_owned());
+        path.doubts.push(UNKNOWN_INDEX);
+        self.lead(BirthKind::Overrun, spot, "an array before this was written past its end".to_owned(), &path);
+        true
+    }
+
+    /// Calls before an instruction that got the object around an address, and in which an array of it is filled.
+    fn fillers_before(&mut self, ctx: Ctx, at: usize, address: u64, found: &mut Vec<Spot>) {
+        let function = self.function(ctx);
+        let mut seen = HashSet::new();
+        let mut open = vec![at];
+        while let Some(here) = open.pop() {
+            for edge in function.before(here) {
+                if !seen.insert(edge.from) {
+                    continue;
+                }
+                open.push(edge.from);
+                let Some(Flow::Call(target)) = function.insns.get(edge.from).map(|insn| insn.flow) else { continue };
+                let arguments = self.arguments(ctx, edge.from);
+                let given = arguments.iter().any(|&(_, given)| given <= address && self.covers(given, address));
+                let Some(target) = self.target(ctx, edge.from, target).filter(|_| given) else { continue };
+                if self.is_library(target) {
+                    continue;
+                }
+                let Some(callee) = self.enter(ctx, edge.from, target) else { continue };
+                found.extend(self.fills(callee, address).map(|at| Spot { ctx: callee, at }));
+            }
+        }
+    }
+
+    /// A store at an index that is not known, into an array that begins before an address in the same object.
+    fn fills(&mut self, ctx: Ctx, address: u64) -> Option<usize> {
+        let function = self.function(ctx);
+        for (at, insn) in function.insns.iter().enumerate() {
+            for op in &insn.ops {
+                let Op::Store { to, .. } = op else { continue };
+                let own = function.stack(at).slot(to).is_some();
+                if own || to.base.is_none() || self.address_of(ctx, at, to).is_some() {
+                    continue;
+                }
+                let bases = self.bases_of(ctx, at, to);
+                let before =
+                    |&base: &u64| base.wrapping_add_signed(to.displacement) < address && self.covers(base, address);
+                if bases.iter().any(before) {
+                    return Some(at);
+                }
+            }
+        }
+        None
     }
 
     /// Where the text begins that runs through an address.
@@ -102,7 +166,11 @@ impl Tracer<'_, '_, '_> {
                 return Some((Spot { ctx: callee, at }, "writes"));
             }
         }
-        for (at, next) in function.direct_calls() {
+        let tails = function.tails.iter().filter_map(|&(at, target)| match target {
+            Src::Const(target) => Some((at, target)),
+            _ => None,
+        });
+        for (at, next) in function.direct_calls().chain(tails) {
             let next = self.behind_plt(next);
             if self.is_of_system(next)
                 && let Some(found) = self.writes_text(Spot { ctx: callee, at }, next)

@@ -3,7 +3,7 @@
 use necropsy_model::BirthKind;
 
 use super::Tracer;
-use super::chase::{ERROR_POINTERS, NULL_PAGES, allocates, returns_first};
+use super::chase::{ERROR_POINTERS, NULL_PAGES, allocates, plain_name, returns_first};
 use super::context::Ctx;
 use super::definition::Loc;
 use super::lead::{NO_MEMORY, Path, Spot};
@@ -77,13 +77,15 @@ impl Tracer<'_, '_, '_> {
                 self.lead(BirthKind::LibraryResult, spot, format!("returned by {name}"), &path);
                 return;
             }
-            if let (Some(pointer), true) = (pointer, allocates(&name))
+            let pointer_is_mapped = pointer.is_some_and(|pointer| self.is_mapped(pointer));
+            let maps = plain_name(&name).starts_with("mmap");
+            if let (Some(pointer), true) = (pointer, allocates(&name) && !maps)
                 && (self.is_static(pointer) || self.on_stack(pointer))
             {
                 // No allocator gives out a variable.
                 return;
             }
-            if let (Some(pointer), true) = (pointer, allocates(&name)) {
+            if let (Some(pointer), true) = (pointer, allocates(&name) && !(maps && pointer_is_mapped)) {
                 self.went_bad(pointer, spot, &name, &path);
                 return;
             }

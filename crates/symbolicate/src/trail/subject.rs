@@ -100,6 +100,9 @@ fn search<'data>(scene: &Scene<'_, '_, 'data>) -> Option<Trail<'data>> {
     if signal.number == Signal::SEGV {
         tracer.of_moved_block(&subject);
     }
+    if signal.number == Signal::SEGV {
+        tracer.of_writers();
+    }
     if tracer.leads.is_empty() {
         // What the process said of a failed check says more.
         scene.stop.fault.as_ref()?;

@@ -28,6 +28,11 @@ pub(super) fn lift(bytes: &[u8], at: u64, factory: &mut InstructionInfoFactory) 
     (!instruction.is_invalid()).then(|| Lifter { it: &instruction, ops: Vec::new(), flags: Flags::Kept }.run(factory))
 }
 
+/// A REX prefix (Intel SDM volume 2, 2.2.1), which belongs to the instruction behind it.
+pub(super) fn is_prefix(byte: Option<u8>) -> bool {
+    byte.is_some_and(|byte| byte & 0xf0 == 0x40)
+}
+
 /// System V psABI AMD64 figure 3.36: rdx, rcx and rbx stand in another order than in machine code.
 fn number(register: Register) -> Option<Reg> {
     const ORDER: [Reg; 16] = [0, 2, 1, 3, 7, 6, 4, 5, 8, 9, 10, 11, 12, 13, 14, 15];

@@ -100,10 +100,7 @@ impl Tracer<'_, '_, '_> {
                     (Some(base), Some((index, by))) if base == index => u64::from(by) + 1,
                     _ => 1,
                 },
-                Kind::Compute { kind: Arith::Add, left, right, .. } => {
-                    self.multiple_of_one(ctx, def.at, left, right)?
-                }
-                Kind::Compute { kind: Arith::Sub, left, right, .. } => {
+                Kind::Compute { kind: Arith::Add | Arith::Sub, left, right, .. } => {
                     self.multiple_of_one(ctx, def.at, left, right)?
                 }
                 _ => 1,
@@ -209,4 +206,20 @@ fn scale_of(change: Option<&super::definition::Change>) -> u64 {
         next = change.before.as_deref();
     }
     scale
+}
+
+#[cfg(test)]
+mod tests {
+    use std::rc::Rc;
+
+    use super::super::definition::Change;
+    use super::*;
+
+    #[test]
+    fn factors_of_copies_multiply_and_sums_count_not() {
+        let scaled = |by, before| Some(Rc::new(Change { what: Changed::Scaled { by, size: 8 }, before }));
+        let added = Some(Rc::new(Change { what: Changed::Added { by: 16, size: 8 }, before: scaled(8, None) }));
+        assert_eq!(scale_of(None), 1);
+        assert_eq!(scale_of(scaled(3, added).as_deref()), 24);
+    }
 }

@@ -92,6 +92,9 @@ impl Limits {
     const LEADS: usize = 48;
 }
 
+/// A call into a function: the caller, the call, the function, and the parameter that is known better than the caller tells.
+type Entered = (Ctx, usize, u64, Option<(Reg, u64)>);
+
 /// Follows one value.
 struct Tracer<'t, 'a, 'data> {
     space: &'t AddressSpace<'a, 'data>,
@@ -102,7 +105,7 @@ struct Tracer<'t, 'a, 'data> {
     runs: Vec<Run>,
     of_frames: HashMap<usize, Option<Ctx>>,
     functions: HashMap<u64, Option<Rc<Function>>>,
-    entered: HashMap<(Ctx, usize, u64, Option<(Reg, u64)>), Ctx>,
+    entered: HashMap<Entered, Ctx>,
     evaluated: HashMap<(Ctx, usize, Part), (Option<u64>, bool)>,
     /// Values that are being asked for.
     asked: HashSet<(Ctx, usize, Part)>,

@@ -311,7 +311,8 @@ fn fatal_logs(corpus: &Path) -> Vec<Case> {
 }
 
 /// Kinds of the lab's truths that are no crash in native code.
-const KINDS: [(&str, &[&str]); 17] = [
+const KINDS: [(&str, &[&str]); 18] = [
+    ("go-locks-in-core", IDLE),
     ("go-panic-in-core", MANAGED),
     ("lock-convoy", IDLE),
     ("lock-in-signal-handler", IDLE),

@@ -1,6 +1,6 @@
 //! What only a Go runtime says. Filled by the goroutine reader, read by the rules.
 
-use crate::{FrameId, Source, StackId, Text, ThreadId, WaitKind};
+use crate::{Activity, FrameId, Source, StackId, Text, ThreadId, WaitKind};
 
 /// Facts of a Go dump that have no place in the general model.
 #[derive(Clone, Debug, Default)]
@@ -263,6 +263,49 @@ pub fn is_standard_library(name: &str) -> bool {
     // A path with a domain (`go.uber.org/…`, `net.example/…`) is not of the standard library.
     let domain = head.split_once('/').is_some_and(|(first, _)| first.contains('.'));
     !domain && STD.contains(&root)
+}
+
+/// What a goroutine with this status does, by the tables `waitReasonStrings` and `gStatusStrings` of Go's `runtime/runtime2.go`,
+/// up to 1.27. A status of a later Go is unknown.
+pub fn activity(status: &str) -> Activity {
+    match status {
+        "running" => Activity::Running,
+        "runnable" | "preempted" | "copystack" => Activity::Runnable,
+        "syscall" | "waiting for cgo callback" => Activity::Syscall,
+        "IO wait" => Activity::Io,
+        "sleep" => Activity::Sleep,
+        "chan receive (nil chan)" | "chan send (nil chan)" | "select (no cases)" => Activity::Never,
+        "semacquire" | "sync.Mutex.Lock" | "sync.RWMutex.RLock" | "sync.RWMutex.Lock" | "semarelease" => Activity::Lock,
+        "chan receive"
+        | "chan send"
+        | "select"
+        | "sync.WaitGroup.Wait"
+        | "sync.Cond.Wait"
+        | "coroutine"
+        | "synctest.Run"
+        | "synctest.Wait"
+        | "panicwait"
+        | "waiting"
+        | "wait for debug call"
+        | "chan receive (synctest)"
+        | "chan send (synctest)"
+        | "select (synctest)" => Activity::Signal,
+        "idle"
+        | "dead"
+        | "force gc (idle)"
+        | "GC worker (idle)"
+        | "GC sweep wait"
+        | "GC scavenge wait"
+        | "finalizer wait"
+        | "cleanup wait"
+        | "GOMAXPROCS updater (idle)"
+        | "trace reader (blocked)"
+        | "timer goroutine (idle)" => Activity::Idle,
+        "garbage collection" | "garbage collection scan" | "GC worker (active)" | "GC mark termination" => {
+            Activity::Running
+        }
+        _ => Activity::Unknown,
+    }
 }
 
 #[cfg(test)]

@@ -89,6 +89,9 @@ pub struct ThreadDetail<'data> {
     pub holds: Vec<Lock<'data>>,
     /// Locks among them that do not name their holder: a guard among the variables of its stack does.
     pub by_guard: Vec<u64>,
+    /// Addresses of locks that others wait for and that variables of this thread lead to, where the runtime records no holders:
+    /// it may hold them.
+    pub may_hold: Vec<u64>,
     /// What it waits for.
     pub waits_on: Option<Wait<'data>>,
     /// Number of the thread that created it.

@@ -180,7 +180,7 @@ table!(Thread<'_> {
 });
 table!(ThreadDetail<'_> {
     name: thread, os_id: keep, registers: keep, vectors: keep, thread_pointer: keep, cpu: keep, elapsed: keep,
-    priority: keep, holds: inner, by_guard: keep, waits_on: inner, created_in: keep, syscall: keep, carries: keep,
+    priority: keep, holds: inner, by_guard: keep, may_hold: keep, waits_on: inner, created_in: keep, syscall: keep, carries: keep,
 });
 table!(
     /// The name of a lock is a class or a variable.

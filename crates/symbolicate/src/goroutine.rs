@@ -30,7 +30,7 @@ pub(crate) struct Goroutine {
 }
 
 impl Goroutine {
-    fn read(address: u64, space: &AddressSpace<'_, '_>) -> Option<Self> {
+    pub fn read(address: u64, space: &AddressSpace<'_, '_>) -> Option<Self> {
         let word = |offset: u64| space.read_u64(Avma(address.checked_add(offset)?)).ok();
         let stack = (word(STACK)?, word(STACK + 8)?);
         let plausible = address.is_multiple_of(8) && stack.0 < stack.1;

@@ -5,6 +5,7 @@
 //! unwind    registers of a thread -> raw frames with all the registers that can be recovered
 //! names     raw frames -> functions, inlined functions, lines
 //! values    raw frames -> arguments and locals
+//! parked    goroutines that no thread runs -> threads
 //! waits     futex words -> locks, their names and their owners
 //! runtime   which language runtime the process ran
 //! stop      faulting instruction, last words, the signal below a handler
@@ -20,6 +21,7 @@ mod goroutine;
 mod image;
 mod modules;
 mod names;
+mod parked;
 mod resolve;
 mod runtime;
 mod space;
@@ -77,6 +79,7 @@ pub fn symbolicate<'data>(snapshot: &mut Snapshot<'data>, arena: &'data Arena, o
         return;
     }
     let mut images = modules::find(snapshot, arena, options);
+    parked::add(snapshot, &images);
     let mut walks = walk(snapshot, &images);
     let supply = modules::Supply::new(options);
     for supply in supply.iter().cycle().take(MOST_ROUNDS) {

@@ -46,6 +46,7 @@ pub static RULES: &[&Rule] = &[
     &native::lock_owner_gone::RULE,
     &native::holder_unknown::RULE,
     &lock_convoy::RULE,
+    &native::go_locks::RULE,
     &native::signal_sent::RULE,
     &native::crash_in_signal_handler::RULE,
     &native::crash_at_exit::RULE,

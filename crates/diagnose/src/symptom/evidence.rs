@@ -112,7 +112,9 @@ fn circles<'data>(snapshot: &Snapshot<'data>) -> Vec<Evidence<'data>> {
 
 /// What the threads of the program did, by kind, and the first that ran.
 fn states<'data>(snapshot: &Snapshot<'data>) -> Vec<Evidence<'data>> {
-    let own = || snapshot.threads.iter().filter(|thread| !thread.flags.contains(ThreadFlags::SYSTEM));
+    // Goroutines of a core that are on no thread are counted apart, by the rule for cores.
+    let parked = |thread: &Thread<'_>| !snapshot.memory.is_empty() && thread.flags.contains(ThreadFlags::VIRTUAL);
+    let own = || snapshot.threads.iter().filter(|it| !it.flags.contains(ThreadFlags::SYSTEM) && !parked(it));
     let mut counts: BTreeMap<Activity, usize> = BTreeMap::new();
     for thread in own() {
         *counts.entry(snapshot.activity(thread)).or_default() += 1;

@@ -299,7 +299,7 @@ impl<'d> Builder<'d> {
             return Some(known);
         }
         let text = String::from_utf8_lossy(status);
-        let activity = if idle { Activity::Idle } else { state::activity(&text) };
+        let activity = if idle { Activity::Idle } else { necropsy_model::go::activity(&text) };
         let id = StateId::new(self.dump.snapshot.states.len())?;
         self.dump.snapshot.states.push(State { text, activity });
         self.states.insert((status, idle), id);

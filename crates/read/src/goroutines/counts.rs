@@ -210,7 +210,7 @@ pub(super) fn inferred<'d>(names: &[&str], hidden: usize, frames: usize) -> Stat
     };
     let activity = match text {
         "chan receive or send" => Activity::Signal,
-        text => state::activity(text),
+        text => necropsy_model::go::activity(text),
     };
     let activity = if state::is_idle(text, names.iter().copied()) { Activity::Idle } else { activity };
     let text = if text == "not printed" { text.to_owned() } else { format!("{text} (inferred)") };

@@ -217,9 +217,10 @@ fn add<'d>(snapshot: &mut Snapshot<'d>, tables: &Tables<'d>, sample: &'d [u8], l
     let names: Vec<&str> = names.iter().map(AsRef::as_ref).collect();
     let all: Vec<_> = frames.iter().map(name).collect();
     let state = match all.iter().map(AsRef::as_ref).find_map(operation) {
-        Some(text) => {
-            necropsy_model::State { activity: super::state::activity(text), text: format!("{text} (inferred)").into() }
-        }
+        Some(text) => necropsy_model::State {
+            activity: necropsy_model::go::activity(text),
+            text: format!("{text} (inferred)").into(),
+        },
         None => inferred(&names, shown.unwrap_or_default(), names.len()),
     };
     let system = all.iter().all(|name| is_runtime(name)) && !all.iter().any(|name| name == "runtime.main");

@@ -1,48 +1,4 @@
-//! What a status says: the table `waitReasonStrings` and `gStatusStrings` of Go's `runtime/runtime2.go`, up to 1.27.
-
-use necropsy_model::Activity;
-
-/// What a goroutine with this status does. A status of a later Go is kept and unknown.
-pub(super) fn activity(status: &str) -> Activity {
-    match status {
-        "running" => Activity::Running,
-        "runnable" | "preempted" | "copystack" => Activity::Runnable,
-        "syscall" | "waiting for cgo callback" => Activity::Syscall,
-        "IO wait" => Activity::Io,
-        "sleep" => Activity::Sleep,
-        "chan receive (nil chan)" | "chan send (nil chan)" | "select (no cases)" => Activity::Never,
-        "semacquire" | "sync.Mutex.Lock" | "sync.RWMutex.RLock" | "sync.RWMutex.Lock" | "semarelease" => Activity::Lock,
-        "chan receive"
-        | "chan send"
-        | "select"
-        | "sync.WaitGroup.Wait"
-        | "sync.Cond.Wait"
-        | "coroutine"
-        | "synctest.Run"
-        | "synctest.Wait"
-        | "panicwait"
-        | "waiting"
-        | "wait for debug call"
-        | "chan receive (synctest)"
-        | "chan send (synctest)"
-        | "select (synctest)" => Activity::Signal,
-        "idle"
-        | "dead"
-        | "force gc (idle)"
-        | "GC worker (idle)"
-        | "GC sweep wait"
-        | "GC scavenge wait"
-        | "finalizer wait"
-        | "cleanup wait"
-        | "GOMAXPROCS updater (idle)"
-        | "trace reader (blocked)"
-        | "timer goroutine (idle)" => Activity::Idle,
-        "garbage collection" | "garbage collection scan" | "GC worker (active)" | "GC mark termination" => {
-            Activity::Running
-        }
-        _ => Activity::Unknown,
-    }
-}
+//! Goroutines that wait and are idle all the same, by the calls they wait in.
 
 /// Calls in which a healthy goroutine waits for work that may never come. A name that ends in a dot or a star is a start.
 ///

@@ -34,6 +34,15 @@ pub(crate) fn data_symbols<'data>(image: &Image<'data>, addresses: &[Svma]) -> V
     found
 }
 
+/// The address of the variable with this name, as the linker wrote it.
+pub(crate) fn data_address(image: &Image<'_>, name: &str) -> Option<Svma> {
+    let table = image.elf.as_ref()?.elf_symbol_table();
+    let named = |symbol: &&object::elf::Sym64<object::LittleEndian>| {
+        symbol.st_type() == STT_OBJECT && table.symbol_name(LE, symbol).is_ok_and(|found| found == name.as_bytes())
+    };
+    table.iter().find(named).map(|symbol| Svma(symbol.st_value(LE)))
+}
+
 fn scan<'data>(elf: &Elf<'data>, dynamic: bool, addresses: &[Svma], found: &mut [Option<DataSymbol<'data>>]) {
     let table = if dynamic { elf.elf_dynamic_symbol_table() } else { elf.elf_symbol_table() };
     for symbol in table.iter().filter(|symbol| symbol.st_type() == STT_OBJECT) {

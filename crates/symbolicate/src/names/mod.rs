@@ -24,7 +24,7 @@ use demangle::demangle;
 pub(crate) use demangle::type_name;
 use dwarf::Functions;
 
-pub(crate) use data::{DataSymbol, data_symbols};
+pub(crate) use data::{DataSymbol, data_address, data_symbols};
 pub(crate) use source::{line_of, line_text};
 
 /// A name of an address. One address has several when functions were inlined there.

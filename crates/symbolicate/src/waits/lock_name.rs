@@ -21,6 +21,12 @@ const INSIDE: [&str; 8] = ["__data", "__lock", "_M_mutex", "_M_cond", "__m_", "i
 /// member may be too.
 const ATOMIC_STATE: &str = "state.v.value";
 
+/// Packages of Go's locks themselves: their methods know only the bare lock.
+const GO_LOCKS: [&str; 3] = ["sync.", "internal/sync.", "runtime."];
+/// The end of a path into a Go mutex, and into one called `mu` that holds another since Go 1.24.
+const GO_STATE: &str = ".state";
+const GO_TWICE: (&str, &str) = ("mu.mu", ".mu");
+
 /// Names of the locks: `ledger_lock`, `us.lock`, or `account.lock` where the object has no name.
 pub(super) fn of<'w, 'data>(
     locks: &BTreeSet<u64>,
@@ -80,7 +86,8 @@ fn symbols<'data>(locks: &BTreeSet<u64>, space: &AddressSpace<'_, 'data>) -> BTr
 fn member(values: &Values<'_, '_>, walk: &Walk, lock: u64) -> Option<Member> {
     (0..walk.frames.len().min(LOOKED_AT)).find_map(|index| {
         let members = values.members_at(&walk.frames, index, lock).into_iter();
-        members.map(|member| Member { path: outside(&member.path), ..member }).find(|member| !member.path.is_empty())
+        let outer = members.filter(|member| !GO_LOCKS.iter().any(|package| member.of.starts_with(package)));
+        outer.map(|member| Member { path: outside(&member.path), ..member }).find(|member| !member.path.is_empty())
     })
 }
 
@@ -88,6 +95,8 @@ fn member(values: &Values<'_, '_>, walk: &Walk, lock: u64) -> Option<Member> {
 fn outside(path: &str) -> String {
     let inside = |part: &&str| INSIDE.iter().any(|inside| part.starts_with(inside));
     let path = path.strip_suffix(ATOMIC_STATE).unwrap_or(path);
+    let path = path.strip_suffix(GO_STATE).unwrap_or(path);
+    let path = if path.ends_with(GO_TWICE.0) { path.strip_suffix(GO_TWICE.1).unwrap_or(path) } else { path };
     path.split('.').take_while(|part| !part.is_empty() && !inside(part)).collect::<Vec<_>>().join(".")
 }
 
@@ -100,6 +109,7 @@ mod tests {
         assert_eq!(outside("lock.__data.__lock"), "lock");
         assert_eq!(outside("queue.mutex._M_mutex.__data.__lock"), "queue.mutex");
         assert_eq!(outside("__data.__lock"), "");
+        assert_eq!((outside("mu.mu.state"), outside("mu.state")), ("mu".to_owned(), "mu".to_owned()));
         assert_eq!(outside("state.v.value"), "");
         assert_eq!(outside("shop.state.inner.futex.v.value"), "shop.state");
         assert_eq!(outside("ledger.inner.futex.v.value"), "ledger");

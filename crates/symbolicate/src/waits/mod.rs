@@ -4,6 +4,7 @@
 //! futex       registers of a thread in the futex system call -> the word it waits at
 //! by_name     function names of its stack -> what kind of lock that is
 //! glibc       the layouts of glibc's locks -> the owner's thread id; musl for musl's
+//! go          locks that goroutines wait for
 //! rust        locks of Rust's std and of parking_lot -> their address, and how they are held
 //! guards      variables of other threads -> holders of locks that do not name them
 //! lock_name   the address of a lock -> its variable
@@ -16,6 +17,7 @@
 mod by_name;
 mod futex;
 mod glibc;
+mod go;
 mod guards;
 mod lock_name;
 mod musl;
@@ -102,6 +104,13 @@ pub(crate) fn find<'data>(snapshot: &mut Snapshot<'data>, walks: &[Walk], space:
         }
     }
     let by_guard = guards::holders(&waits, walks, space);
+    let of_go = go::find(snapshot, walks, space);
+    for (index, locks) in go::candidates(&of_go, snapshot, walks, space) {
+        if let Some(thread) = snapshot.threads.get_mut(index) {
+            thread.detail_mut().may_hold = locks;
+        }
+    }
+    waits.extend(of_go.into_iter().map(|(index, found)| (index, false, found)));
     let locks: BTreeSet<u64> = waits.iter().filter_map(|(_, _, found)| found.lock).collect();
     let seekers = waits.iter().filter_map(|&(index, _, found)| Some((found.lock?, walks.get(index)?)));
     let names = lock_name::of(&locks, seekers, space);

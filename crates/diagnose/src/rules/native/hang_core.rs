@@ -1,6 +1,6 @@
 //! A core of a process that did not crash.
 
-use necropsy_model::{Activity, Evidence, Finding, Role, Runtime, Severity, Source, Thread};
+use necropsy_model::{Activity, Evidence, Finding, Role, Runtime, Severity, Source, Thread, ThreadFlags};
 
 use super::advice;
 use crate::crash::{Crash, Kind};
@@ -14,7 +14,8 @@ pub(crate) static RULE: Rule = Rule {
             return Vec::new();
         }
         let running: Vec<_> = running(case).collect();
-        let total = case.snapshot.threads.len();
+        let goroutines = case.snapshot.threads.iter().filter(|thread| is_goroutine(case, thread)).count();
+        let total = case.snapshot.threads.len() - goroutines;
         let title = match running.as_slice() {
             [] if total == 1 => "no crash: the only thread was waiting".to_owned(),
             [] => format!("no crash: all {total} threads were waiting"),
@@ -22,6 +23,11 @@ pub(crate) static RULE: Rule = Rule {
             [(_, one)] if total == 2 => format!("no crash: thread {} was running, the other was waiting", one.id),
             [(_, one)] => format!("no crash: thread {} was running, {} others were waiting", one.id, total - 1),
             more => format!("no crash: {} of {total} threads were running", more.len()),
+        };
+        let title = match goroutines {
+            0 => title,
+            1 => format!("{title}; 1 goroutine was on none of them"),
+            more => format!("{title}; {} goroutines were on none of them", crate::go::number(more)),
         };
         let mut evidence: Vec<_> = running
             .iter()
@@ -47,6 +53,11 @@ pub(crate) fn is_hang(case: &Case<'_, '_>) -> bool {
     // Of a process that died a tool prints the signal too.
     let native = !case.snapshot.memory.is_empty() || case.snapshot.process.runtime == Some(Runtime::Native);
     native && !case.snapshot.threads.is_empty() && (asked_for || sent())
+}
+
+/// A goroutine that no thread runs, which stands among the threads of a core.
+fn is_goroutine(case: &Case<'_, '_>, thread: &Thread<'_>) -> bool {
+    case.snapshot.process.runtime == Some(Runtime::Go) && thread.flags.contains(ThreadFlags::VIRTUAL)
 }
 
 /// Threads that ran, with their indexes.

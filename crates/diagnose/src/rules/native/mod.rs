@@ -13,6 +13,7 @@ pub(crate) mod crash_in_signal_handler;
 pub(crate) mod division_by_zero;
 pub(crate) mod double_free;
 pub(crate) mod execute_of_data;
+pub(crate) mod go_locks;
 pub(crate) mod go_panic_in_core;
 pub(crate) mod guard_page;
 pub(crate) mod hang_core;

@@ -313,6 +313,14 @@ mod tests {
     use super::*;
 
     #[test]
+    fn states_of_the_runtime() {
+        assert_eq!(activity("chan receive"), Activity::Signal);
+        assert_eq!(activity("chan receive (nil chan)"), Activity::Never);
+        assert_eq!(activity("GC worker (idle)"), Activity::Idle);
+        assert_eq!(activity("a state of tomorrow"), Activity::Unknown);
+    }
+
+    #[test]
     fn the_standard_library_is_known_by_its_roots() {
         for name in ["net/http.(*conn).serve", "runtime.gopark", "testing.tRunner", "database/sql.(*DB).conn"] {
             assert!(is_standard_library(name), "{name}");

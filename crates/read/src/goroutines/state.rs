@@ -55,14 +55,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn states_of_the_runtime() {
-        assert_eq!(activity("chan receive"), Activity::Signal);
-        assert_eq!(activity("chan receive (nil chan)"), Activity::Never);
-        assert_eq!(activity("GC worker (idle)"), Activity::Idle);
-        assert_eq!(activity("a state of tomorrow"), Activity::Unknown);
-    }
-
-    #[test]
     fn a_listener_is_idle_and_a_handler_is_not() {
         let accept =
             ["internal/poll.runtime_pollWait", "internal/poll.(*FD).Accept", "net.(*netFD).accept", "main.main"];

@@ -43,7 +43,7 @@ pub(super) fn find(snapshot: &Snapshot<'_>, walks: &[Walk], space: &AddressSpace
         let names: Vec<&str> = names.collect();
         // A writer of an RWMutex first waits in the mutex within it: the outermost method that waits says what is wanted.
         let kind = |name: &&str| METHODS.iter().find(|(method, ..)| method == name);
-        let &(_, parameter, kind) = names.iter().filter_map(kind).last()?;
+        let &(_, parameter, kind) = names.iter().filter_map(kind).next_back()?;
         let lock = (0..walk.frames.len().min(LOOKED_AT)).find_map(|frame| {
             let variables = values.variables(&walk.frames, frame, Depth::Arguments);
             let mut all = variables.into_iter().flatten();

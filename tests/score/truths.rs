@@ -311,7 +311,7 @@ fn fatal_logs(corpus: &Path) -> Vec<Case> {
 }
 
 /// Kinds of the lab's truths that are no crash in native code.
-const KINDS: [(&str, &[&str]); 18] = [
+const KINDS: [(&str, &[&str]); 19] = [
     ("go-locks-in-core", IDLE),
     ("go-panic-in-core", MANAGED),
     ("lock-convoy", IDLE),
@@ -328,6 +328,7 @@ const KINDS: [(&str, &[&str]); 18] = [
     ("hang", ALIVE),
     ("sent-signal", SENT),
     ("busy", BUSY),
+    ("oom-killed", MEMORY),
     ("out-of-memory", MEMORY),
     ("pool-starved", IDLE),
 ];

@@ -6,10 +6,11 @@ use object::read::elf::{ElfFile64, FileHeader, SectionHeader};
 use object::{LittleEndian, Object, ObjectSection};
 
 /// Pseudo-random numbers, the same for the same seed on every machine (`SplitMix64`).
-pub(crate) struct Random(pub u64);
+pub struct Random(pub u64);
 
 impl Random {
-    pub(crate) fn next(&mut self) -> u64 {
+    /// The next number.
+    pub fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
@@ -17,11 +18,12 @@ impl Random {
     }
 
     /// A number below `bound`; 0 when that is 0.
-    pub(crate) fn below(&mut self, bound: usize) -> usize {
+    pub fn below(&mut self, bound: usize) -> usize {
         (self.next() % bound.max(1) as u64) as usize
     }
 
-    pub(crate) fn pick<'a, T>(&mut self, of: &'a [T]) -> &'a T {
+    /// One of some things.
+    pub fn pick<'a, T>(&mut self, of: &'a [T]) -> &'a T {
         &of[self.below(of.len())]
     }
 }
@@ -119,12 +121,13 @@ pub(crate) fn zones_of_elf(data: &[u8]) -> Vec<Range<usize>> {
     let Ok(file) = ElfFile64::<LittleEndian>::parse(data) else { return Vec::new() };
     let header = file.elf_header();
     let sections = file.elf_section_table().iter().count();
-    let table = header.e_shoff(LittleEndian) as usize;
+    let table = usize::try_from(header.e_shoff(LittleEndian)).unwrap_or(usize::MAX);
     let mut zones = vec![16..64, 64..(64 + 56 * usize::from(header.e_phnum(LittleEndian)))];
-    zones.push(table..table + 64 * sections);
+    zones.push(table..table.saturating_add(64 * sections));
     for section in file.sections().filter(|section| section.name() != Ok(".note.gnu.build-id")) {
         if let Some((offset, size)) = section.elf_section_header().file_range(LittleEndian) {
-            zones.push(offset as usize..(offset + size) as usize);
+            // The file may be damaged already.
+            zones.push(offset as usize..offset.saturating_add(size) as usize);
         }
     }
     zones.retain(|zone| !zone.is_empty() && zone.end <= data.len());

@@ -4,6 +4,9 @@
 const PLACES: [&str; 8] =
     [".java:", ".kt:", ".scala:", ".groovy:", ".clj:", "(Native Method)", "(Unknown Source)", ".java)"];
 
+/// Most characters of a class or a frame that are told.
+const LONGEST: usize = 200;
+
 /// One sentence about a text that is the stack trace of an exception, whatever stands before each line; nothing for any other text.
 pub(crate) fn told(head: &[u8]) -> Option<String> {
     let text = String::from_utf8_lossy(head);
@@ -16,7 +19,9 @@ pub(crate) fn told(head: &[u8]) -> Option<String> {
     let cause = lines.iter().rposition(|line| line.contains("Caused by: "));
     let root = cause.and_then(|at| class(lines.get(at)?)).filter(|root| *root != thrown);
     let first = lines.get(cause.unwrap_or(0)..)?.iter().find_map(|line| frame(line))?;
-    let caused = root.map(|root| format!(", caused by {root},")).unwrap_or_default();
+    let cut = |text: &str| text.chars().take(LONGEST).collect::<String>();
+    let (thrown, first) = (cut(thrown), cut(first));
+    let caused = root.map(|root| format!(", caused by {},", cut(root))).unwrap_or_default();
     Some(format!(
         "this is the stack trace of a Java exception, not a dump: {thrown}{caused} was thrown at {first}, and the virtual machine did not crash; \
          for a process that hangs give `jcmd PID Thread.print -l`, for one that died its hs_err_pid*.log"

@@ -15,7 +15,7 @@ mod sample_hs_err;
 use necropsy_model::{Bucket, Comparison, Groups, Occurrence, PairVerdict, Snapshot, Verdict};
 
 pub use folded::folded;
-pub use json::{advice as advice_json, json, json_buckets, json_pair};
+pub use json::{advice as advice_json, json, json_buckets, json_line, json_pair};
 pub use text::{
     Several, advice as advice_text, brief, brief_advice, brief_buckets, brief_pair, clean, fetched, rule, rules,
     several, text, text_buckets, text_pair,

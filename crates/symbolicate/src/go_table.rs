@@ -116,6 +116,11 @@ impl<'data> GoTable<'data> {
             .then_some(table)
     }
 
+    /// A table that stands alone: code begins at 0, and the trees of inlined functions may be any bytes.
+    pub fn alone(bytes: &'data [u8]) -> Option<Self> {
+        Some(Self { trees: bytes, ..Self::parse(bytes)? })
+    }
+
     /// Reads the header.
     fn parse(bytes: &'data [u8]) -> Option<Self> {
         let magic = u32_at(bytes, 0)?;

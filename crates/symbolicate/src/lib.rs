@@ -16,6 +16,8 @@
 //! Nothing here is an error: what failed is a reason in the frame, in the module, or a warning.
 
 mod assemble;
+#[doc(hidden)]
+pub mod doors;
 mod go_table;
 mod goroutine;
 mod image;

@@ -397,7 +397,7 @@ impl Pass<'_, '_> {
     }
 }
 
-/// Adds text of a file: what would end the line or drive a terminal becomes a question mark.
+/// Adds text of a file: what would end the line, drive a terminal or turn the text around is shown as an escape.
 fn push_clean(text: &mut String, part: &str) {
-    text.extend(part.chars().map(|c| if c.is_control() { '?' } else { c }));
+    text.push_str(&necropsy_report::clean(part));
 }

@@ -12,8 +12,7 @@ const SCHEMA: &str = "necropsy-advice/1";
 
 /// Writes advice for machines: one JSON object on one line.
 pub fn advice(advice: &model::Advice, out: &mut dyn Write) -> io::Result<()> {
-    serde_json::to_writer(&mut *out, &Document::new(advice))?;
-    out.write_all(b"\n")
+    super::json_line(&Document::new(advice), out)
 }
 
 #[derive(Serialize)]

@@ -35,22 +35,25 @@ const SCHEMA: &str = "necropsy/1";
 ///
 /// `threads` asks for the list of threads where it is left out otherwise: in dumps that hold neither memory nor registers.
 pub fn json(report: &Report<'_, '_>, threads: bool, out: &mut dyn Write) -> io::Result<()> {
+    json_line(&Document::new(report, threads), out)
+}
+
+/// Writes one JSON object on one line. What would steer a terminal is written as `\u…`: JSON is looked at on terminals too.
+pub fn json_line(object: &impl Serialize, out: &mut dyn Write) -> io::Result<()> {
     let mut serializer = serde_json::Serializer::with_formatter(&mut *out, escape::Escape);
-    Document::new(report, threads).serialize(&mut serializer)?;
+    object.serialize(&mut serializer)?;
     out.write_all(b"\n")
 }
 
 /// Writes what two dumps say together for machines: one JSON object on one line. `all` also lists the threads that did not move.
 pub fn json_pair(report: &PairReport<'_, '_>, all: bool, out: &mut dyn Write) -> io::Result<()> {
-    serde_json::to_writer(&mut *out, &pair::Document::new(report, all))?;
-    out.write_all(b"\n")
+    json_line(&pair::Document::new(report, all), out)
 }
 
 /// Writes buckets for machines: one JSON object a line for each.
 pub fn json_buckets(report: &BucketReport<'_>, out: &mut dyn Write) -> io::Result<()> {
     for bucket in report.buckets {
-        serde_json::to_writer(&mut *out, &buckets::Document::new(bucket, report))?;
-        out.write_all(b"\n")?;
+        json_line(&buckets::Document::new(bucket, report), out)?;
     }
     Ok(())
 }

@@ -347,7 +347,7 @@ impl<'data> Debug<'data> {
 }
 
 /// Unpacks `.gnu_debugdata`.
-fn unpack_xz(packed: &[u8]) -> Option<Vec<u8>> {
+pub(crate) fn unpack_xz(packed: &[u8]) -> Option<Vec<u8>> {
     use std::io::Read;
     if packed.is_empty() {
         return None;

@@ -1,6 +1,6 @@
 //! The file behind each module, verified by build id, and the debug file that belongs to it.
 
-mod debug;
+pub(crate) mod debug;
 mod fetch;
 pub(crate) mod headers;
 mod identity;
@@ -105,7 +105,8 @@ impl<'data> Finder<'_, 'data> {
         let fetched = || Some((Step::Fetched, search.cached(module.build_id.as_ref()?, &What::Executable)?));
         let candidates = search.candidates(module).into_iter();
         for (step, path) in candidates.chain(std::iter::once_with(fetched).flatten()) {
-            let Some(file) = search.map(&path) else {
+            let file = if step == Step::Named { search.map_named(&path) } else { search.map(&path) };
+            let Some(file) = file else {
                 if step == Step::Named {
                     outcome.refused.push(format!("{} is not a file that can be read", path.display()));
                 }
@@ -205,6 +206,22 @@ fn image<'data>(
         unwind.debug_frame = debug.debug_frame();
     }
     Image { module, bias, segments, unwind, elf, debug: OnceLock::from(Arc::new(debug)), go: OnceLock::new() }
+}
+
+/// The image of a file that only lies in memory, at the addresses that it states itself.
+pub(crate) fn image_in_memory<'data>(bytes: &[u8], arena: &'data Arena) -> Option<Image<'data>> {
+    let file = open::in_memory(bytes, arena)?;
+    let elf = Elf::parse(file.bytes).ok()?;
+    let segments = headers::segments(&elf);
+    let id = headers::build_id(&elf);
+    let sections = Sections::new(elf, Some(file.pages.clone()), arena);
+    let unwind = headers::unwind_sections(&sections, &segments);
+    let own = Own { file, sections };
+    let elf = Elf::parse(own.file.bytes).ok();
+    // A root that does not exist keeps every file of this machine out.
+    let nowhere = Options { sysroot: Some("/nonexistent".into()), ..Options::default() };
+    let debug = Debug::new(Some(own), id, "/srv/file", &Arc::new(nowhere), arena);
+    Some(image(ModuleId::new(0)?, necropsy_model::Bias(0), segments, unwind, elf, debug))
 }
 
 /// The debug information of a file of this machine.

@@ -65,6 +65,19 @@ pub(crate) fn locate(path: &Path, sysroot: Option<&Path>) -> Option<PathBuf> {
     }
 }
 
+/// The same for a path of this machine that was put together from names that a file states: below the sysroot it stays there,
+/// elsewhere it is as it stands.
+pub(crate) fn contained(path: &Path, root: &Path) -> Option<PathBuf> {
+    if let Ok(rest) = path.strip_prefix(root) {
+        return below(root, rest);
+    }
+    let real = fs::canonicalize(root).ok()?;
+    match path.strip_prefix(&real) {
+        Ok(rest) => below(&real, rest),
+        Err(_) => Some(path.to_owned()),
+    }
+}
+
 fn below(root: &Path, path: &Path) -> Option<PathBuf> {
     let mut pending: VecDeque<OsString> = components(path).collect();
     let mut inside: Vec<OsString> = Vec::new();
@@ -138,6 +151,14 @@ pub(crate) fn map<'data>(path: &Path, arena: &'data Arena) -> Option<Mapped<'dat
     Some(Mapped { path, bytes: arena.keep(pages.clone()), pages, modified: metadata.modified().ok() })
 }
 
+/// Bytes as if they were a mapped file.
+pub(crate) fn in_memory<'data>(bytes: &[u8], arena: &'data Arena) -> Option<Mapped<'data>> {
+    let mut map = memmap2::MmapMut::map_anon(bytes.len().max(1)).ok()?;
+    map.get_mut(..bytes.len())?.copy_from_slice(bytes);
+    let pages = Pages(Arc::new(map.make_read_only().ok()?));
+    Some(Mapped { path: PathBuf::from("/srv/file"), bytes: arena.keep(pages.clone()), pages, modified: None })
+}
+
 /// Reads a small regular file, or nothing when it is larger than `most` bytes.
 pub(crate) fn read_small(path: &Path, most: u64) -> Option<(Vec<u8>, Option<SystemTime>)> {
     use std::io::Read;
@@ -183,5 +204,10 @@ mod tests {
         }
         assert_eq!(locate(Path::new("/out"), Some(root)), None);
         assert_eq!(locate(Path::new("/loop"), Some(root)), None);
+        // The same for names that were joined to a place below it: of a debug link, of a supplementary file.
+        assert_eq!(contained(&root.join("usr/lib/../../../../usr/lib/a.so"), root), found);
+        assert_eq!(contained(&root.join("usr/up.so"), root), found);
+        assert_eq!(contained(&root.join("out"), root), None);
+        assert_eq!(contained(Path::new("/etc/passwd"), root), Some(PathBuf::from("/etc/passwd")));
     }
 }

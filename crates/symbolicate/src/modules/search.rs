@@ -37,8 +37,17 @@ pub(super) enum Step {
 }
 
 impl<'data> Search<'_, 'data> {
-    /// Maps a file of this machine that the user or a system directory vouches for.
+    /// Maps a file. One that lies below the sysroot does not leave it by a link or by `..`: names of debug files come from the
+    /// files of the dump.
     pub fn map(&self, path: &Path) -> Option<Mapped<'data>> {
+        match self.options.sysroot.as_deref() {
+            Some(root) => open::map(&open::contained(path, root)?, self.arena),
+            None => self.map_named(path),
+        }
+    }
+
+    /// Maps a file that the user named.
+    pub fn map_named(&self, path: &Path) -> Option<Mapped<'data>> {
         open::map(path, self.arena)
     }
 

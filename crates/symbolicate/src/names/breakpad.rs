@@ -55,6 +55,11 @@ fn is_of(bytes: &[u8], id: &str) -> bool {
     words.next() == Some(b"MODULE") && words.nth(2) == Some(id.as_bytes())
 }
 
+/// How many of the addresses, which are sorted and relative to the file, such a file names.
+pub(crate) fn count_named(bytes: &[u8], addresses: &[u64]) -> usize {
+    read(bytes, addresses).iter().flatten().count()
+}
+
 /// What the file said so far of one address.
 #[derive(Clone, Default)]
 struct Found<'data> {

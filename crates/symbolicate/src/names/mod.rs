@@ -1,6 +1,6 @@
 //! Functions, inlined functions and lines of raw frames.
 
-mod breakpad;
+pub(crate) mod breakpad;
 mod data;
 mod demangle;
 mod dwarf;

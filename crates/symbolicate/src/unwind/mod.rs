@@ -11,7 +11,9 @@ mod signal;
 mod tail_calls;
 mod walk;
 
-use necropsy_model::{Arch, Avma, CodeAddress, FrameKind, Gap, Registers, StackEnd, Thread, Trust, Vectors, Warning};
+use necropsy_model::{
+    Arch, Avma, CodeAddress, FrameKind, Gap, Registers, StackEnd, Svma, Thread, Trust, Vectors, Warning,
+};
 
 pub(crate) use calls::plt_slot;
 pub(crate) use cfi::Tables;
@@ -79,6 +81,21 @@ pub(crate) fn function_range(space: &AddressSpace<'_, '_>, address: Avma) -> Opt
 /// The function behind an entry of the x86-64 procedure linkage table.
 pub(crate) fn behind_plt(address: Avma, space: &AddressSpace<'_, '_>) -> Option<Avma> {
     calls::behind_plt(address.0, Arch::X86_64, space).map(Avma)
+}
+
+/// One step of unwinding at an address of an image's file, by its tables alone; says whether there is a caller.
+pub(crate) fn step(
+    space: &AddressSpace<'_, '_>,
+    index: usize,
+    machine: &'static Machine,
+    address: Svma,
+    registers: &Registers,
+) -> bool {
+    let Some((image, tables)) = space.images.all().get(index).zip(space.images.tables(index, machine)) else {
+        return false;
+    };
+    let Ok(row) = tables.row(image, address, &mut cfi::Context::new()) else { return false };
+    frame::Callee { registers, saved: &[], space, bias: image.bias, machine }.apply(&row).is_ok()
 }
 
 #[cfg(test)]

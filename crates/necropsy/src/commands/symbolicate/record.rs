@@ -86,8 +86,7 @@ pub(super) fn write(
         reason: [why, missing, of_file].into_iter().flatten().reduce(|all, one| format!("{all}; {one}")),
         frames: names.iter().filter(|name| name.function.is_some() || name.location.is_some()).map(frame).collect(),
     };
-    serde_json::to_writer(&mut *out, &record)?;
-    out.write_all(b"\n")
+    necropsy_report::json_line(&record, out)
 }
 
 fn frame<'a>(name: &'a Named<'_>) -> Frame<'a> {

@@ -1,0 +1,42 @@
+//! One input through one target: what a user must never see.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Mutex, Once, PoisonError};
+
+use crate::memory::peak_of;
+use crate::targets::Target;
+
+/// Where the last panic was.
+static PANIC: Mutex<Option<String>> = Mutex::new(None);
+
+/// Runs a target; what went wrong in one phrase that is the same for the same fault.
+pub fn run(target: &Target, input: &[u8]) -> Result<(), String> {
+    note_panics();
+    let mut outcome = Ok(Ok(()));
+    let peak = peak_of(|| outcome = catch_unwind(AssertUnwindSafe(|| (target.run)(input))));
+    match outcome {
+        Ok(done) => done?,
+        Err(_) => {
+            let place = PANIC.lock().unwrap_or_else(PoisonError::into_inner).take();
+            return Err(place.unwrap_or_else(|| "a panic".to_owned()));
+        }
+    }
+    let most = target.floor + target.per_byte * input.len();
+    if peak > most {
+        return Err(format!("about {} MiB of memory", (peak >> 20).next_power_of_two()));
+    }
+    Ok(())
+}
+
+/// From now on a panic is kept with its place instead of printed.
+fn note_panics() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        std::panic::set_hook(Box::new(|info| {
+            let message: String = info.payload_as_str().unwrap_or_default().chars().take(100).collect();
+            let message: String = message.chars().map(|c| if c.is_ascii_digit() { '#' } else { c }).collect();
+            let place = info.location().map(ToString::to_string).unwrap_or_default();
+            *PANIC.lock().unwrap_or_else(PoisonError::into_inner) = Some(format!("panic at {place}: {message}"));
+        }));
+    });
+}

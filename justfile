@@ -21,8 +21,16 @@ lab *CASES:
     sh fixtures/lab.sh {{CASES}}
 
 # Damage every fixture for so many seconds and run all stages over it; NECROPSY_FUZZ_SEED begins elsewhere
-fuzz SECONDS="60":
+damage SECONDS="60":
     NECROPSY_FUZZ_SECONDS={{SECONDS}} cargo test --release -p necropsy --test hostile -- --nocapture damage
+
+# Fuzz one target, or all, for so many seconds each; without a target they are listed. On stable; NECROPSY_CORPUS adds seeds
+fuzz *ARGS:
+    bash fuzz/run.sh {{ARGS}}
+
+# How many runs every fuzz target had so far on this machine
+fuzz-count:
+    @awk '{ runs[$1] += $2; all += $2 } END { for (name in runs) print runs[name], name; print all, "in all" }' target/fuzz-runs/counts.tsv | sort -n
 
 # How often the symptom is right and every deadlock found, over all formats: the fixtures, and the corpus that NECROPSY_CORPUS names
 score:

@@ -1,7 +1,7 @@
 //! Hostile input: whatever a file says, there is a report or one error; no panic, no hang, no memory beyond a bound.
 //!
 //! Every fixture, cut and damaged, goes through all stages in this process. `NECROPSY_FUZZ_SECONDS` makes it as many seconds as
-//! are wanted (`just fuzz`), `NECROPSY_FUZZ_SEED` begins elsewhere, `NECROPSY_FUZZ_TRACE` names every case before it runs.
+//! are wanted (`just damage`), `NECROPSY_FUZZ_SEED` begins elsewhere, `NECROPSY_FUZZ_TRACE` names every case before it runs.
 
 #![allow(clippy::print_stderr)] // a long run says where it is
 

@@ -5,6 +5,8 @@
 
 #[path = "support/small_core.rs"]
 mod small_core;
+#[path = "support/stage.rs"]
+mod stage;
 
 use std::fs;
 use std::io::Write;
@@ -35,7 +37,7 @@ fn answer(dump: &[u8]) -> String {
     let folder = folder();
     fs::write(folder.path().join("dump"), dump).unwrap();
     let output = run_in(folder.path(), &["dump", "--brief", "--sysroot", "root"]);
-    for arguments in [&["dump", "--json", "--threads"][..], &["dump", "--threads", "--all", "--locals"], &["dump", "--redact"]] {
+    for arguments in [&["dump", "--json"][..], &["dump", "--all", "--locals"], &["dump", "--redact"]] {
         clean(&run_in(folder.path(), &[arguments, &["--sysroot", "root"]].concat()));
     }
     clean(&output);
@@ -56,7 +58,7 @@ fn clean(output: &Output) {
     }
 }
 
-const SOUND: &str = "XX";
+const SOUND: &str = "dump: native-crash: code in ledger accessed memory through a NULL pointer [high]";
 
 #[test]
 fn a_sound_core_of_this_kind_is_told() {
@@ -70,13 +72,15 @@ fn counts_of_two_to_the_63() {
         change(&mut core);
         answer(&core.bytes())
     };
-    let huge = 1_u64 << 63;
-    println!("files {}", with(&|core| core.file_count = Some(huge)));
-    println!("headers {}", with(&|core| core.headers = Some((0xffff, u32::MAX))));
-    println!("headers {}", with(&|core| core.headers = Some((0xfffe, 0))));
-    println!("name {}", with(&|core| core.claims = Some((u32::MAX, 0))));
-    println!("content {}", with(&|core| core.claims = Some((5, u32::MAX))));
-    println!("content {}", with(&|core| core.claims = Some((5, 1 << 31))));
+    // Files of `NT_FILE`; sizes of a note's name and content. The rest of the core is as good as before.
+    assert_eq!(with(&|core| core.file_count = Some(1 << 63)), SOUND);
+    assert_eq!(with(&|core| core.file_count = Some(u64::MAX)), SOUND);
+    assert_eq!(with(&|core| core.claims = Some((u32::MAX, 0))), SOUND);
+    assert_eq!(with(&|core| core.claims = Some((5, u32::MAX))), SOUND);
+    assert_eq!(with(&|core| core.claims = Some((5, 1 << 31))), SOUND);
+    // Program headers, more than the file has bytes: those behind the real ones are read from whatever stands there.
+    assert_eq!(with(&|core| core.headers = Some((0xfffe, 0))), SOUND);
+    assert_eq!(with(&|core| core.headers = Some((0xffff, u32::MAX))), SOUND);
 }
 
 #[test]
@@ -84,7 +88,7 @@ fn a_list_of_loaded_files_that_is_a_circle() {
     let mut core = SmallCore::new();
     for next in [&[0][..], &[1, 0], &[1, 2, 1]] {
         core.page = page_with_links(next);
-        println!("{}", answer(&core.bytes()));
+        assert_eq!(answer(&core.bytes()), SOUND.replace("high", "medium"));
     }
 }
 
@@ -95,19 +99,125 @@ fn names_that_steer_a_terminal() {
     core.name = [b"x", evil].concat();
     core.arguments = [b"/srv/ledger ", evil, b"\x1b]0;pwned\x07"].concat();
     core.files = vec![[b"/srv/", evil].concat(), [b"/srv/../../", evil, b"/lib.so"].concat(), vec![b'n'; 1 << 20]];
-    println!("{}", answer(&core.bytes()));
+    let shown = r"dump: native-crash: code in x\x1b[2J\u{202e}?\x9b1m\n accessed memory through a NULL pointer [high]";
+    assert_eq!(answer(&core.bytes()), shown.replace('?', "\u{fffd}"));
 }
 
 #[test]
 fn numbers_of_texts_that_no_type_holds() {
-    for dump in [
-        "goroutine 99999999999999999999999 [running, 99999999999999999999999 minutes]:\nmain.a(0xffffffffffffffffffff)\n\t/srv/a.go:99999999999999999999 +0xffffffffffffffffffff\n",
-        "goroutine profile: total 18446744073709551615\n18446744073709551615 @ 0xffffffffffffffff\n#\t0xffffffffffffffff\tmain.a+0xffffffffffffffff\t/srv/a.go:18446744073709551615\n\n",
-        "Full thread dump OpenJDK 64-Bit Server VM (17.0.1+12 mixed mode):\n\n\"a\" #99999999999999999999 prio=99999999999 os_prio=0 cpu=1e999ms elapsed=-1.0s tid=0xffffffffffffffffffff nid=0xffffffffffffffffffff runnable\n   java.lang.Thread.State: RUNNABLE\n\tat a.b.c(D.java:99999999999999999999)\n\n",
-        "0SECTION       TITLE subcomponent dump routine\n1TISIGINFO     Dump Event \"user\" (00004000) received\n1TIDATETIME    Date: 99999/99/99 at 99:99:99:999\n0SECTION       THREADS subcomponent dump routine\n3XMTHREADINFO      \"a\" J9VMThread:0xffffffffffffffffff, omrthread_t:0x01, java/lang/Thread:0x0, state:B, prio=99999999999\n3XMCPUTIME               CPU usage total: 1e999 secs, user: -1.0 secs\n4XESTACKTRACE                at a/B.c(B.java:99999999999999)\n",
-        "#\n# A fatal error has been detected by the Java Runtime Environment:\n#\n#  SIGSEGV (0xffffffffffffffffff) at pc=0xffffffffffffffffffff, pid=99999999999999999999, tid=18446744073709551615\n#\n# Problematic frame:\n# C  [libc.so.6+0xffffffffffffffffff]\n#\n\n---------------  T H R E A D  ---------------\n\nStack: [0xffffffffffffffff,0x0],  sp=0x0,  free space=18446744073709551615k\n",
-        "Thread 99999999999999999999 (LWP 18446744073709551615):\n#99999999999999999999  0xffffffffffffffffffff in main () at a.c:99999999999999999999\n#0  0x01 in main () at a.c:1\n",
+    for (dump, expected) in [
+        (
+            "goroutine 99999999999999999999999 [running, 99999999999999999999999 minutes]:\nmain.a(0xffffffffffffffffffff)\n\t/srv/a.go:99999999999999999999 +0xffffffffffffffffffff\n",
+            "necropsy: dump: not a dump that necropsy knows: this is text without a dump in it",
+        ),
+        (
+            "goroutine profile: total 18446744073709551615\n18446744073709551615 @ 0xffffffffffffffff\n#\t0xffffffffffffffff\tmain.a+0xffffffffffffffff\t/srv/a.go:18446744073709551615\n\n",
+            "dump: unclear: 1,048,576 of 1,048,576 goroutines in not printed at main.a in a.go [low]",
+        ),
+        (
+            "Full thread dump OpenJDK 64-Bit Server VM (17.0.1+12 mixed mode):\n\n\"a\" #99999999999999999999 prio=99999999999 os_prio=0 cpu=1e999ms elapsed=-1.0s tid=0xffffffffffffffffffff nid=0xffffffffffffffffffff runnable\n   java.lang.Thread.State: RUNNABLE\n\tat a.b.c(D.java:99999999999999999999)\n\n",
+            "dump: unclear: nothing stands out among what could be read of 1 thread: no deadlock, no queue for a lock [low]",
+        ),
+        (
+            "0SECTION       TITLE subcomponent dump routine\n1TISIGINFO     Dump Event \"user\" (00004000) received\n1TIDATETIME    Date: 99999/99/99 at 99:99:99:999\n0SECTION       THREADS subcomponent dump routine\n3XMTHREADINFO      \"a\" J9VMThread:0xffffffffffffffffff, omrthread_t:0x01, java/lang/Thread:0x0, state:B, prio=99999999999\n3XMCPUTIME               CPU usage total: 1e999 secs, user: -1.0 secs\n4XESTACKTRACE                at a/B.c(B.java:99999999999999)\n",
+            "dump: unclear: nothing stands out among what could be read of 1 thread: no deadlock, no queue for a lock [low]",
+        ),
+        (
+            "#\n# A fatal error has been detected by the Java Runtime Environment:\n#\n#  SIGSEGV (0xffffffffffffffffff) at pc=0xffffffffffffffffffff, pid=99999999999999999999, tid=18446744073709551615\n#\n# Problematic frame:\n# C  [libc.so.6+0xffffffffffffffffff]\n#\n\n---------------  T H R E A D  ---------------\n\nStack: [0xffffffffffffffff,0x0],  sp=0x0,  free space=18446744073709551615k\n",
+            "dump: native-crash: libc.so.6 used an address that the log does not give: the caller handed it a bad value, and the native stack does not name it [low]",
+        ),
+        (
+            "Thread 99999999999999999999 (LWP 18446744073709551615):\n#99999999999999999999  0xffffffffffffffffffff in main () at a.c:99999999999999999999\n#0  0x01 in main () at a.c:1\n",
+            "dump: hang-idle: no crash: the only thread was waiting [low]",
+        ),
     ] {
-        println!("{}", answer(dump.as_bytes()));
+        assert_eq!(answer(dump.as_bytes()), expected);
     }
+}
+
+/// A case of the fixtures, with its files below `root`.
+fn staged(case: &str) -> stage::Staged {
+    stage::Staged::new(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/elf-core").join(case))
+}
+
+/// How much is known of the executable's symbols when something else stands at a place below the root.
+fn instead(path: &str, put: &dyn Fn(&Path)) -> String {
+    let staged = staged("debuglink");
+    let at = staged.folder().join("root").join(path);
+    fs::remove_file(&at).unwrap();
+    put(&at);
+    // Whatever stands there is passed over at once: opening a pipe would wait for ever.
+    let said = staged.run(&["--json"]);
+    let report: serde_json::Value = serde_json::from_str(said.lines().next().unwrap()).unwrap();
+    let modules = report["modules"].as_array().unwrap();
+    let exe = modules.iter().find(|module| module["path"] == "/srv/ledger/refund").unwrap();
+    exe["symbols"]["status"].as_str().unwrap().to_owned()
+}
+
+fn pipe(at: &Path) {
+    assert!(Command::new("mkfifo").arg(at).status().unwrap().success());
+}
+
+#[test]
+fn a_module_that_is_no_file() {
+    let module = "srv/ledger/refund";
+    assert_eq!(instead(module, &|at| fs::write(at, "no ELF").unwrap()), "wrong-build");
+    assert_eq!(instead(module, &pipe), "not-found");
+    assert_eq!(instead(module, &|at| fs::create_dir(at).unwrap()), "not-found");
+    for target in ["/proc/self/exe", "/dev/zero", "/proc/self/mem", "../../../../../../../../etc/passwd", "refund"] {
+        assert_eq!(instead(module, &|at| symlink(target, at).unwrap()), "not-found", "{target}");
+    }
+}
+
+#[test]
+fn a_debug_file_that_is_no_file_or_lies_outside() {
+    let staged = staged("debuglink");
+    let found: Vec<_> = walk(&staged.folder().join("root"));
+    let debug = found.iter().find(|path| path.ends_with(".debug")).unwrap();
+    let copy = |to: &Path| assert!(fs::copy(staged.folder().join("root").join(debug), to).unwrap() > 0);
+    assert_eq!(instead(debug, &pipe), "stripped");
+    assert_eq!(instead(debug, &|at| fs::create_dir(at).unwrap()), "stripped");
+    assert_eq!(instead(debug, &|at| symlink("/dev/zero", at).unwrap()), "stripped");
+    // The right file, by a link that stays below the root, and by links that leave it.
+    let inside = |at: &Path| {
+        let root = at.ancestors().find(|path| path.ends_with("root")).unwrap();
+        copy(&root.join("kept"));
+        symlink("/kept", at).unwrap();
+    };
+    assert_eq!(instead(debug, &inside), "full");
+    let outside = tempfile::tempdir().unwrap();
+    let target = outside.path().join("kept");
+    copy(&target);
+    assert_eq!(instead(debug, &|at| symlink(&target, at).unwrap()), "stripped");
+    let up = format!("{}{}", "../".repeat(20), target.strip_prefix("/").unwrap().display());
+    assert_eq!(instead(debug, &|at| symlink(&up, at).unwrap()), "stripped");
+}
+
+/// Files below a folder, relative to it.
+fn walk(folder: &Path) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut pending = vec![folder.to_owned()];
+    while let Some(path) = pending.pop() {
+        if path.is_dir() {
+            pending.extend(fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().path()));
+        } else {
+            found.push(path.strip_prefix(folder).unwrap().to_str().unwrap().to_owned());
+        }
+    }
+    found
+}
+
+#[test]
+fn a_stream_of_zeros_that_is_larger_than_allowed() {
+    let folder = folder();
+    let mut encoder = zstd::Encoder::new(fs::File::create(folder.path().join("dump.zst")).unwrap(), 1).unwrap();
+    let zeros = vec![0; 1 << 20];
+    for _ in 0..1100 {
+        encoder.write_all(&zeros).unwrap();
+    }
+    encoder.finish().unwrap();
+    let output = run_in(folder.path(), &["dump.zst", "--max-size", "1"]);
+    let said = "necropsy: dump.zst: the dump is larger than 1073741824 bytes; a higher limit is given in GiB with --max-size\n";
+    assert_eq!((text(&output.stderr).as_str(), output.status.code()), (said, Some(2)));
+    assert_eq!(text(&output.stdout), "");
 }

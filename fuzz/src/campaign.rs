@@ -87,7 +87,11 @@ pub fn run(target: &Target, seed: u64, until: Until, folder: &Path) -> io::Resul
     }
     while start.elapsed() < until.time && outcome.runs < until.runs {
         // New inputs stand at the end, and are what is worth most.
-        let at = if random.below(2) == 0 { random.below(pool.len()) } else { pool.len() - 1 - random.below(pool.len().min(32)) };
+        let at = if random.below(2) == 0 {
+            random.below(pool.len())
+        } else {
+            pool.len() - 1 - random.below(pool.len().min(32))
+        };
         for _ in 0..IN_A_ROW.min(until.runs - outcome.runs) {
             let input = mutate(target.shape, &pool[at], &pool[random.below(pool.len())], &mut random);
             if trial(&input, &mut outcome)? && pool.len() < MOST_KEPT {

@@ -1,7 +1,7 @@
 //! Which edges of the code an input reached, as LLVM's `sancov-module` pass counts them.
 //!
 //! The pass puts one byte per edge into a section and calls `__sanitizer_cov_8bit_counters_init` with its bounds before
-//! `main` (clang, "SanitizerCoverage", "Inline 8bit-counters"). Built without the pass, nobody calls it and nothing is counted.
+//! `main` (clang, its page on sanitizer coverage, "Inline 8bit-counters"). Built without the pass, nobody calls it and nothing is counted.
 
 #![allow(unsafe_code)]
 

@@ -51,7 +51,9 @@ struct Args {
 fn main() -> ExitCode {
     let args = Args::parse();
     let Some(name) = &args.target else {
-        TARGETS.iter().for_each(|target| println!("{:18} {}", target.name, target.about));
+        for target in TARGETS {
+            println!("{:18} {}", target.name, target.about);
+        }
         return ExitCode::SUCCESS;
     };
     let targets: Vec<&Target> =
@@ -97,10 +99,20 @@ fn inner(args: &Args, target: &Target) -> io::Result<()> {
     let outcome = alone(|| campaign::run(target, args.seed, until, &args.folder))??;
     for (flaw, path) in &outcome.findings {
         println!("FOUND {}: {flaw}", target.name);
-        println!("      again: cargo run --profile fuzz -p necropsy-fuzz -- {} --repeat {}", target.name, path.display());
+        println!(
+            "      again: cargo run --profile fuzz -p necropsy-fuzz -- {} --repeat {}",
+            target.name,
+            path.display()
+        );
     }
     let edges = if Coverage::is_counted() { format!(", {} edges", outcome.edges) } else { String::new() };
-    println!("{:18} {:>10} runs{edges}, {} inputs, {} findings", target.name, outcome.runs, outcome.kept, outcome.findings.len());
+    println!(
+        "{:18} {:>10} runs{edges}, {} inputs, {} findings",
+        target.name,
+        outcome.runs,
+        outcome.kept,
+        outcome.findings.len()
+    );
     let mut counts = OpenOptions::new().create(true).append(true).open(args.folder.join("counts.tsv"))?;
     writeln!(counts, "{}\t{}\t{}\t{}\t{}", target.name, outcome.runs, args.seed, outcome.edges, outcome.findings.len())
 }
@@ -111,7 +123,14 @@ fn outer(args: &Args, target: &Target) -> io::Result<bool> {
     let output = Command::new(std::env::current_exe()?)
         .args(["--inner", "--folder"])
         .arg(&args.folder)
-        .args(["--seed", &args.seed.to_string(), "--runs", &args.runs.to_string(), target.name, &args.seconds.to_string()])
+        .args([
+            "--seed",
+            &args.seed.to_string(),
+            "--runs",
+            &args.runs.to_string(),
+            target.name,
+            &args.seconds.to_string(),
+        ])
         .output()?;
     io::stdout().write_all(&output.stdout)?;
     io::stderr().write_all(&output.stderr)?;
@@ -121,7 +140,11 @@ fn outer(args: &Args, target: &Target) -> io::Result<bool> {
     let input = campaign::killer(&args.folder, target);
     println!("FOUND {}: the process died ({})", target.name, output.status);
     if let Some(input) = input {
-        println!("      again: cargo run --profile fuzz -p necropsy-fuzz -- {} --repeat {}", target.name, input.display());
+        println!(
+            "      again: cargo run --profile fuzz -p necropsy-fuzz -- {} --repeat {}",
+            target.name,
+            input.display()
+        );
     }
     Ok(false)
 }

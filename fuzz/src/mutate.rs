@@ -126,7 +126,7 @@ fn damage(shape: Shape, data: &mut [u8], random: &mut Random) {
         Shape::Core => zones_of_dump(data),
         _ => Vec::new(),
     };
-    let zones = if zones.is_empty() { vec![0..data.len()] } else { zones };
+    let zones = if zones.is_empty() { std::iter::once(0..data.len()).collect() } else { zones };
     if data.is_empty() {
         return;
     }
@@ -160,8 +160,8 @@ fn reshape(shape: Shape, data: &mut Vec<u8>, other: &[u8], random: &mut Random) 
         4 if shape == Shape::Text => number(data, random),
         _ if shape == Shape::Text => insert(shape, data, at, random.pick(WORDS).as_bytes()),
         _ => {
-            let bytes = random.next().to_le_bytes();
-            insert(shape, data, at, &bytes[..1 + random.below(8)]);
+            let bytes = random.number().to_le_bytes();
+            insert(shape, data, at, &bytes[..=random.below(8)]);
         }
     }
 }

@@ -23,7 +23,8 @@ fn fixtures() -> PathBuf {
 pub fn dumps(format: &str) -> Vec<Vec<u8>> {
     let mut found = Vec::new();
     for case in entries(&fixtures().join(format)) {
-        let dumps = entries(&case).into_iter().filter(|path| name(path).starts_with("dump") || name(path) == "core.zst");
+        let dumps =
+            entries(&case).into_iter().filter(|path| name(path).starts_with("dump") || name(path) == "core.zst");
         found.extend(dumps.filter_map(|path| read(&path)));
     }
     found
@@ -62,7 +63,9 @@ pub fn elf_files() -> Vec<Vec<u8>> {
         if path.is_dir() {
             pending.extend(entries(&path).into_iter().rev());
         } else if path.components().any(|part| part.as_os_str() == "root") {
-            found.extend(read(&path).filter(|bytes| bytes.starts_with(elf::ELFMAG.as_slice()) && bytes.len() <= LONGEST));
+            found.extend(
+                read(&path).filter(|bytes| bytes.starts_with(elf::ELFMAG.as_slice()) && bytes.len() <= LONGEST),
+            );
         }
     }
     found
@@ -76,7 +79,7 @@ pub fn slim(core: &[u8]) -> Option<Vec<u8>> {
     let endian = header.endian().ok()?;
     let segments = header.program_headers(endian, core).ok()?;
     let table = usize::try_from(header.e_phoff(endian)).ok()?;
-    let head = table + segments.len() * size_of::<elf::ProgramHeader64<Endianness>>();
+    let head = table + size_of_val(segments);
     let mut out = core.get(..head)?.to_vec();
     for (index, segment) in segments.iter().enumerate() {
         let data = segment.data(endian, core).unwrap_or_default();
@@ -116,7 +119,8 @@ pub fn pieces(text: &[u8]) -> Vec<Vec<u8>> {
         let length = Shape::Text.longest().min(rest.len());
         let (piece, behind) = rest.split_at(length);
         // The next piece overlaps with this one by half, so that no record is cut in both.
-        let middle = piece.iter().skip(length / 2).position(|&byte| byte == b'\n').map_or(length, |at| length / 2 + at + 1);
+        let middle =
+            piece.iter().skip(length / 2).position(|&byte| byte == b'\n').map_or(length, |at| length / 2 + at + 1);
         pieces.push(piece.to_vec());
         rest = if behind.is_empty() { behind } else { rest.get(middle..).unwrap_or_default() };
     }

@@ -10,7 +10,7 @@ pub struct Random(pub u64);
 
 impl Random {
     /// The next number.
-    pub fn next(&mut self) -> u64 {
+    pub fn number(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
@@ -19,7 +19,7 @@ impl Random {
 
     /// A number below `bound`; 0 when that is 0.
     pub fn below(&mut self, bound: usize) -> usize {
-        (self.next() % bound.max(1) as u64) as usize
+        (self.number() % bound.max(1) as u64) as usize
     }
 
     /// One of some things.
@@ -88,7 +88,7 @@ pub(crate) fn patch(data: &[u8], zones: &[Range<usize>], is_text: bool, random: 
             data[from..(from + old.len()).min(zone.end)].to_vec()
         }
         6 => old.iter().take(1).map(|byte| byte.wrapping_add(1 + random.below(4) as u8)).collect(),
-        7 => old.iter().map(|_| random.next() as u8).collect(),
+        7 => old.iter().map(|_| random.number() as u8).collect(),
         _ => {
             let word = *random.pick(&WORDS);
             word[..word.len().min(room)].to_vec()

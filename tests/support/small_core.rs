@@ -58,19 +58,19 @@ impl SmallCore {
         // Entry, program headers, section headers: behind everything else, where there is one.
         let data: usize = segments.iter().map(|(.., bytes)| bytes.len()).sum();
         let section_at = section.map_or(0, |_| (table + data) as u64);
-        [0, 64, section_at].iter().for_each(|word| file.extend(word.to_le_bytes()));
+        put(&mut file, &[0, 64, section_at]);
         file.extend(0_u32.to_le_bytes());
         let sections = u16::from(section.is_some());
-        [64, 56, count, 64, sections, 0].iter().for_each(|half| file.extend(half.to_le_bytes()));
+        file.extend([64, 56, count, 64, sections, 0].iter().flat_map(|half: &u16| half.to_le_bytes()));
         let mut at = table as u64;
         for (kind, flags, address, bytes) in segments {
             file.extend(kind.to_le_bytes());
             file.extend(flags.to_le_bytes());
             let size = bytes.len() as u64;
-            [at, address, 0, size, size, 4096].iter().for_each(|word| file.extend(word.to_le_bytes()));
+            put(&mut file, &[at, address, 0, size, size, 4096]);
             at += size;
         }
-        segments.iter().for_each(|(.., bytes)| file.extend_from_slice(bytes));
+        file.extend(segments.iter().flat_map(|&(.., bytes)| bytes));
         if let Some(behind) = section {
             // Section 0: `sh_info` holds the real number of program headers.
             let mut header = [0_u8; 64];
@@ -117,7 +117,7 @@ impl SmallCore {
         let mut out: Vec<u8> = [count, 4096].iter().flat_map(|word| word.to_le_bytes()).collect();
         for number in 0..self.files.len() as u64 {
             let start = EXE + number * 0x1000;
-            [start, start + 0x1000, 0].iter().for_each(|word| out.extend(word.to_le_bytes()));
+            put(&mut out, &[start, start + 0x1000, 0]);
         }
         for file in &self.files {
             out.extend(file);
@@ -150,6 +150,10 @@ fn signal() -> Vec<u8> {
     info
 }
 
+fn put(out: &mut Vec<u8>, words: &[u64]) {
+    out.extend(words.iter().flat_map(|word| word.to_le_bytes()));
+}
+
 fn note(out: &mut Vec<u8>, name: &str, kind: u32, content: &[u8]) {
     out.extend((name.len() as u32 + 1).to_le_bytes());
     out.extend((content.len() as u32).to_le_bytes());
@@ -166,10 +170,11 @@ fn note(out: &mut Vec<u8>, name: &str, kind: u32, content: &[u8]) {
 pub(crate) fn page_with_links(next: &[usize]) -> Vec<u8> {
     let mut page = vec![0_u8; 4096];
     page[..16].copy_from_slice(b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0");
-    let mut put = |at: usize, value: u64, size: usize| page[at..at + size].copy_from_slice(&value.to_le_bytes()[..size]);
-    [(16, 2, 2), (18, 62, 2), (20, 1, 4), (32, 64, 8), (52, 64, 2), (54, 56, 2), (56, 2, 2)]
-        .iter()
-        .for_each(|&(at, value, size)| put(at, value, size));
+    let mut put =
+        |at: usize, value: u64, size: usize| page[at..at + size].copy_from_slice(&value.to_le_bytes()[..size]);
+    for (at, value, size) in [(16, 2, 2), (18, 62, 2), (20, 1, 4), (32, 64, 8), (52, 64, 2), (54, 56, 2), (56, 2, 2)] {
+        put(at, value, size);
+    }
     // `PT_PHDR` and `PT_DYNAMIC`.
     for (number, (kind, address, size)) in [(6, EXE + 64, 112), (2, EXE + 0x200, 0x40)].into_iter().enumerate() {
         let at = 64 + 56 * number;

@@ -4,7 +4,7 @@
 use std::sync::OnceLock;
 
 use necropsy_model::{
-    Arch, Arena, Avma, Bias, CodeAddress, FrameKind, Memory, ModuleId, Permissions, Region, Registers, Svma, Trust,
+    Arch, Arena, Avma, Bias, CodeAddress, FrameKind, Memory, ModuleId, Permissions, Region, Registers, Svma, Trust, Vectors,
 };
 use object::{Object, ObjectSymbol};
 
@@ -72,6 +72,7 @@ pub fn values(file: &[u8], stack: &[u8]) -> usize {
         trust: Trust::Context,
         kind: FrameKind::Normal,
         saved: Vec::new(),
+        vectors: Vectors { low: vec![[0x41; 16]; 32], high: vec![[0x42; 16]; 16] },
     };
     let mut found = 0;
     for &address in &addresses {

@@ -189,7 +189,8 @@ const STYLE: Style = Style { color: false, width: 80, threads: true, locals: tru
 /// One dump into every output; one in sixteen inputs twice, for the same input has the same report.
 pub(super) fn triage(data: &[u8], format: Option<&str>, root: Option<&Path>, redacted: bool) -> Result<(), String> {
     let first = outputs(data, format, root, redacted)?;
-    let chosen = data.iter().fold(0_u8, |sum, &byte| sum.wrapping_mul(31).wrapping_add(byte)) & 15 == 0;
+    let sum = data.iter().fold(0_u8, |sum, &byte| sum.wrapping_mul(31).wrapping_add(byte));
+    let chosen = sum < 16;
     if chosen && outputs(data, format, root, redacted)? != first {
         return Err("the same input has two reports".to_owned());
     }
@@ -220,7 +221,8 @@ fn outputs(data: &[u8], format: Option<&str>, root: Option<&Path>, redacted: boo
                 written(necropsy_report::brief(&report, &mut filter).and_then(|()| filter.finish()))?;
             }
         }
-        let flaw = [&text, &brief, &folded].into_iter().find_map(|shown| check::text(shown)).or_else(|| check::json(&json));
+        let flaw =
+            [&text, &brief, &folded].into_iter().find_map(|shown| check::text(shown)).or_else(|| check::json(&json));
         flaw.map_or(Ok(()), Err)?;
         all.extend([text, json, brief, folded].concat());
     }
@@ -280,7 +282,8 @@ pub(super) fn group(input: &[u8]) -> Result<(), String> {
     written(necropsy_report::json_buckets(&report, &mut json))?;
     written(necropsy_report::brief_buckets(&report, &mut brief))?;
     // Its columns are parted by tabs, and by nothing else in them.
-    if brief.split_inclusive(|&byte| byte == b'\n').any(|line| line.iter().filter(|&&byte| byte == b'\t').count() != 4) {
+    let columns = |line: &[u8]| line.split(|&byte| byte == b'\t').count();
+    if brief.split_inclusive(|&byte| byte == b'\n').any(|line| columns(line) != 5) {
         return Err("a row of another number of columns".to_owned());
     }
     brief.retain(|&byte| byte != b'\t');
@@ -293,5 +296,5 @@ const DUMP_FILE: &str = "4242\n2026-11-21T09:41:13.699Z\n21.0.5+11\n\n#1 \"main\
 const THREAD_INFO: &str = "\"left\" prio=5 Id=12 BLOCKED on java.lang.Object@1b28cdfa owned by \"right\" Id=13\n\tat shop.Till.open(Till.java:7)\n\t-  blocked on java.lang.Object@1b28cdfa\n\tat shop.Till.run(Till.java:12)\n\t-  locked java.lang.Object@eed1f14\n\n\tNumber of locked synchronizers = 1\n\t- java.util.concurrent.locks.ReentrantLock$NonfairSync@7229724f\n\n\"right\" daemon prio=5 Id=13 WAITING on java.lang.Object@eed1f14 owned by \"left\" Id=12 (in native)\n\tat java.base@17.0.1/java.lang.Object.wait(Native Method)\n\t...\n\n";
 /// Spring Boot's `/actuator/threaddump`, by hand.
 const ACTUATOR: &str = r#"{"threads":[{"threadName":"left","threadId":12,"blockedTime":-1,"blockedCount":1,"waitedTime":-1,"waitedCount":0,"lockName":"java.lang.Object@1b28cdfa","lockOwnerId":13,"lockOwnerName":"right","daemon":false,"inNative":false,"suspended":false,"threadState":"BLOCKED","priority":5,"stackTrace":[{"classLoaderName":"app","moduleName":null,"methodName":"open","fileName":"Till.java","lineNumber":7,"className":"shop.Till","nativeMethod":false}],"lockedMonitors":[{"className":"java.lang.Object","identityHashCode":250421012,"lockedStackDepth":0,"lockedStackFrame":{"methodName":"open","className":"shop.Till"}}],"lockedSynchronizers":[],"lockInfo":{"className":"java.lang.Object","identityHashCode":455659002}},{"threadName":"right","threadId":13,"lockOwnerId":12,"threadState":"WAITING","stackTrace":[]}]}"#;
-/// A javacore with one deadlock, by hand after the calls of `javadump.cpp` in OpenJ9.
+/// A javacore with one deadlock, by hand after the calls of `javadump.cpp` in `OpenJ9`.
 const JAVACORE: &str = "0SECTION       TITLE subcomponent dump routine\nNULL           ===\n1TICHARSET     UTF-8\n1TISIGINFO     Dump Event \"user\" (00004000) received\n1TIDATETIME    Date: 2026/11/21 at 09:41:13:699\n2XHOSLEVEL     OS Level         : Linux 6.1.0\n1CIJAVAVERSION JRE 21.0.5 Linux amd64-64 (build 21.0.5+11)\n1CIPROCESSID   Process ID: 17 (0x11)\n1CICMDLINE     java -jar till.jar\n0SECTION       LOCKS subcomponent dump routine\n3LKMONOBJECT       shop/Drawer@0x00000000E0000010: owner \"b\" (J9VMThread:0x0000000000000200), entry count 1\n3LKWAITERQ            Waiting to enter:\n3LKWAITER                \"a\" (J9VMThread:0x0000000000000100)\n1LKDEADLOCK    Deadlock detected !!!\n2LKDEADLOCKTHR  Thread \"a\" (0x0000000000000100)\n3LKDEADLOCKWTR    is waiting for:\n4LKDEADLOCKOBJ      shop/Drawer@0x00000000E0000010\n2LKDEADLOCKTHR  Thread \"b\" (0x0000000000000200)\n0SECTION       THREADS subcomponent dump routine\n3XMTHREADINFO      \"a\" J9VMThread:0x0000000000000100, omrthread_t:0x01, java/lang/Thread:0x00000000E00000A0, state:B, prio=5\n3XMJAVALTHREAD            (java/lang/Thread getId:0x1C, isDaemon:true)\n3XMTHREADINFO1            (native thread ID:0x3F8, native priority:0x5, native policy:UNKNOWN, vmstate:B, vm thread flags:0x00000201)\n3XMCPUTIME               CPU usage total: 1.500000000 secs, user: 1.0 secs, system: 0.5 secs, current category=\"Application\"\n3XMTHREADBLOCK     Blocked on: shop/Drawer@0x00000000E0000010 Owned by: \"b\" (J9VMThread:0x0000000000000200, java/lang/Thread:0x00000000E00000B0)\n4XESTACKTRACE                at shop/Till.open(Till.java:7(Compiled Code))\n5XESTACKTRACE                   (entered lock: shop/Till@0x00000000E0000020, entry count: 1)\n4XENATIVESTACK               __futex_wait+0x10 (0x00007F0000000010 [libc.so.6+0x10])\n3XMTHREADINFO      \"b\" J9VMThread:0x0000000000000200, omrthread_t:0x02, java/lang/Thread:0x00000000E00000B0, state:P, prio=5\n3XMTHREADBLOCK     Parked on: java/util/concurrent/locks/ReentrantLock$NonfairSync@0x00000000E0000030 Owned by: \"a\" (J9VMThread:0x0000000000000100, java/lang/Thread:0x00000000E00000A0)\n4XESTACKTRACE                at java/util/concurrent/locks/LockSupport.park(LockSupport.java:222)\n0SECTION       Javadump End section\n";

@@ -1,5 +1,7 @@
 //! ELF files: executables, libraries, debug files.
 
+#![allow(clippy::unnecessary_wraps, reason = "all targets have one signature")]
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;

@@ -1,5 +1,7 @@
 //! Single parsers, without a dump around them.
 
+#![allow(clippy::unnecessary_wraps, reason = "all targets have one signature")]
+
 use necropsy_model::Arch;
 use necropsy_read::tokens::{self, Line};
 use necropsy_symbolicate::doors;
@@ -83,8 +85,8 @@ fn expression_table() -> Vec<u8> {
     let cie = [&[0xff; 4][..], &[4, 0, 8, 0, 1, 0x78, 16, 0x0c, 7, 8, 0x90, 1, 0, 0]].concat();
     // `DW_CFA_def_cfa_expression`: breg7+8, deref, lit1, bra, skip; `DW_CFA_expression`, `DW_CFA_val_expression`.
     let rules = [
-        0x0f, 12, 0x77, 8, 0x06, 0x12, 0x31, 0x28, 0xfb, 0xff, 0x2f, 0, 0, 0x22, 0x10, 6, 3, 0x76, 0x10, 0x06, 0x16, 3, 4,
-        0x77, 0x20, 0x06, 0,
+        0x0f, 12, 0x77, 8, 0x06, 0x12, 0x31, 0x28, 0xfb, 0xff, 0x2f, 0, 0, 0x22, 0x10, 6, 3, 0x76, 0x10, 0x06, 0x16, 3,
+        4, 0x77, 0x20, 0x06, 0,
     ];
     let fde = [&[0; 4][..], &0x1000_u64.to_le_bytes(), &0x400_u64.to_le_bytes(), &rules].concat();
     let part = |bytes: &[u8]| [&(bytes.len() as u32).to_le_bytes()[..], bytes].concat();
@@ -116,9 +118,9 @@ fn small_go_table(magic: [u8; 2]) -> Vec<u8> {
         [0xfa, _] => &[2, 1, 0x60, 0x80, 0x90, 0xa0, 0xc0],
         _ => &[2, 1, 0, 0x60, 0x80, 0x90, 0xa0, 0xc0],
     };
-    fields.iter().for_each(|field| table.extend(field.to_le_bytes()));
+    put(&mut table, fields);
     if magic[0] == 0xfb {
-        [0_u64, 0x50, 0x1000, 0x78, 0x2000].iter().for_each(|word| table.extend(word.to_le_bytes()));
+        put(&mut table, &[0_u64, 0x50, 0x1000, 0x78, 0x2000]);
         table.extend(0xa0_u32.to_le_bytes());
     }
     table.resize(0x60, 0);
@@ -130,14 +132,22 @@ fn small_go_table(magic: [u8; 2]) -> Vec<u8> {
     table.extend([2, 16, 1, 8, 0, 4, 8, 2, 4, 0]);
     table.resize(0xc0, 0);
     if modern {
-        [0_u32, 0x20, 0x1000, 0x50, 0x2000].iter().for_each(|word| table.extend(word.to_le_bytes()));
+        put_short(&mut table, &[0_u32, 0x20, 0x1000, 0x50, 0x2000]);
     } else {
-        [0_u64, 0x28, 0x1000, 0x50, 0x2000].iter().for_each(|word| table.extend(word.to_le_bytes()));
+        put(&mut table, &[0_u64, 0x28, 0x1000, 0x50, 0x2000]);
     }
     for _ in 0..2 {
-        [0_u32, 1, 0, 0, 1, 3, 5, 4, 0, 0, 0x0400_0000, 0, 1, 2, 3].iter().for_each(|word| table.extend(word.to_le_bytes()));
+        put_short(&mut table, &[0_u32, 1, 0, 0, 1, 3, 5, 4, 0, 0, 0x0400_0000, 0, 1, 2, 3]);
     }
     table
+}
+
+fn put(table: &mut Vec<u8>, words: &[u64]) {
+    table.extend(words.iter().flat_map(|word| word.to_le_bytes()));
+}
+
+fn put_short(table: &mut Vec<u8>, words: &[u32]) {
+    table.extend(words.iter().flat_map(|word| word.to_le_bytes()));
 }
 
 pub(super) fn go_table(input: &[u8]) -> Result<(), String> {
@@ -157,7 +167,9 @@ pub(super) fn mini(input: &[u8]) -> Result<(), String> {
 pub(super) fn section_seeds() -> Vec<Vec<u8>> {
     let mut found = sections(&[".debug_info", ".debug_str", ".debug_line", ".symtab"]);
     // The beginning is what is looked at.
-    found.iter_mut().for_each(|bytes| bytes.truncate(8 << 10));
+    for bytes in &mut found {
+        bytes.truncate(8 << 10);
+    }
     found
 }
 

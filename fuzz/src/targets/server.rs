@@ -40,7 +40,11 @@ fn lab() -> &'static Lab {
 
 pub(super) fn seeds() -> Vec<Vec<u8>> {
     let section = |body: &[u8]| {
-        let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\nLast-Modified: Sat, 21 Nov 2026 09:41:13 GMT\r\nX-DEBUGINFOD-SIZE: {}\r\nConnection: close\r\n\r\n", body.len(), body.len());
+        let head = format!(
+            "HTTP/1.1 200 OK\r\nContent-Length: {}\r\nLast-Modified: Sat, 21 Nov 2026 09:41:13 GMT\r\nX-DEBUGINFOD-SIZE: {}\r\nConnection: close\r\n\r\n",
+            body.len(),
+            body.len()
+        );
         [head.as_bytes(), body].concat()
     };
     let mut found = vec![

@@ -65,7 +65,11 @@ pub(super) fn seeds() -> Vec<Vec<u8>> {
         "\r\u{8}\u{c}\u{b}\0",
         "x, y) [z] (a b) #9 @ 0x1 \"q\" +0x1",
     ];
-    names.map(|name| name.as_bytes().to_vec()).into_iter().chain([vec![0xff, 0xfe, 0xc3, 0x28], vec![b'n'; 20_000]]).collect()
+    names
+        .map(|name| name.as_bytes().to_vec())
+        .into_iter()
+        .chain([vec![0xff, 0xfe, 0xc3, 0x28], vec![b'n'; 20_000]])
+        .collect()
 }
 
 /// The input as the name, in all dumps.

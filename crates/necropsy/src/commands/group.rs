@@ -77,13 +77,13 @@ pub(super) fn run(args: &Args, out: &mut dyn Write) -> Result<(), Failure> {
             Err(error) if error.is_no_dump() && item.is_some_and(|item| !item.named) => no_dumps += 1,
             Err(error) => {
                 failed += 1;
-                let path = item.map(|item| item.path.escape_debug().to_string()).unwrap_or_default();
-                let _ = writeln!(io::stderr(), "necropsy: {path}: {error}");
+                let path = item.map(|item| item.path.as_str()).unwrap_or_default();
+                terminal::say(&format!("{path}: {error}"));
             }
         }
     }
     if no_dumps > 0 {
-        let _ = writeln!(io::stderr(), "necropsy: {no_dumps} files in directories are no dumps");
+        terminal::say(&format!("{no_dumps} files in directories are no dumps"));
     }
     let buckets = bucket::buckets(&occurrences);
     let report = BucketReport { buckets: &buckets, occurrences: &occurrences, failed };
@@ -126,7 +126,7 @@ fn items(given: &[String]) -> Result<(Vec<Item>, usize), Failure> {
         Ok(_) => items.push(Item { path: path.to_owned(), named: true }),
         Err(error) => {
             absent += 1;
-            let _ = writeln!(io::stderr(), "necropsy: {}: {error}", path.escape_debug());
+            terminal::say(&format!("{path}: {error}"));
         }
     };
     for path in given {

@@ -21,8 +21,12 @@ use super::header::number;
 use super::{labels, state};
 use crate::text::{LineMap, lines};
 
-/// Goroutines that are listed one by one. A count is a number in a file: it must not decide how much memory is used.
-const MAX_THREADS: usize = 4_000_000;
+/// Goroutines of one profile that are listed one by one: as many as the largest programs have. A count is a number in a file:
+/// it must not decide how much memory is used.
+pub(super) const MAX_THREADS: usize = 1 << 20;
+
+/// The same for all profiles of a file: 256 of them, each of 50 bytes and with a count of four million, once took 50 GB.
+const MAX_THREADS_OF_FILE: usize = 4 * MAX_THREADS;
 
 /// Ends of the first line of such a profile.
 const TITLE: &[u8] = b" profile: total ";
@@ -50,10 +54,19 @@ pub(super) fn read<'d>(text: &'d [u8], map: &LineMap, arena: &'d Arena) -> Vec<S
         return Vec::new();
     }
     let mut profiles: Vec<Profile<'d>> = Vec::new();
+    let mut room = MAX_THREADS_OF_FILE;
     for (number, line) in lines(text) {
         let line = line.trim_ascii_end();
         if let Some((total, leaked)) = is_title(line) {
-            profiles.push(Profile::new(total, leaked, map.source(number)));
+            if profiles.len() >= super::MAX_DUMPS {
+                break;
+            }
+            let used = |profile: &mut Profile<'d>| {
+                profile.close();
+                profile.snapshot.threads.len()
+            };
+            room -= profiles.last_mut().map_or(0, used).min(room);
+            profiles.push(Profile::new(total, leaked, map.source(number), room.min(MAX_THREADS)));
         } else if let Some(profile) = profiles.last_mut() {
             profile.line(line, map.source(number), arena);
         }
@@ -67,6 +80,8 @@ struct Profile<'d> {
     leaked: bool,
     total: u64,
     source: Source,
+    /// Goroutines that may be listed.
+    room: usize,
     /// The stack at hand.
     open: Option<Open<'d>>,
     listed: u64,
@@ -84,10 +99,10 @@ struct Open<'d> {
 }
 
 impl<'d> Profile<'d> {
-    fn new(total: u64, leaked: bool, source: Source) -> Self {
+    fn new(total: u64, leaked: bool, source: Source, room: usize) -> Self {
         let process = Process { runtime: Some(Runtime::Go), ..Process::default() };
         let snapshot = Snapshot { format: super::NAME, process, ..Snapshot::default() };
-        Self { snapshot, leaked, total, source, open: None, listed: 0, left_out: 0 }
+        Self { snapshot, leaked, total, source, room, open: None, listed: 0, left_out: 0 }
     }
 
     fn line(&mut self, line: &'d [u8], source: Source, arena: &'d Arena) {
@@ -124,7 +139,7 @@ impl<'d> Profile<'d> {
         });
         let frames = open.frames.into_iter().filter_map(|frame| snapshot.add_frame(frame)).collect();
         let stack = snapshot.add_stack(Stack { frames, ..Stack::default() });
-        let room = MAX_THREADS.saturating_sub(snapshot.threads.len()) as u64;
+        let room = self.room.saturating_sub(snapshot.threads.len()) as u64;
         snapshot.threads.reserve(open.count.min(room) as usize);
         self.left_out = self.left_out.saturating_add(open.count.saturating_sub(room));
         for _ in 0..open.count.min(room) {
@@ -242,5 +257,9 @@ mod tests {
         let text = "goroutine profile: total 99999999999\n99999999999 @ 0x1\n#\t0x1\tmain.f+0x1\t/a.go:1\n";
         let profile = &read(text.as_bytes(), &LineMap::identity(), &arena)[0];
         assert_eq!((profile.threads.len(), profile.warnings.len()), (MAX_THREADS, 1));
+        let many = text.repeat(300);
+        let many = read(many.as_bytes(), &LineMap::identity(), &arena);
+        let listed: usize = many.iter().map(|profile| profile.threads.len()).sum();
+        assert_eq!((many.len(), listed), (super::super::MAX_DUMPS, MAX_THREADS_OF_FILE));
     }
 }

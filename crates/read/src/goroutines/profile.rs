@@ -10,12 +10,9 @@ use necropsy_model::{
 };
 use rustc_hash::FxHashMap;
 
-use super::counts::inferred;
+use super::counts::{MAX_THREADS, inferred};
 use super::frame::is_runtime;
 use crate::Error;
-
-/// Goroutines that are listed one by one; see [`super::counts`].
-const MAX_THREADS: usize = 4_000_000;
 
 /// A field of a message.
 #[derive(Clone, Copy)]

@@ -260,6 +260,7 @@ pub(super) fn diff(input: &[u8]) -> Result<(), String> {
         after: (&after.input, &after.snapshot),
         comparison: &comparison,
         verdict: &verdict,
+        owner: None,
     };
     let (mut text, mut json, mut brief) = (Vec::new(), Vec::new(), Vec::new());
     written(necropsy_report::text_pair(&report, STYLE, &mut text))?;

@@ -4,7 +4,8 @@
 use std::sync::OnceLock;
 
 use necropsy_model::{
-    Arch, Arena, Avma, Bias, CodeAddress, FrameKind, Memory, ModuleId, Permissions, Region, Registers, Svma, Trust, Vectors,
+    Arch, Arena, Avma, Bias, CodeAddress, FrameKind, Memory, ModuleId, Permissions, Region, Registers, Svma, Trust,
+    Vectors,
 };
 use object::{Object, ObjectSymbol};
 

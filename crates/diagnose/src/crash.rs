@@ -2,7 +2,7 @@
 
 use necropsy_model::{
     Access, AddressState, Confidence, Evidence, Fault, Frame, MessageKind, Place, Role, Signal, Snapshot, Source, Stop,
-    Thread, Value, VariableKind,
+    Thread, Value, VariableKind, begins_the_end,
 };
 
 use crate::{Case, Noise, confidence};
@@ -335,22 +335,6 @@ fn no_page_logged(fault: &Fault<'_>) -> bool {
 
 fn writes(fault: &Fault<'_>) -> bool {
     matches!(fault.access, Some(Access::Write | Access::ReadWrite))
-}
-
-/// Where a panic or the search for a handler begins. What the program runs since, a hook or a handler of its own that ends the
-/// process, is no crash site.
-fn begins_the_end(function: &str) -> bool {
-    const STARTS: [&str; 8] = [
-        "core::panicking::",
-        "std::panicking::begin_panic",
-        "std::panicking::rust_panic",
-        "std::terminate",
-        "__cxa_throw",
-        "__cxa_rethrow",
-        "rust_begin_unwind",
-        "__rustc::rust_begin_unwind",
-    ];
-    STARTS.iter().any(|start| function.starts_with(start))
 }
 
 /// The stack pointer is at or below the lowest page of its stack, and the access was near it.

@@ -1,6 +1,6 @@
 //! Checks that failed: what was compared before the call that ended the process.
 
-use necropsy_model::{MessageKind, Signal};
+use necropsy_model::{MessageKind, Signal, begins_the_end};
 
 use super::Tracer;
 use super::chase::NULL_PAGES;
@@ -239,21 +239,6 @@ impl<'data> Tracer<'_, '_, 'data> {
         let Op::MaySet { from, .. } = op else { return None };
         self.eval(ctx, at, from)
     }
-}
-
-/// Where a panic or the search for a handler begins, whatever runs afterwards.
-pub(super) fn begins_the_end(name: &str) -> bool {
-    const STARTS: [&str; 8] = [
-        "core::panicking::",
-        "std::panicking::begin_panic",
-        "std::panicking::rust_panic",
-        "std::terminate",
-        "__cxa_throw",
-        "__cxa_rethrow",
-        "rust_begin_unwind",
-        "__rustc::rust_begin_unwind",
-    ];
-    STARTS.iter().any(|start| name.starts_with(start))
 }
 
 /// The name of a function without its path and parameters.

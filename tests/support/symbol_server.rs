@@ -26,6 +26,8 @@ pub(crate) enum Play {
     BreakOff(Vec<u8>, usize),
     /// These bytes, head and all, then the connection ends.
     Raw(Vec<u8>),
+    /// These bytes, head and all, and then one of these after the other, for ever, each after a short pause.
+    Drip(Vec<u8>, Vec<u8>),
     /// To this place.
     Redirect(String),
     /// First this, and from the second request on that.
@@ -173,6 +175,17 @@ impl Shared {
             Play::Raw(bytes) => {
                 stream.write_all(bytes).ok()?;
                 let _ = stream.shutdown(Shutdown::Write);
+                None
+            }
+            Play::Drip(bytes, drops) => {
+                stream.write_all(bytes).ok()?;
+                for drop in drops.iter().cycle() {
+                    if self.ends.load(Ordering::SeqCst) {
+                        break;
+                    }
+                    stream.write_all(&[*drop]).ok()?;
+                    thread::sleep(Duration::from_millis(10));
+                }
                 None
             }
             Play::Redirect(target) => {

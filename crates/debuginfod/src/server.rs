@@ -279,6 +279,8 @@ fn agent(rest: &str, settings: &Settings) -> Agent {
         .timeout_resolve(limit(settings.connect))
         .timeout_connect(limit(settings.connect))
         .timeout_per_read(limit(settings.silence))
+        // A head that comes drop by drop is no answer either.
+        .timeout_recv_response(limit(settings.silence))
         .tls_config(TlsConfig::builder().root_certs(roots).build());
     // A proxy of the environment is for the outside.
     let host = rest.split(['/', '?']).next().unwrap_or_default();

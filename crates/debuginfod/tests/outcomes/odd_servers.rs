@@ -4,6 +4,7 @@ use std::fs;
 use std::io::Write;
 use std::net::TcpListener;
 use std::process::Command;
+use std::time::Duration;
 
 use necropsy_debuginfod::{Failure, Miss, Settings, What};
 
@@ -110,6 +111,67 @@ fn what_is_no_http_at_all() {
         let outcome = lab.client(&[server.url("")]).fetch(&id(1), &What::DebugInfo);
         assert!(matches!(outcome, Err(Miss::Failed(_))), "{outcome:?}");
         assert_eq!(lab.files(), []);
+    }
+}
+
+#[test]
+fn a_server_that_sends_drop_by_drop_is_left_alone_like_a_silent_one() {
+    // Never silent for long enough to be noticed by that: in the head, and in a body.
+    let body = Play::Drip(b"HTTP/1.1 200 OK\r\nContent-Length: 50000000\r\n\r\n".to_vec(), vec![0x7f]);
+    let bytes = |failure| matches!(failure, Failure::Stalled(1..));
+    let head = Play::Drip(b"HTTP/1.1 200 OK\r\nX-Name: ".to_vec(), vec![b'a']);
+    let silent = |failure| matches!(failure, Failure::Silent(_));
+    for (play, told) in [(body, &bytes as &dyn Fn(Failure) -> bool), (head, &silent)] {
+        let lab = Lab::new();
+        let server = SymbolServer::start([], play);
+        // An hour: the end of the budget is not what ends this.
+        let settings = Settings { budget: Duration::from_hours(1), ..lab.settings(&[server.url("")]) };
+        let client = necropsy_debuginfod::Client::new(settings);
+        let first = failure(client.fetch(&id(1), &What::DebugInfo));
+        assert!(told(first.clone()), "{first:?}");
+        assert_eq!(failure(client.fetch(&id(2), &What::DebugInfo)), Failure::LeftAlone);
+        assert_eq!((server.connections(), lab.files()), (1, vec![]));
+    }
+}
+
+#[test]
+fn a_head_without_end() {
+    let lab = Lab::new();
+    let line = b"X-Name: value\r\n".repeat(100_000);
+    let server = one(Play::Raw([&b"HTTP/1.1 200 OK\r\n"[..], &line].concat()));
+    let outcome = lab.client(&[server.url("")]).fetch(&id(1), &What::DebugInfo);
+    assert!(matches!(outcome, Err(Miss::Failed(_))), "{outcome:?}");
+}
+
+#[test]
+fn connections_that_end_between_two_requests() {
+    // It says that the connection goes on, and closes it: what is kept for the next request is dead.
+    let whole = elf(&id(1));
+    let head = format!("HTTP/1.1 200 OK\r\nConnection: keep-alive\r\nContent-Length: {}", whole.len());
+    let plays = [
+        (path(&id(1), "debuginfo"), raw(&head, &whole)),
+        (path(&id(1), "executable"), raw(&head, &whole)),
+        (path(&id(2), "debuginfo"), Play::Serve(elf(&id(2)))),
+    ];
+    let lab = Lab::new();
+    let server = SymbolServer::start(plays, Play::Status(404));
+    let client = lab.client(&[server.url("")]);
+    for (build, what) in [(1, What::DebugInfo), (1, What::Executable), (2, What::DebugInfo)] {
+        let found = client.fetch(&id(build), &what);
+        assert!(found.is_ok(), "{found:?}");
+    }
+}
+
+#[test]
+fn chunks_that_end_too_early() {
+    let whole = elf(&id(1));
+    let chunk = format!("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{:x}\r\n", whole.len());
+    for end in [&b""[..], b"\r\n", b"\r\nzz\r\n", b"\r\nffffffffffffffffff\r\n"] {
+        let lab = Lab::new();
+        let server = one(Play::Raw([chunk.as_bytes(), &whole, end].concat()));
+        let outcome = lab.client(&[server.url("")]).fetch(&id(1), &What::DebugInfo);
+        assert!(matches!(outcome, Err(Miss::Failed(_))), "{end:?}: {outcome:?}");
+        assert_eq!(lab.files(), [], "{end:?}");
     }
 }
 

@@ -41,7 +41,7 @@ use necropsy_model::{Arena, Snapshot};
 use rayon::prelude::*;
 
 pub use names::{Depth, Named};
-pub use resolve::{FileId, FileReport, Resolver, Unresolved, names_of};
+pub use resolve::{FileId, FileReport, PlaceNames, Resolver, Unresolved, names_of};
 use space::AddressSpace;
 
 /// Where to look for files, and how much to read of them.

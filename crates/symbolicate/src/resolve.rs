@@ -117,6 +117,17 @@ pub struct Resolver<'data> {
     symbols: FxHashMap<(FileId, String), Option<u64>>,
 }
 
+/// Names of places, sorted by file and by the address that was looked up.
+pub struct PlaceNames<'data>(Vec<((FileId, Svma), Vec<Named<'data>>)>);
+
+impl<'data> PlaceNames<'data> {
+    /// The names of one of the places, innermost inlined function first.
+    pub fn of(&self, (file, at, meant): (FileId, Svma, Meant)) -> &[Named<'data>] {
+        let at = self.0.binary_search_by_key(&(file, look_up(at, meant)), |&(place, _)| place);
+        at.ok().and_then(|at| self.0.get(at)).map_or(&[], |(_, names)| names)
+    }
+}
+
 impl<'data> Resolver<'data> {
     /// A resolver that knows no file yet.
     pub fn new(arena: &'data Arena, options: Options, depth: Depth) -> Self {
@@ -206,33 +217,25 @@ impl<'data> Resolver<'data> {
 
     /// The names of places, innermost inlined function first: each file once, its places sorted and without repetition, files
     /// in parallel. What is meant by an address decides whether the instruction before it is looked up.
-    pub fn names(&self, places: &[(FileId, Svma, Meant)]) -> FxHashMap<(FileId, Svma, Meant), Vec<Named<'data>>> {
-        let mut sorted = places.to_vec();
-        sorted.sort_unstable_by_key(|&(file, at, meant)| (file, look_up(at, meant), meant));
-        sorted.dedup();
-        let groups: Vec<&[(FileId, Svma, Meant)]> = sorted.chunk_by(|one, other| one.0 == other.0).collect();
+    pub fn names(&self, places: &[(FileId, Svma, Meant)]) -> PlaceNames<'data> {
+        let mut wanted: Vec<(FileId, Svma, bool)> =
+            places.iter().map(|&(file, at, meant)| (file, look_up(at, meant), meant == Meant::Instruction)).collect();
+        // Of two that mean the same byte, the interrupted one goes first.
+        wanted.sort_unstable_by_key(|&(file, at, interrupted)| (file, at, !interrupted));
+        wanted.dedup_by_key(|&mut (file, at, _)| (file, at));
+        let groups: Vec<&[(FileId, Svma, bool)]> = wanted.chunk_by(|one, other| one.0 == other.0).collect();
         let named = groups.into_par_iter().map(|group| {
-            let mut wanted: Vec<(Svma, bool)> =
-                group.iter().map(|&(_, at, meant)| (look_up(at, meant), meant == Meant::Instruction)).collect();
-            wanted.dedup_by_key(|&mut (at, _)| at);
-            let (Some(&(file, ..)), Some(set)) =
-                (group.first(), group.first().and_then(|one| self.sets.get(one.0.set)))
-            else {
-                return Vec::new();
-            };
-            let found = set.images.index_of(file.module);
-            let found = found.and_then(|image| names::name_with(&set.images, image, &wanted, self.depth));
-            let found = found.unwrap_or_default();
-            let known: FxHashMap<Svma, Vec<Named<'data>>> = wanted.into_iter().map(|(at, _)| at).zip(found).collect();
-            let named = |&(file, at, meant): &(FileId, Svma, Meant)| {
-                Some(((file, at, meant), known.get(&look_up(at, meant))?.clone()))
-            };
-            group.iter().filter_map(named).collect()
+            let addresses: Vec<(Svma, bool)> = group.iter().map(|&(_, at, interrupted)| (at, interrupted)).collect();
+            let file = group.first().map(|&(file, ..)| file)?;
+            let set = self.sets.get(file.set)?;
+            let image = set.images.index_of(file.module)?;
+            let found = names::name_with(&set.images, image, &addresses, self.depth)?;
+            Some(addresses.into_iter().zip(found).map(move |((at, _), names)| ((file, at), names)))
         });
-        let named: Vec<Vec<_>> = named.collect();
+        let named: Vec<_> = named.collect();
         let images = self.sets.iter().flat_map(|set| set.images.all());
         images.filter_map(|image| image.debug.get()).for_each(|debug| debug.forget_pages());
-        named.into_iter().flatten().collect()
+        PlaceNames(named.into_iter().flatten().flatten().collect())
     }
 
     /// What became of a file.
@@ -367,8 +370,8 @@ pub fn names_of<'data>(
     resolver.give(&file.to_string_lossy(), file);
     let id = resolver.given.first()?.id?;
     let places: Vec<_> = addresses.iter().map(|&at| (id, at, Meant::Unknown)).collect();
-    let mut named = resolver.names(&places);
-    Some(places.into_iter().map(|place| (place.1, named.get_mut(&place).cloned().unwrap_or_default())).collect())
+    let named = resolver.names(&places);
+    Some(places.into_iter().map(|place| (place.1, named.of(place).to_vec())).collect())
 }
 
 /// The address that is looked up.

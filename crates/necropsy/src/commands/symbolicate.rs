@@ -5,10 +5,11 @@ mod source;
 
 use std::fmt::Write as _;
 use std::io::{self, Write};
+use std::ops::Range;
 use std::path::PathBuf;
 
-use necropsy_model::{Arena, BuildId, Meant, StatedAddress, StatedFile, Svma, Symbol, SymbolSource};
-use necropsy_read::tokens::{self, Kind, Line, Stated, Token};
+use necropsy_model::{Arena, Avma, BuildId, Meant, StatedAddress, StatedFile, Svma, Symbol, SymbolSource};
+use necropsy_read::tokens::{self, Kind, Line, Stated};
 use necropsy_symbolicate::{Depth, FileId, Named, Resolver, Unresolved};
 use rustc_hash::FxHashMap;
 
@@ -193,7 +194,10 @@ struct Found {
     /// Number of its line in the batch.
     line: usize,
     kind: &'static Kind,
-    token: Token,
+    /// Bytes of the line.
+    range: Range<usize>,
+    process: Option<Avma>,
+    file: Option<Box<StatedFile>>,
     place: Result<Place, Unresolved>,
 }
 
@@ -210,9 +214,8 @@ impl Pass<'_, '_> {
             let named = self.resolver.names(&places);
             for found in &found {
                 let line = self.line + u64::try_from(found.line).unwrap_or(u64::MAX) + 1;
-                let names = found.place.ok().and_then(|place| named.get(&place)).map_or(&[][..], Vec::as_slice);
-                let bytes =
-                    lines.get(found.line).and_then(|line| line.get(found.token.range.clone())).unwrap_or_default();
+                let names = found.place.map_or(&[][..], |place| named.of(place));
+                let bytes = lines.get(found.line).and_then(|line| line.get(found.range.clone())).unwrap_or_default();
                 record::write(&self.resolver, line, bytes, found, names, out)?;
             }
         } else {
@@ -220,9 +223,11 @@ impl Pass<'_, '_> {
                 self.known.clear();
             }
             places.retain(|place| !self.known.contains_key(place));
-            for (place, names) in self.resolver.names(&places) {
+            let named = self.resolver.names(&places);
+            for place in places {
+                let names = named.of(place);
                 let named = names.iter().any(|name| name.function.is_some());
-                self.known.insert(place, (self.render(&names), named));
+                self.known.insert(place, (self.render(names), named));
             }
             self.write(&lines, &found, out)?;
         }
@@ -258,7 +263,8 @@ impl Pass<'_, '_> {
         self.resolver.fetch_files(tokens.iter().map(|(.., token)| &token.address));
         let found = tokens.into_iter().map(|(line, kind, token)| {
             let place = self.place(&token.address);
-            Found { line, kind, token, place }
+            let StatedAddress { process, file, .. } = token.address;
+            Found { line, kind, range: token.range, process, file: file.map(|(file, _)| Box::new(file)), place }
         });
         found.collect()
     }
@@ -296,7 +302,7 @@ impl Pass<'_, '_> {
                 let (text, named) = known.map_or(("", false), |(text, named)| (text.as_str(), *named));
                 let text = text.to_owned();
                 self.count(one, named);
-                let end = one.token.range.end;
+                let end = one.range.end;
                 out.write_all(line.get(written..end).unwrap_or_default())?;
                 out.write_all(text.as_bytes())?;
                 written = end;
@@ -310,8 +316,8 @@ impl Pass<'_, '_> {
         let file = match found.place {
             Ok((file, ..)) => Ok(file),
             // A plain number that is no address of the process says nothing.
-            Err(Unresolved::NoModule | Unresolved::NotCode) if found.token.address.file.is_none() => return,
-            Err(why) => Err((found.token.address.file.as_ref().map(|(file, _)| file.clone()), why)),
+            Err(Unresolved::NoModule | Unresolved::NotCode) if found.file.is_none() => return,
+            Err(why) => Err((found.file.as_deref().cloned(), why)),
         };
         let known = self.asked.iter_mut().rfind(|asked| asked.file == file);
         if let Some(asked) = known {

@@ -56,7 +56,7 @@ pub(super) fn write(
     names: &[Named<'_>],
     out: &mut dyn Write,
 ) -> io::Result<()> {
-    let stated = found.token.address.file.as_ref().map(|(file, _)| file);
+    let stated = found.file.as_deref();
     let report = match found.place {
         Ok((file, ..)) => resolver.report(file),
         Err(_) => stated.and_then(|file| resolver.report_of(file)),
@@ -73,12 +73,12 @@ pub(super) fn write(
     let hex = |at: Svma| format!("{at}");
     let record = Record {
         line,
-        column: found.token.range.start,
+        column: found.range.start,
         kind: found.kind.name,
         text: String::from_utf8_lossy(text).into_owned(),
         module: path.or_else(|| stated.and_then(|file| file.path.clone())),
         build_id: id.or_else(|| stated.and_then(|file| file.build_id.clone())).map(|id| id.to_string()),
-        process_address: found.token.address.process.map(|at| at.to_string()),
+        process_address: found.process.map(|at| at.to_string()),
         address: place.map(|(_, at, _)| hex(at)),
         looked_up: place.map(|(_, at, meant)| hex(Svma(at.0.wrapping_sub(u64::from(meant == Meant::Return))))),
         verified: report.as_ref().and_then(|report| report.symbols.verified).map(necropsy_model::Verified::name),

@@ -131,6 +131,30 @@ fn absolute_addresses_by_a_copy_of_proc_maps() {
 }
 
 #[test]
+fn a_fatal_error_log_of_a_jvm_by_its_own_table() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let log = directory.path().join("hs_err_pid1.log");
+    let library = library();
+    let text_of_log = format!(
+        "#\n# A fatal error has been detected by the Java Runtime Environment:\n#\n\
+         #  SIGSEGV (0xb) at pc=0x00007f0000001145, pid=1, tid=1\n#\n# Java VM: OpenJDK 64-Bit Server VM (25+36-LTS, mixed mode, g1 gc, linux-amd64)\n\
+         # Problematic frame:\n# C  [libledger.so+0x1145]\n#\n\
+         RIP=0x00007f0000001145, RSP=0x00007ffd00001000\n\nDynamic libraries:\n\
+         7f0000000000-7f0000001000 r--p 00000000 fe:00 1    {library}\n\
+         7f0000001000-7f0000002000 r-xp 00001000 fe:00 1    {library}\n\n"
+    );
+    std::fs::write(&log, &text_of_log).expect("a file");
+    let log = log.to_str().expect("text");
+    let convert = " {ledger_convert at libledger.c:21}";
+    let expected = text_of_log
+        .replace("pc=0x00007f0000001145", &format!("pc=0x00007f0000001145{convert}"))
+        .replace("[libledger.so+0x1145]", &format!("[libledger.so+0x1145]{convert}"))
+        .replace("RIP=0x00007f0000001145", &format!("RIP=0x00007f0000001145{convert}"));
+    assert_eq!(text(&["-q", "-s", "--map", log, log], ""), expected);
+    assert_eq!(text(&["-q", "-s", "--core", log], "7f0000001145\n"), "7f0000001145\n", "no word of 8 or 16 digits");
+}
+
+#[test]
 fn a_line_is_answered_while_the_pipe_stays_open() {
     let mut child = command(&["-q", "-s", "--module", &library()]).spawn().expect("the program runs");
     let mut stdin = child.stdin.take().expect("a pipe");

@@ -15,6 +15,7 @@
 //!
 //! Nothing here is an error: what failed is a reason in the frame, in the module, or a warning.
 
+mod a64;
 mod assemble;
 #[doc(hidden)]
 pub mod doors;

@@ -4,13 +4,13 @@ use super::Tracer;
 use super::context::Ctx;
 use super::definition::{Kind, Loc};
 use super::op::{Condition, Flags, Flow, Op, Part, Reg, Src};
-use super::x86_64::ARGUMENTS;
 
 impl Tracer<'_, '_, '_> {
     /// A branch would not have gone this way had the place held the value.
     pub fn contradicts(&mut self, ctx: Ctx, branch: usize, taken: bool, loc: Loc, value: Option<u64>) -> bool {
         /// Instructions between a comparison and its branch, and before the comparison, that are looked at.
         const REACH: usize = 12;
+        let mut left = REACH;
         let Some(value) = value else { return false };
         let function = self.function(ctx);
         let Some(Flow::Branch(target, condition)) = function.insns.get(branch).map(|insn| insn.flow) else {
@@ -20,20 +20,22 @@ impl Tracer<'_, '_, '_> {
             return false;
         }
         let mut at = branch;
-        let mut setter = None;
-        for _ in 0..REACH {
+        let own = function.insns.get(branch).map_or(Flags::Kept, |insn| insn.tests);
+        let mut tested = Some(own).filter(|&own| own != Flags::Kept);
+        while tested.is_none() && left > 0 {
+            left -= 1;
             let [edge] = function.before(at) else { break };
             at = edge.from;
             let Some(insn) = function.insns.get(at) else { break };
             if insn.flags != Flags::Kept {
-                setter = Some(insn);
+                tested = Some(insn.flags);
                 break;
             }
             if matches!(insn.flow, Flow::Call(_)) || self.may_change(ctx, at, loc) {
                 break;
             }
         }
-        let Some(setter) = setter else { return false };
+        let Some(tested) = tested else { return false };
         // Places that hold the same at the comparison.
         let mut same: Vec<Loc> = vec![loc];
         let mut back = at;
@@ -83,7 +85,7 @@ impl Tracer<'_, '_, '_> {
                 hit.then_some((value, true))
             }
         };
-        let outcome = match setter.flags {
+        let outcome = match tested {
             Flags::Compare { left, right, size } => {
                 let (Some((left, one)), Some((right, other))) = (known(left), known(right)) else { return false };
                 if !one && !other {
@@ -160,17 +162,23 @@ impl Tracer<'_, '_, '_> {
         }
         let (edge, condition) = found?;
         let equal = matches!((condition, edge.taken), (Condition::Equal, true) | (Condition::NotEqual, false));
-        let &[before] = function.before(edge.from) else { return None };
-        let part = match function.insns.get(before.from)?.flags {
+        let (setter, flags) = match function.insns.get(edge.from)?.tests {
+            Flags::Kept => {
+                let &[before] = function.before(edge.from) else { return None };
+                (before.from, function.insns.get(before.from)?.flags)
+            }
+            own => (edge.from, own),
+        };
+        let part = match flags {
             Flags::Test { left: Src::Reg(left), right: Src::Reg(right), .. } if left == right && value == 0 => left,
             Flags::Compare { left: Src::Reg(left), right: Src::Const(right), .. } if right == value => left,
             _ => return None,
         };
-        if !equal || !ARGUMENTS.contains(&part.reg) {
+        if !equal || !self.machine.arguments.contains(&part.reg) {
             return None;
         }
         let whole = Part { size: 8, ..part };
-        let defs = self.reaching(ctx, before.from, Loc::Reg(whole), Some(value));
+        let defs = self.reaching(ctx, setter, Loc::Reg(whole), Some(value));
         match defs.as_slice() {
             [def] if def.kind == Kind::Entry => match def.loc {
                 Loc::Reg(part) => Some(part),

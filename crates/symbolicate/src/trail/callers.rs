@@ -3,7 +3,6 @@
 
 use std::collections::HashMap;
 
-use iced_x86::{FlowControl, Instruction};
 use necropsy_model::{Avma, BirthKind};
 
 use super::chase::plain_name;
@@ -31,7 +30,7 @@ impl Tracer<'_, '_, '_> {
             if image.debug.get().is_some_and(|debug| debug.is_of_system()) {
                 continue;
             }
-            let Some(instructions) = sweep::instructions(image) else {
+            let Some(instructions) = sweep::instructions(image, self.machine) else {
                 self.limit_hit = true;
                 continue;
             };
@@ -41,14 +40,14 @@ impl Tracer<'_, '_, '_> {
                     break;
                 }
                 let word = |slot| self.space.read_u64(Avma(slot)).ok();
-                let Some((target, direct)) = goes_to(&insn, word) else { continue };
+                let Some((target, direct)) = insn.goes_to(word) else { continue };
                 let named = known.len();
                 let hit = *known.entry(target).or_insert_with(|| {
                     let behind = if direct { self.behind_plt(target) } else { target };
                     (behind != target || !direct || named < MAX_NAMED) && self.is_called(behind, names)
                 });
                 if hit {
-                    found.push(insn.ip());
+                    found.push(insn.at());
                 }
             }
         }
@@ -96,43 +95,5 @@ impl Tracer<'_, '_, '_> {
     pub fn moved(&mut self, path: &Path) {
         let calls = self.callers_of(&MOVES);
         self.leads_of_callers(BirthKind::Moved, &calls, "may move or unmap a block that is in use", path);
-    }
-}
-
-/// Where a call or jump goes, and whether it says so itself; else `word` reads the slot that it goes through.
-fn goes_to(insn: &Instruction, word: impl Fn(u64) -> Option<u64>) -> Option<(u64, bool)> {
-    match insn.flow_control() {
-        FlowControl::Call | FlowControl::UnconditionalBranch => Some((insn.near_branch_target(), true)),
-        FlowControl::IndirectCall | FlowControl::IndirectBranch if insn.is_ip_rel_memory_operand() => {
-            Some((word(insn.ip_rel_memory_address())?, false))
-        }
-        _ => None,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use iced_x86::{Decoder, DecoderOptions};
-
-    use super::*;
-
-    fn target(bytes: &[u8]) -> Option<(u64, bool)> {
-        let insn = Decoder::with_ip(64, bytes, 0x1000, DecoderOptions::NONE).decode();
-        goes_to(&insn, |slot| (slot == 0x3000).then_some(0x7f00_0000_1230))
-    }
-
-    #[test]
-    fn calls_jumps_and_those_through_a_slot_lead_somewhere() {
-        assert_eq!(target(&[0xe8, 0x7b, 0xfe, 0xff, 0xff]), Some((0xe80, true)));
-        assert_eq!(target(&[0xe9, 0xfb, 0x00, 0x00, 0x00]), Some((0x1100, true)));
-        assert_eq!(target(&[0xff, 0x15, 0xfa, 0x1f, 0x00, 0x00]), Some((0x7f00_0000_1230, false)));
-    }
-
-    #[test]
-    fn what_stays_in_the_function_or_can_not_be_read_leads_nowhere() {
-        // jmp *%rax; mov %rsp,%rbp; call through a slot that is not in the dump.
-        assert_eq!(target(&[0xff, 0xe0]), None);
-        assert_eq!(target(&[0x48, 0x89, 0xe5]), None);
-        assert_eq!(target(&[0xff, 0x15, 0x00, 0x00, 0x00, 0x00]), None);
     }
 }

@@ -4,7 +4,6 @@ use super::Tracer;
 use super::context::Ctx;
 use super::definition::{Kind, Loc};
 use super::op::{Flow, Mem, Op, Part, Reg, Src};
-use super::x86_64::{ARGUMENTS, RAX};
 
 /// Calls below a call in which a release is looked for.
 const RELEASE_DEPTH: usize = 6;
@@ -238,7 +237,7 @@ impl Tracer<'_, '_, '_> {
         let function = self.function(callee);
         let mut agreed = None;
         for &at in &function.returns {
-            let value = self.eval(callee, at, Src::Reg(Part { reg: RAX, offset: 0, size: 8 }))?;
+            let value = self.eval(callee, at, Src::Reg(Part { reg: self.machine.result, offset: 0, size: 8 }))?;
             if agreed.is_some_and(|agreed| agreed != value) {
                 return None;
             }
@@ -249,7 +248,7 @@ impl Tracer<'_, '_, '_> {
 
     /// An argument that can not be told is some place in the object around an address: an element of an array.
     fn given_part_of(&mut self, ctx: Ctx, call: usize, address: u64) -> bool {
-        ARGUMENTS.iter().take(3).any(|&reg| {
+        self.machine.arguments.iter().take(3).any(|&reg| {
             let part = Part { reg, offset: 0, size: 8 };
             if self.eval(ctx, call, Src::Reg(part)).is_some() {
                 return false;
@@ -309,11 +308,13 @@ impl Tracer<'_, '_, '_> {
             let insn = function.insns.get(at)?;
             for op in &insn.ops {
                 let kept = match *op {
-                    Op::Set { to, from: Src::Reg(from), .. } if from.reg == RAX && from.size == 8 && to.reg != RAX => {
+                    Op::Set { to, from: Src::Reg(from), .. }
+                        if from.reg == self.machine.result && from.size == 8 && to.reg != self.machine.result =>
+                    {
                         let &[behind] = function.after(at) else { return None };
                         self.eval(ctx, behind, Src::Reg(Part { reg: to.reg, offset: 0, size: 8 }))
                     }
-                    Op::Store { to, from: Src::Reg(from) } if from.reg == RAX && from.size == 8 => {
+                    Op::Store { to, from: Src::Reg(from) } if from.reg == self.machine.result && from.size == 8 => {
                         let &[behind] = function.after(at) else { return None };
                         let address = self.address_of(ctx, at, &to)?;
                         self.eval_memory(ctx, behind, address, 8)
@@ -325,7 +326,7 @@ impl Tracer<'_, '_, '_> {
                 }
             }
             if matches!(insn.flow, Flow::Call(_))
-                || self.may_change(ctx, at, Loc::Reg(Part { reg: RAX, offset: 0, size: 8 }))
+                || self.may_change(ctx, at, Loc::Reg(Part { reg: self.machine.result, offset: 0, size: 8 }))
             {
                 return None;
             }
@@ -347,7 +348,7 @@ impl Tracer<'_, '_, '_> {
             let insn = function.insns.get(at)?;
             for op in &insn.ops {
                 let Op::Store { to, from: Src::Reg(from) } = *op else { continue };
-                if from.reg != RAX || from.size != 8 || to.index.is_none() {
+                if from.reg != self.machine.result || from.size != 8 || to.index.is_none() {
                     continue;
                 }
                 let array = self.address_of(ctx, at, &Mem { index: None, ..to })?;
@@ -355,7 +356,7 @@ impl Tracer<'_, '_, '_> {
                 let elements: Vec<u64> = elements.collect();
                 return elements.into_iter().find(|&element| self.covers(element, address));
             }
-            let rax = Loc::Reg(Part { reg: RAX, offset: 0, size: 8 });
+            let rax = Loc::Reg(Part { reg: self.machine.result, offset: 0, size: 8 });
             if matches!(insn.flow, Flow::Call(_)) || self.may_change(ctx, at, rax) {
                 return None;
             }
@@ -368,7 +369,7 @@ impl Tracer<'_, '_, '_> {
         let Flow::Call(target @ Src::Const(_)) = self.insn(ctx, call)?.flow else { return None };
         let target = self.target(ctx, call, target).filter(|&target| self.is_of_system(target))?;
         let name = self.function_name(target)?;
-        let first = Src::Reg(Part { reg: *ARGUMENTS.first()?, offset: 0, size: 8 });
+        let first = Src::Reg(Part { reg: *self.machine.arguments.first()?, offset: 0, size: 8 });
         if super::chase::returns_first(&name) { self.eval(ctx, call, first) } else { None }
     }
 }

@@ -6,7 +6,6 @@ use super::context::Ctx;
 use super::definition::{Def, Kind, Loc};
 use super::lead::{CHANGED, Path, RETURNED_ALIVE, Spot};
 use super::op::{Extend, Mem, Op, Part, Src, mask};
-use super::x86_64::ARGUMENTS;
 use super::{Limits, Tracer};
 
 /// The first pages are never mapped (`vm.mmap_min_addr`).
@@ -254,8 +253,7 @@ impl Tracer<'_, '_, '_> {
         let caller = self.caller(ctx);
         match def.loc {
             Loc::Reg(part) => {
-                let name = necropsy_model::Arch::X86_64.register_names().get(usize::from(part.reg)).copied();
-                let name = name.unwrap_or("a register");
+                let name = self.machine.name(part.reg).unwrap_or("a register");
                 let behind_handler = caller.is_none() && self.is_handler(ctx);
                 let jumped = if behind_handler { self.only_jump_to(self.run(ctx).function.entry) } else { None };
                 let Some((caller, call)) = caller.or(jumped) else {
@@ -267,7 +265,7 @@ impl Tracer<'_, '_, '_> {
                     );
                     return;
                 };
-                let parameter = ARGUMENTS.contains(&part.reg);
+                let parameter = self.machine.arguments.contains(&part.reg);
                 if parameter {
                     path = path.with(spot, "parameter", format!("came as a parameter, in {name}"));
                     if self.run(ctx).frame.is_some_and(|frame| frame > 0) && path.gate.is_none() {

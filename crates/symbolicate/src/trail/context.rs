@@ -62,7 +62,7 @@ impl Tracer<'_, '_, '_> {
     }
 
     pub fn address(&self, ctx: Ctx, index: usize) -> u64 {
-        self.run(ctx).function.insns.get(index).map_or(0, |insn| insn.at)
+        self.run(ctx).function.insns.get(index).map_or(0, |insn| self.machine.instruction_of(insn.at))
     }
 
     /// The run of a raw frame.
@@ -81,11 +81,9 @@ impl Tracer<'_, '_, '_> {
             return None;
         }
         let lookup = raw.address.lookup().0;
-        let stack = Stack {
-            sp: raw.registers.sp().zip(raw.cfa).map(|(sp, cfa)| sp.wrapping_sub(cfa).cast_signed()),
-            fp: raw.registers.get(super::x86_64::RBP).zip(raw.cfa).map(|(fp, cfa)| fp.wrapping_sub(cfa).cast_signed()),
-        };
-        let stack = Stack { fp: stack.fp.filter(|fp| (-0x10_0000..=0).contains(fp)), ..stack };
+        let offset = |value: Option<u64>| value.zip(raw.cfa).map(|(value, cfa)| value.wrapping_sub(cfa).cast_signed());
+        let fp = offset(raw.registers.get(self.machine.fp)).filter(|fp| (-0x10_0000..=0).contains(fp));
+        let stack = Stack::new(self.machine, offset(raw.registers.sp()), fp);
         let at = match raw.address {
             CodeAddress::Instruction(at) => at.0,
             CodeAddress::Return(_) => self.call_before(raw.address.address().0, lookup)?,
@@ -111,11 +109,10 @@ impl Tracer<'_, '_, '_> {
     /// The bytes before may be read in several ways: `call *%r14` without its prefix is `call *%rsi`. The code of the function from
     /// its entry on tells which one it is; else the longer of the two.
     pub fn call_before(&mut self, back: u64, lookup: u64) -> Option<u64> {
-        let mut factory = iced_x86::InstructionInfoFactory::new();
-        let calls = (2..=8).filter_map(|length| {
+        let calls = self.machine.calls.clone().filter_map(|length| {
             let at = back.checked_sub(length)?;
             let bytes = self.space.read(Avma(at), usize::try_from(length).ok()?).ok()?;
-            let insn = super::x86_64::lift(bytes, at, &mut factory)?;
+            let insn = (self.machine.lift)(bytes, at)?;
             let leaves = matches!(insn.flow, Flow::Call(_) | Flow::Jump(_) | Flow::Branch(..) | Flow::JumpTo(_));
             (insn.next == back && leaves).then_some(at)
         });
@@ -127,7 +124,8 @@ impl Tracer<'_, '_, '_> {
         {
             return Some(known);
         }
-        let prefixed = calls.get(1).copied().filter(|&at| at + 1 == first && super::x86_64::is_prefix(self.byte(at)));
+        let prefixed =
+            calls.get(1).copied().filter(|&at| at + 1 == first && self.byte(at).is_some_and(self.machine.is_prefix));
         Some(prefixed.unwrap_or(first))
     }
 
@@ -279,13 +277,14 @@ impl Tracer<'_, '_, '_> {
         }
         let space = self.space;
         let mut targets: HashMap<u64, bool> = HashMap::new();
+        let machine = self.machine;
         let mut comes_back = |insn: &Insn| {
             // Whoever is on the stack called somebody.
             let Flow::Call(Src::Const(target)) = insn.flow else { return true };
             *targets.entry(target).or_insert_with(|| !self.is_noreturn(target))
         };
         let also: Vec<_> = seed.into_iter().collect();
-        let reader = Reader { space, ranges, comes_back: &mut comes_back };
+        let reader = Reader { space, machine, ranges, comes_back: &mut comes_back };
         let mut function = reader.read(entry, &also);
         if let Some(function) = &mut function {
             self.link_returns_twice(function);
@@ -327,7 +326,7 @@ impl Tracer<'_, '_, '_> {
 
     /// The function at the other end of an entry of the procedure linkage table.
     pub fn behind_plt(&self, target: u64) -> u64 {
-        unwind::behind_plt(Avma(target), self.space).map_or(target, |found| found.0)
+        unwind::behind_plt(Avma(target), self.machine.arch, self.space).map_or(target, |found| found.0)
     }
 
     pub fn is_noreturn(&mut self, target: u64) -> bool {

@@ -8,7 +8,6 @@ use super::definition::{Kind, Loc};
 use super::lead::{Path, Spot};
 use super::op::Part;
 use super::subject::Scene;
-use super::x86_64::ARGUMENTS;
 
 /// Frames of the recursion that are looked at: several turns of it.
 const FRAMES: usize = 48;
@@ -47,7 +46,7 @@ impl<'data> Tracer<'_, '_, 'data> {
         for frame in first..last {
             let Some(ctx) = self.of_frame(frame) else { continue };
             let Some(at) = self.live(ctx) else { continue };
-            for &reg in ARGUMENTS.iter().take(PARAMETERS) {
+            for &reg in self.machine.arguments.iter().take(PARAMETERS) {
                 let loc = Loc::Reg(Part { reg, offset: 0, size: 8 });
                 for def in self.reaching(ctx, at, loc, None) {
                     let Kind::Load { mem, .. } = def.kind else { continue };

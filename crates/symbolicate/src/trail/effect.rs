@@ -6,7 +6,6 @@ use super::context::Ctx;
 use super::definition::{Changed, Kind, Loc, extended};
 use super::op::{Arith, Extend, Flow, Mem, Op, Part, Src, mask};
 use super::reach::State;
-use super::x86_64::{RBP, RSP, SCRATCH};
 
 /// What an operation does to a place.
 pub(super) enum Effect {
@@ -180,11 +179,11 @@ impl Tracer<'_, '_, '_> {
         match from {
             Src::Reg(part) => {
                 let loc = Loc::Reg(Part { reg: part.reg, offset: part.offset + skip, size: width });
-                if part.reg == RSP {
+                if part.reg == self.machine.sp {
                     return self.pointer_to_stack(
                         ctx,
                         at,
-                        Mem { base: Some(RSP), index: None, displacement: 0, size: 8, thread_local: false },
+                        Mem { base: Some(self.machine.sp), index: None, displacement: 0, size: 8, thread_local: false },
                         state,
                     );
                 }
@@ -196,7 +195,7 @@ impl Tracer<'_, '_, '_> {
             }
             Src::Address(mem) => {
                 let slot = self.run(ctx).function.stack(at).slot(&mem).is_some();
-                if slot || mem.base == Some(RSP) {
+                if slot || mem.base == Some(self.machine.sp) {
                     return self.pointer_to_stack(ctx, at, mem, state);
                 }
                 match (mem.base, mem.index) {
@@ -251,7 +250,7 @@ impl Tracer<'_, '_, '_> {
         let slot = self.run(ctx).function.stack(at).slot(&mem);
         let Some(offset) = slot else { return Effect::Def(Kind::Load { mem, extend }) };
         let address = self.run(ctx).cfa.wrapping_add_signed(offset);
-        if offset >= 0 || mem.base != Some(RSP) && mem.base != Some(RBP) {
+        if offset >= 0 || mem.base != Some(self.machine.sp) && mem.base != Some(self.machine.fp) {
             // An argument on the stack, or the caller's.
             return Effect::Copy { loc: Loc::Mem { address, size: mem.size }, value, changed };
         }
@@ -294,9 +293,9 @@ impl Tracer<'_, '_, '_> {
         let function = self.function(ctx);
         let Some(insn) = function.insns.get(at) else { return true };
         if let (Flow::Call(_), Loc::Reg(part)) = (insn.flow, loc)
-            && (SCRATCH.contains(&part.reg) || part.reg > 16)
+            && (self.machine.is_scratch)(part.reg)
         {
-            return part.reg == super::x86_64::RAX || self.clobbers(ctx, at, part.reg);
+            return part.reg == self.machine.result || self.clobbers(ctx, at, part.reg);
         }
         insn.ops.iter().any(|op| match (*op, loc) {
             (Op::Set { to, .. } | Op::MaySet { to, .. } | Op::Compute { to, .. }, Loc::Reg(part)) => to.reg == part.reg,

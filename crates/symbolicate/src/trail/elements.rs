@@ -6,7 +6,6 @@ use super::context::Ctx;
 use super::definition::{Changed, Kind, Loc};
 use super::lead::{Path, Spot};
 use super::op::{Arith, Flow, Op, Part, Reg, Src};
-use super::x86_64::ARGUMENTS;
 
 /// Parameters that may be the pointer to the element.
 const PARAMETERS: usize = 3;
@@ -26,7 +25,7 @@ impl Tracer<'_, '_, '_> {
             return None;
         }
         self.in_elements = true;
-        let found = ARGUMENTS.iter().take(PARAMETERS).find_map(|&reg| {
+        let found = self.machine.arguments.iter().take(PARAMETERS).find_map(|&reg| {
             let part = Part { reg, offset: 0, size: 8 };
             if self.eval(ctx, call, Src::Reg(part)).is_some() {
                 return None;

@@ -5,7 +5,6 @@ use necropsy_model::Avma;
 use super::context::Ctx;
 use super::definition::{Kind, Loc};
 use super::op::{Mem, Op, Part, Reg, Src};
-use super::x86_64::{ARGUMENTS, RAX, RSP};
 use super::{Limits, Tracer};
 
 impl Tracer<'_, '_, '_> {
@@ -44,7 +43,7 @@ impl Tracer<'_, '_, '_> {
     }
 
     pub fn eval_register(&mut self, ctx: Ctx, at: usize, part: Part) -> Option<u64> {
-        if part.reg == RSP && part.offset == 0 {
+        if part.reg == self.machine.sp && part.offset == 0 {
             let sp = self.run(ctx).function.stack(at).sp?;
             return Some(super::op::mask(self.run(ctx).cfa.wrapping_add_signed(sp), part.size));
         }
@@ -128,7 +127,7 @@ impl Tracer<'_, '_, '_> {
             return Some(value);
         }
         let callee = self.of_frame(frame.checked_sub(1)?)?;
-        if reg > 16 || self.caller(callee).is_none_or(|(caller, _)| caller != ctx) {
+        if reg >= self.machine.vectors || self.caller(callee).is_none_or(|(caller, _)| caller != ctx) {
             return None;
         }
         let first = self.function(callee).first()?;
@@ -251,10 +250,12 @@ impl Tracer<'_, '_, '_> {
                     kind.apply(left, right, size)?
                 }
                 Kind::Result => match def.loc {
-                    Loc::Reg(part) if part.reg == RAX && part.offset == 0 => match self.result_of(ctx, def.at) {
-                        Some(known) => known,
-                        None => self.looked_up(ctx, def.at)?,
-                    },
+                    Loc::Reg(part) if part.reg == self.machine.result && part.offset == 0 => {
+                        match self.result_of(ctx, def.at) {
+                            Some(known) => known,
+                            None => self.looked_up(ctx, def.at)?,
+                        }
+                    }
                     _ => return None,
                 },
                 Kind::Entry => match def.loc {
@@ -322,7 +323,7 @@ impl Tracer<'_, '_, '_> {
 
     /// The first arguments of a call, as far as they are known.
     pub fn arguments(&mut self, ctx: Ctx, call: usize) -> Vec<(usize, u64)> {
-        let known = ARGUMENTS.iter().enumerate().filter_map(|(number, &reg)| {
+        let known = self.machine.arguments.iter().enumerate().filter_map(|(number, &reg)| {
             let value = self.eval(ctx, call, Src::Reg(Part { reg, offset: 0, size: 8 }))?;
             Some((number, value))
         });

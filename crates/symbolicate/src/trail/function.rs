@@ -3,17 +3,15 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use iced_x86::InstructionInfoFactory;
 use necropsy_model::Avma;
 
+use super::fold;
+use super::machine::Machine;
 use super::op::{Arith, Condition, Extend, Flags, Flow, Insn, Mem, Op, Reg, Src};
-use super::x86_64::{self, RBP, RSP};
 use crate::space::AddressSpace;
 
 /// Instructions of one function that are read; generated parsers have some ten thousand.
 const MAX_INSTRUCTIONS: usize = 40_000;
-/// Longest instruction.
-const LONGEST: usize = 15;
 /// Entries of one jump table.
 const MAX_TABLE: u64 = 512;
 /// Bytes before an indirect jump in which its table is looked for, and instructions.
@@ -31,17 +29,29 @@ pub(super) struct Edge {
 pub(super) struct Stack {
     pub sp: Option<i64>,
     pub fp: Option<i64>,
+    /// The two registers.
+    registers: (Reg, Reg),
 }
 
 impl Stack {
+    /// Where the two registers of a machine stand.
+    pub fn new(machine: &Machine, sp: Option<i64>, fp: Option<i64>) -> Self {
+        Self { sp, fp, registers: (machine.sp, machine.fp) }
+    }
+
     /// As a call leaves it.
-    pub const ENTRY: Self = Self { sp: Some(-8), fp: None };
+    fn entry(machine: &Machine) -> Self {
+        Self::new(machine, Some(machine.entry), None)
+    }
 
     fn of(self, register: Reg) -> Option<i64> {
-        match register {
-            RSP => self.sp,
-            RBP => self.fp,
-            _ => None,
+        let (sp, fp) = self.registers;
+        if register == sp {
+            self.sp
+        } else if register == fp {
+            self.fp
+        } else {
+            None
         }
     }
 
@@ -63,10 +73,10 @@ impl Stack {
                 Op::Write(reg) => (reg, None),
                 Op::Store { .. } | Op::Update { .. } | Op::Fill { .. } => continue,
             };
-            match to {
-                RSP => next.sp = offset,
-                RBP => next.fp = offset,
-                _ => {}
+            if to == self.registers.0 {
+                next.sp = offset;
+            } else if to == self.registers.1 {
+                next.fp = offset;
             }
         }
         next
@@ -103,6 +113,7 @@ pub(super) struct Function {
 /// What is needed to read a function.
 pub(super) struct Reader<'a, 'b, 'data> {
     pub space: &'a AddressSpace<'b, 'data>,
+    pub machine: &'static Machine,
     /// Where its code lies; the first begins with its entry or lies behind it.
     pub ranges: Vec<(u64, u64)>,
     /// Whether a call comes back.
@@ -117,8 +128,7 @@ impl Reader<'_, '_, '_> {
     /// Reads a function from its entry; `also` are addresses known to have run, with the stack there.
     pub fn read(mut self, entry: u64, also: &[(u64, Stack)]) -> Option<Function> {
         let mut found: BTreeMap<u64, (Insn, Stack)> = BTreeMap::new();
-        let mut factory = InstructionInfoFactory::new();
-        let mut open = vec![(entry, Stack::ENTRY)];
+        let mut open = vec![(entry, Stack::entry(self.machine))];
         let mut tables: HashMap<u64, Vec<u64>> = HashMap::new();
         let mut tails = Vec::new();
         let mut incomplete = false;
@@ -130,7 +140,7 @@ impl Reader<'_, '_, '_> {
                         incomplete = true;
                         break;
                     }
-                    let Some(insn) = self.decode(at, &mut factory) else {
+                    let Some(insn) = self.machine.decode(self.space, at) else {
                         incomplete = true;
                         break;
                     };
@@ -158,7 +168,7 @@ impl Reader<'_, '_, '_> {
                         }
                         Flow::JumpTo(source) => {
                             let targets = self.table(at, source, &found);
-                            if targets.is_empty() && stack.sp == Some(-8) {
+                            if targets.is_empty() && stack.sp == Some(self.machine.entry) {
                                 tails.push((at, source));
                             } else {
                                 incomplete |= targets.is_empty();
@@ -184,11 +194,6 @@ impl Reader<'_, '_, '_> {
         (!found.is_empty()).then(|| self.join(entry, found, &tables, &tails, incomplete))
     }
 
-    fn decode(&self, at: u64, factory: &mut InstructionInfoFactory) -> Option<Insn> {
-        let bytes = (1..=LONGEST).rev().find_map(|length| self.space.read(Avma(at), length).ok())?;
-        x86_64::lift(bytes, at, factory)
-    }
-
     fn join(
         &mut self,
         entry: u64,
@@ -197,7 +202,7 @@ impl Reader<'_, '_, '_> {
         tails: &[(u64, Src)],
         incomplete: bool,
     ) -> Function {
-        let (insns, stack): (Vec<_>, Vec<_>) = found.into_values().unzip();
+        let (mut insns, stack): (Vec<_>, Vec<_>) = found.into_values().unzip();
         let index: HashMap<u64, usize> = insns.iter().enumerate().map(|(at, insn)| (insn.at, at)).collect();
         let mut before = vec![Vec::new(); insns.len()];
         let mut after = vec![Vec::new(); insns.len()];
@@ -234,11 +239,18 @@ impl Reader<'_, '_, '_> {
                 Flow::Stop => {}
             }
         }
+        if self.machine.folds {
+            // What is known to have run without a way there begins with nothing known.
+            let nowhere = |at: &usize| before.get(*at).is_some_and(Vec::is_empty);
+            let entries: Vec<usize> =
+                index.get(&entry).copied().into_iter().chain((0..insns.len()).filter(nowhere)).collect();
+            fold::fold(&mut insns, &entries, &after, self.machine);
+        }
         let tails = tails.iter().filter_map(|&(at, target)| Some((*index.get(&at)?, target))).collect();
         Function { entry, insns, index, before, after, stack, returns, tails, incomplete, returns_twice: false }
     }
 
-    /// Where a jump through a table may go: the tables of gcc and clang hold addresses, or distances from the table.
+    /// Where a jump through a table may go.
     fn table(&self, at: u64, source: Src, found: &BTreeMap<u64, (Insn, Stack)>) -> Vec<u64> {
         let near: Vec<&Insn> = found
             .range(at.saturating_sub(TABLE_REACH.0)..at)
@@ -257,65 +269,36 @@ impl Reader<'_, '_, '_> {
             )
         });
         let count = bound.filter(|_| branches).unwrap_or(MAX_TABLE);
-        let absolute = |mem: &Mem| {
-            (mem.base.is_none() && mem.index.is_some_and(|(_, scale)| scale == 8))
-                .then_some(mem.displacement.cast_unsigned())
-        };
-        if let Src::Mem(mem) = source {
-            let base = absolute(&mem).or_else(|| {
-                let base = mem.base.filter(|_| mem.index.is_some_and(|(_, scale)| scale == 8))?;
-                Self::address_in(base, &near)
-            });
-            let Some(base) = base else { return Vec::new() };
-            return self.entries(count, |index| self.space.read_u64(Avma(base.wrapping_add(index * 8))).ok());
-        }
-        let Src::Reg(register) = source else { return Vec::new() };
-        // mov table(,%rax,8), %rax; jmp *%rax
-        let loaded = near.iter().find_map(|insn| {
-            insn.ops.iter().find_map(|op| match op {
-                Op::Set { to, from: Src::Mem(mem), .. } if to.reg == register.reg && mem.size == 8 => Some(*mem),
-                _ => None,
-            })
-        });
-        if let Some(mem) = loaded
-            && let Some(base) = absolute(&mem).or_else(|| Self::address_in(mem.base?, &near))
-        {
-            return self.entries(count, |index| self.space.read_u64(Avma(base.wrapping_add(index * 8))).ok());
-        }
-        // movslq (%rdx,%rax,4), %rax; add %rdx, %rax; jmp *%rax
-        let distances = near.iter().find_map(|insn| {
-            insn.ops.iter().find_map(|op| match op {
-                Op::Set { from: Src::Mem(mem), extend: Extend::Sign, .. } if mem.size == 4 => {
-                    mem.index.filter(|&(_, scale)| scale == 4)?;
-                    mem.base
-                }
-                _ => None,
-            })
-        });
-        let Some(base) = distances.and_then(|base| Self::address_in(base, &near)) else { return Vec::new() };
-        self.entries(count, |index| {
-            let distance = self.space.read_u32(Avma(base.wrapping_add(index * 4))).ok()?;
-            Some(base.wrapping_add_signed(i64::from(distance.cast_signed())))
-        })
-    }
-
-    /// The constant address that one of the instructions put into a register.
-    fn address_in(register: Reg, near: &[&Insn]) -> Option<u64> {
-        near.iter().find_map(|insn| {
-            insn.ops.iter().find_map(|op| match op {
-                Op::Set { to, from: Src::Address(mem), .. } if to.reg == register && mem.base.is_none() => {
-                    Some(mem.displacement.cast_unsigned())
-                }
-                _ => None,
-            })
-        })
-    }
-
-    fn entries(&self, count: u64, entry: impl Fn(u64) -> Option<u64>) -> Vec<u64> {
-        let mut targets: Vec<u64> = (0..count).map_while(entry).take_while(|&target| self.inside(target)).collect();
+        let Some(table) = (self.machine.table)(source, &near) else { return Vec::new() };
+        let entries = (0..count).map_while(|index| table.entry(self.space, index));
+        let mut targets: Vec<u64> = entries.take_while(|&target| self.inside(target)).collect();
         targets.sort_unstable();
         targets.dedup();
         targets
+    }
+}
+
+/// A jump table: its elements are addresses, or distances from one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Table {
+    pub start: u64,
+    /// Bytes of an element.
+    pub size: u8,
+    pub extend: Extend,
+    /// What is added to an element.
+    pub base: u64,
+    /// What it is multiplied with before.
+    pub scale: u64,
+}
+
+impl Table {
+    fn entry(&self, space: &AddressSpace<'_, '_>, index: u64) -> Option<u64> {
+        let at = self.start.wrapping_add(index.wrapping_mul(u64::from(self.size)));
+        let bytes = space.read(Avma(at), usize::from(self.size)).ok()?;
+        let mut wide = [0; 8];
+        wide.get_mut(..bytes.len())?.copy_from_slice(bytes);
+        let element = super::definition::extended(u64::from_le_bytes(wide), self.size, self.extend);
+        Some(self.base.wrapping_add(element.wrapping_mul(self.scale)))
     }
 }
 
@@ -386,7 +369,8 @@ mod tests {
         let (memory, images) = (Memory::new(vec![region]), Images::default());
         let space = AddressSpace::new(&memory, &images);
         let mut comes_back = |insn: &Insn| insn.next != START + 5;
-        let reader = Reader { space: &space, ranges: vec![(START, end.0)], comes_back: &mut comes_back };
+        let machine = Machine::of(necropsy_model::Arch::X86_64).unwrap();
+        let reader = Reader { space: &space, machine, ranges: vec![(START, end.0)], comes_back: &mut comes_back };
         reader.read(START, &[]).unwrap()
     }
 

@@ -1,12 +1,12 @@
 //! Global variables: who stores to one, by reading the code of its module once. Only modules with little code are read.
 
-use iced_x86::{Instruction, Mnemonic, OpKind, Register};
 use necropsy_model::{Avma, BirthKind};
 
 use super::context::Ctx;
 use super::definition::Loc;
 use super::lead::{Lead, Path, Spot};
-use super::op::{Op, Src, mask};
+use super::op::{Op, Reg, Src, mask};
+use super::sweep::{Does, Use};
 use super::{Limits, Tracer, sweep};
 
 /// Bytes behind the address of a structure that may be reached through a pointer to it.
@@ -210,9 +210,8 @@ impl Tracer<'_, '_, '_> {
     pub fn only_jump_to(&mut self, entry: u64) -> Option<(Ctx, usize)> {
         let (_, image) = self.space.images.at(Avma(entry))?;
         let mut found = None;
-        for insn in sweep::instructions(image)? {
-            let jumps = matches!(insn.mnemonic(), Mnemonic::Jmp) && insn.op0_kind() == OpKind::NearBranch64;
-            if jumps && insn.near_branch_target() == entry && found.replace(insn.ip()).is_some() {
+        for insn in sweep::instructions(image, self.machine)? {
+            if insn.jumps_to() == Some(entry) && found.replace(insn.at()).is_some() {
                 return None;
             }
         }
@@ -225,17 +224,14 @@ impl Tracer<'_, '_, '_> {
     /// The stores to a variable; `None` where the module has too much code.
     fn uses(&mut self, address: u64, size: u8) -> Option<Uses> {
         let (_, image) = self.space.images.at(Avma(address))?;
-        let instructions = sweep::instructions(image)?;
+        let instructions = sweep::instructions(image, self.machine)?;
         let mut uses = Uses::default();
         let end = address.wrapping_add(u64::from(size));
         // A register that has the address of the object, and for how many instructions it is watched.
-        let mut held: Option<(Register, u8)> = None;
+        let mut held: Option<(Reg, u8)> = None;
         for insn in instructions {
-            if insn.is_invalid() {
-                continue;
-            }
             if let Some((register, left)) = held {
-                held = match use_of(&insn, register) {
+                held = match insn.use_of(register) {
                     Use::None | Use::Indexes if left > 0 => Some((register, left - 1)),
                     Use::Last => None,
                     Use::None | Use::Indexes | Use::Other => {
@@ -244,21 +240,20 @@ impl Tracer<'_, '_, '_> {
                     }
                 };
             }
-            if let Some(target) = named_address(&insn) {
-                let wide = (insn.memory_size().size() as u64).max(1);
-                let touches = target < end && address < target.wrapping_add(wide);
-                let lea = insn.mnemonic() == Mnemonic::Lea;
-                if !lea && touches && insn.op0_kind() == OpKind::Memory && writes(&insn) {
-                    uses.stores.push(insn.ip());
+            if let Some(named) = insn.names() {
+                let target = named.address;
+                let touches = target < end && address < target.wrapping_add(named.size);
+                match named.does {
+                    Does::Writes if touches => uses.stores.push(insn.at()),
+                    Does::Takes(register)
+                        if target <= address && address - target < REACH && self.same_object(target, address) =>
+                    {
+                        uses.taken |= held.is_some();
+                        held = Some((register, WATCHED));
+                    }
+                    _ => {}
                 }
-                if lea && target <= address && address - target < REACH && self.same_object(target, address) {
-                    uses.taken |= held.is_some();
-                    held = Some((insn.op0_register().full_register(), WATCHED));
-                }
-            } else if let Ok(constant) = insn.try_immediate(insn.op_count().saturating_sub(1))
-                && insn.op_count() > 1
-                && constant == address
-            {
+            } else if insn.has_constant(address) {
                 uses.taken = true;
             }
             if uses.stores.len() >= Limits::LEADS {
@@ -273,66 +268,4 @@ impl Tracer<'_, '_, '_> {
     pub fn same_object(&self, start: u64, address: u64) -> bool {
         start == address || self.global_name(start).is_some_and(|name| self.global_name(address) == Some(name))
     }
-}
-
-/// What an instruction does with a register that has the address of an array.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Use {
-    /// Nothing.
-    None,
-    /// It reads an element.
-    Indexes,
-    /// It reads an element, or nothing, and the register has something else afterwards.
-    Last,
-    /// Something else: the address may go anywhere.
-    Other,
-}
-
-/// Registers that a called function gets.
-const PASSED: [Register; 6] = [Register::RDI, Register::RSI, Register::RDX, Register::RCX, Register::R8, Register::R9];
-
-fn use_of(insn: &Instruction, register: Register) -> Use {
-    use iced_x86::FlowControl;
-    let is = |other: Register| other != Register::None && other.full_register() == register;
-    let in_address = is(insn.memory_base()) || is(insn.memory_index());
-    let element = insn.memory_base() != Register::None && insn.memory_index() != Register::None;
-    let reads = insn.op0_kind() == OpKind::Register || matches!(insn.mnemonic(), Mnemonic::Cmp | Mnemonic::Test);
-    let reads = reads && insn.mnemonic() != Mnemonic::Lea;
-    let mut operands = (0..insn.op_count()).filter(|&at| insn.op_kind(at) == OpKind::Register);
-    let replaces = matches!(insn.mnemonic(), Mnemonic::Mov | Mnemonic::Lea | Mnemonic::Movsxd | Mnemonic::Movzx)
-        && insn.op0_kind() == OpKind::Register
-        && is(insn.op0_register());
-    let named = operands.any(|at| is(insn.op_register(at)) && !(at == 0 && replaces));
-    match (in_address, named, insn.flow_control()) {
-        // Where else it goes from here is not followed, but the register is not given away.
-        (false, false, FlowControl::Next | FlowControl::ConditionalBranch) if replaces => Use::Last,
-        (false, false, FlowControl::Next | FlowControl::ConditionalBranch) => Use::None,
-        (true, false, FlowControl::Next) if element && reads && replaces => Use::Last,
-        (true, false, FlowControl::Next) if element && reads => Use::Indexes,
-        (false, false, FlowControl::Return) if register != Register::RAX => Use::Last,
-        (false, false, FlowControl::Call | FlowControl::IndirectCall | FlowControl::UnconditionalBranch)
-            if !PASSED.contains(&register) =>
-        {
-            Use::None
-        }
-        (true, false, FlowControl::IndirectCall | FlowControl::IndirectBranch) if element => Use::Last,
-        _ => Use::Other,
-    }
-}
-
-/// The constant address that an operand names.
-fn named_address(insn: &Instruction) -> Option<u64> {
-    if insn.is_ip_rel_memory_operand() {
-        return Some(insn.ip_rel_memory_address());
-    }
-    let memory = insn.op_kinds().any(|kind| kind == OpKind::Memory);
-    let absolute = insn.memory_base() == iced_x86::Register::None && insn.memory_index() == iced_x86::Register::None;
-    let plain = insn.segment_prefix() == iced_x86::Register::None;
-    (memory && absolute && plain).then(|| insn.memory_displacement64())
-}
-
-pub(super) fn writes(insn: &Instruction) -> bool {
-    use iced_x86::FlowControl;
-    insn.flow_control() == FlowControl::Next
-        && !matches!(insn.mnemonic(), Mnemonic::Cmp | Mnemonic::Test | Mnemonic::Push | Mnemonic::Nop | Mnemonic::Bt)
 }

@@ -7,7 +7,6 @@ use super::chase::NULL_PAGES;
 use super::context::Ctx;
 use super::op::{Arith, Condition, Flags, Flow, Mem, Op, Part, Src};
 use super::subject::{Scene, Subject, called};
-use super::x86_64::ARGUMENTS;
 
 /// Instructions between a check and what it guards.
 const REACH: usize = 48;
@@ -97,7 +96,7 @@ impl<'data> Tracer<'_, '_, 'data> {
 
     /// What a call was given; behind a pointer to a local variable, what that begins with.
     fn argument_of(&mut self, ctx: Ctx, at: usize, number: usize, called: &str) -> Vec<Subject> {
-        let Some(&reg) = ARGUMENTS.get(number) else { return Vec::new() };
+        let Some(&reg) = self.machine.arguments.get(number) else { return Vec::new() };
         let source = Src::Reg(Part { reg, offset: 0, size: 8 });
         let value = self.eval(ctx, at, source);
         let name = format!("what {} was given", short(called));
@@ -135,7 +134,9 @@ impl<'data> Tracer<'_, '_, 'data> {
                 break found;
             }
         };
-        let Some(setter) = self.flags_before(ctx, branch) else { return Vec::new() };
+        let tests_itself = function.insns.get(branch).is_some_and(|insn| insn.tests != Flags::Kept);
+        let setter = if tests_itself { Some(branch) } else { self.flags_before(ctx, branch) };
+        let Some(setter) = setter else { return Vec::new() };
         self.compared(ctx, setter, Some((condition, taken)), 3)
     }
 
@@ -155,7 +156,8 @@ impl<'data> Tracer<'_, '_, 'data> {
 
     /// The operands of a comparison, with what is known of its outcome.
     fn compared(&mut self, ctx: Ctx, at: usize, outcome: Option<(Condition, bool)>, depth: usize) -> Vec<Subject> {
-        let Some(flags) = self.insn(ctx, at).map(|insn| insn.flags) else { return Vec::new() };
+        let Some(insn) = self.insn(ctx, at) else { return Vec::new() };
+        let flags = if insn.tests == Flags::Kept { insn.flags } else { insn.tests };
         let truth = match flags {
             Flags::Test { left: Src::Reg(left), right, .. } if right == Src::Reg(left) || right == Src::Const(1) => {
                 Some(left)

@@ -66,7 +66,7 @@ impl Tracer<'_, '_, '_> {
         let next = first ^ (block >> 12);
         let region = |address| self.space.memory.region(Avma(address)).map(|region| region.start);
         let linked = next == 0 || next.is_multiple_of(16) && region(next).is_some() && region(next) == region(block);
-        let random = !matches!(second >> 47, 0 | 0x1_ffff);
+        let random = !self.machine.is_canonical(second);
         if linked && random {
             return true;
         }

@@ -9,7 +9,6 @@ use super::definition::{Kind, Loc};
 use super::heap::near;
 use super::lead::{FREED_UNSEEN, Lead, Path, RETURNED_ALIVE, Spot, UNKNOWN_INDEX};
 use super::op::{Arith, Flow, Mem, Op, Part, Reg, Src, mask};
-use super::x86_64::{ARGUMENTS, RAX};
 
 /// Bytes behind a pointer in which a store at an unknown index is looked for.
 const SOMEWHERE: u64 = 256;
@@ -202,7 +201,7 @@ impl Tracer<'_, '_, '_> {
     pub fn written_by_library(&mut self, spot: Spot, target: u64, place: (u64, u8), value: Option<u64>, path: &Path) {
         let Some(name) = self.function_name(target) else { return };
         let argument = |tracer: &mut Self, number: usize| {
-            let &reg = ARGUMENTS.get(number)?;
+            let &reg = self.machine.arguments.get(number)?;
             tracer.eval(spot.ctx, spot.at, Src::Reg(Part { reg, offset: 0, size: 8 }))
         };
         let outer = std::mem::replace(&mut self.read_memory, false);
@@ -303,7 +302,7 @@ impl Tracer<'_, '_, '_> {
         let Some(callee) = self.enter(spot.ctx, spot.at, target) else { return };
         let path = path.with(spot, "made-by", format!("{name} returned the object {object:#x}"));
         let function = self.function(callee);
-        let result = Loc::Reg(Part { reg: RAX, offset: 0, size: 8 });
+        let result = Loc::Reg(Part { reg: self.machine.result, offset: 0, size: 8 });
         for &at in &function.returns {
             for def in self.reaching(callee, at, result, Some(object)) {
                 if def.kind == Kind::Result

@@ -2,7 +2,9 @@
 //! stores to where it came into being. Facts only; `diagnose` grades them.
 //!
 //! ```text
-//! op        what an instruction does, in terms of no machine; x86_64 lifts to it
+//! op        what an instruction does, in terms of no machine; x86_64 and aarch64 lift to it
+//! machine   a table per machine: registers, calls, how code is read
+//! fold      addresses that several instructions make together
 //! function  the code of one function: instructions, who comes before whom, where the stack stands
 //! context   functions as they ran: frames, and calls that have returned
 //! eval      values that registers and memory had in them
@@ -25,6 +27,7 @@
 //! lead      what was found, as chains
 //! ```
 
+mod aarch64;
 mod branch;
 mod callers;
 mod calls;
@@ -36,11 +39,13 @@ mod effect;
 mod elements;
 mod elsewhere;
 mod eval;
+mod fold;
 mod function;
 mod globals;
 mod guard;
 mod heap;
 mod lead;
+mod machine;
 mod memory;
 mod op;
 mod overrun;
@@ -66,6 +71,7 @@ use context::{Ctx, Run};
 use definition::Loc;
 use function::Function;
 use lead::Lead;
+use machine::Machine;
 use op::{Part, Reg};
 
 pub(crate) use subject::{Scene, follow};
@@ -100,6 +106,7 @@ struct Tracer<'t, 'a, 'data> {
     space: &'t AddressSpace<'a, 'data>,
     frames: &'t [RawFrame],
     gap: Option<Gap>,
+    machine: &'static Machine,
     values: Values<'a, 'data>,
     namer: Namer<'a, 'data>,
     runs: Vec<Run>,
@@ -147,9 +154,12 @@ struct Tracer<'t, 'a, 'data> {
 }
 
 impl<'t, 'a, 'data> Tracer<'t, 'a, 'data> {
-    pub fn new(walk: &'t Walk, space: &'t AddressSpace<'a, 'data>) -> Self {
-        Self {
+    /// `None` where the machine is not one that is followed.
+    pub fn new(walk: &'t Walk, space: &'t AddressSpace<'a, 'data>) -> Option<Self> {
+        let machine = Machine::of(walk.frames.first()?.registers.arch())?;
+        Some(Self {
             space,
+            machine,
             frames: &walk.frames,
             gap: walk.gap,
             values: Values::new(*space),
@@ -181,7 +191,7 @@ impl<'t, 'a, 'data> Tracer<'t, 'a, 'data> {
             states: 0,
             limit_hit: false,
             leads: Vec::new(),
-        }
+        })
     }
 
     /// The names of an address, innermost inlined function first.

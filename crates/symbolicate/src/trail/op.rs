@@ -19,6 +19,13 @@ pub(super) struct Mem {
     pub thread_local: bool,
 }
 
+impl Mem {
+    /// An address without registers.
+    pub const fn at(displacement: i64, size: u8) -> Self {
+        Self { base: None, index: None, displacement, size, thread_local: false }
+    }
+}
+
 /// A part of a register.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Part {
@@ -193,6 +200,8 @@ pub(super) struct Insn {
     pub ops: Vec<Op>,
     /// What it leaves in the flags.
     pub flags: Flags,
+    /// What a branch tests itself; [`Flags::Kept`] where it asks the flags.
+    pub tests: Flags,
     /// Where control goes.
     pub flow: Flow,
 }

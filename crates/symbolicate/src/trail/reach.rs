@@ -7,8 +7,7 @@ use std::rc::Rc;
 use super::context::Ctx;
 use super::definition::{Change, Def, Kind, Loc};
 use super::effect::Effect;
-use super::op::{Flow, Op, Reg, mask};
-use super::x86_64::SCRATCH;
+use super::op::{Flow, Op, mask};
 use super::{Limits, Tracer};
 
 /// A point of the search: before this instruction, the value is kept there.
@@ -104,8 +103,10 @@ impl Tracer<'_, '_, '_> {
         let Some(insn) = function.insns.get(at) else { return };
         if matches!(insn.flow, Flow::Call(_)) {
             match state.loc {
-                Loc::Reg(part) if is_result(part.reg) => return add(found, at, Kind::Result, state),
-                Loc::Reg(part) if SCRATCH.contains(&part.reg) || part.reg > 16 => {
+                Loc::Reg(part) if self.machine.results.contains(&part.reg) => {
+                    return add(found, at, Kind::Result, state);
+                }
+                Loc::Reg(part) if (self.machine.is_scratch)(part.reg) => {
                     if self.clobbers(ctx, at, part.reg) {
                         return;
                     }
@@ -151,9 +152,4 @@ impl Tracer<'_, '_, '_> {
         }
         open.push_back(State { at, ..state.clone() });
     }
-}
-
-fn is_result(reg: Reg) -> bool {
-    // rax and rdx, xmm0 and xmm1.
-    matches!(reg, 0 | 1 | 17 | 18)
 }

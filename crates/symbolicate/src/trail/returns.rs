@@ -8,7 +8,6 @@ use super::context::Ctx;
 use super::definition::Loc;
 use super::lead::{NO_MEMORY, Path, Spot};
 use super::op::{Flow, Op, Part};
-use super::x86_64::{ARGUMENTS, RAX};
 
 impl Tracer<'_, '_, '_> {
     /// The result of a call that has returned.
@@ -37,7 +36,9 @@ impl Tracer<'_, '_, '_> {
             let Some(edge) = function.before(back).first() else { break };
             back = edge.from;
             let writes = function.insns.get(back).is_some_and(|insn| {
-                insn.ops.iter().any(|op| matches!(op, Op::Set { to, .. } | Op::Compute { to, .. } if to.reg == RAX))
+                insn.ops.iter().any(
+                    |op| matches!(op, Op::Set { to, .. } | Op::Compute { to, .. } if to.reg == self.machine.result),
+                )
             });
             if writes {
                 return back;
@@ -65,7 +66,7 @@ impl Tracer<'_, '_, '_> {
                 return;
             }
             if returns_first(&name) {
-                let reg = ARGUMENTS[0];
+                let reg = self.machine.arguments[0];
                 self.trace(spot.ctx, spot.at, Loc::Reg(Part { reg, offset: 0, size: 8 }), value, &path);
                 return;
             }

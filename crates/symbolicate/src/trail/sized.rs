@@ -8,7 +8,6 @@ use super::context::Ctx;
 use super::definition::{Kind, Loc};
 use super::lead::{Path, Spot};
 use super::op::{Arith, Mem, Part, Reg, Src};
-use super::x86_64::ARGUMENTS;
 
 /// A sum: its value, and its operands with theirs.
 pub(super) type Sum = (u64, [(Src, Option<u64>); 2]);
@@ -88,7 +87,7 @@ impl Tracer<'_, '_, '_> {
         let mut path = path.with(spot, "allocated", format!("{name} gave the block"));
         (path.stored, path.narrow, path.loaded, path.bits) = (None, false, None, None);
         path.returned.clear();
-        for &reg in arguments.iter().filter_map(|&number| ARGUMENTS.get(number)) {
+        for &reg in arguments.iter().filter_map(|&number| self.machine.arguments.get(number)) {
             let source = Src::Reg(Part { reg, offset: 0, size: 8 });
             self.start(spot.ctx, spot.at, source, None, &path);
         }

@@ -1,14 +1,14 @@
 //! What to follow: the operand that made the instruction at fault fail, else the argument of the program's call into a library.
 
-use necropsy_model::{Arch, Avma, BirthKind, Fault, Signal, Snapshot, Stop, Trail};
+use necropsy_model::{Avma, BirthKind, Fault, Signal, Snapshot, Stop, Trail};
 
 use super::Tracer;
 use super::chase::NULL_PAGES;
 use super::context::Ctx;
 use super::definition::Loc;
 use super::lead::{Lead, Path, Spot};
+use super::machine::Machine;
 use super::op::{Condition, Flow, Part, Reg, Src};
-use super::x86_64::ARGUMENTS;
 use crate::space::AddressSpace;
 use crate::unwind::Walk;
 
@@ -59,11 +59,7 @@ pub(crate) fn follow<'data>(scene: &Scene<'_, '_, 'data>) -> Option<Trail<'data>
 }
 
 fn search<'data>(scene: &Scene<'_, '_, 'data>) -> Option<Trail<'data>> {
-    let pc = scene.walk.frames.first()?;
-    if pc.registers.arch() != Arch::X86_64 {
-        return None;
-    }
-    let mut tracer = Tracer::new(scene.walk, scene.space);
+    let mut tracer = Tracer::new(scene.walk, scene.space)?;
     let signal = scene.stop.signal?;
     // A page of a file that is gone: the pointer was right.
     if signal.number == Signal::BUS && signal.code == Some(2) {
@@ -183,11 +179,9 @@ impl<'data> Tracer<'_, '_, 'data> {
 
     /// A pointer to where the kernel puts mappings, large blocks among them, and nothing is mapped there any more.
     fn of_moved_block(&mut self, subject: &Subject) {
-        /// The mapping area of x86-64.
-        const MAPPINGS: std::ops::Range<u64> = 0x7000_0000_0000..1 << 47;
         /// Behind a mapping so near, it was rather run over than taken away.
         const NEAR: u64 = 1 << 16;
-        let Some(value) = subject.value.filter(|value| MAPPINGS.contains(value)) else { return };
+        let Some(value) = subject.value.filter(|value| self.machine.mappings.contains(value)) else { return };
         let run_over = self.space.memory.region(Avma(value - NEAR)).is_some();
         let proven = |kind| matches!(kind, BirthKind::Freed | BirthKind::ReturnedConstant | BirthKind::GlobalStore);
         if run_over || self.is_mapped(value) || self.leads.iter().any(|lead| proven(lead.kind)) {
@@ -218,7 +212,7 @@ impl<'data> Tracer<'_, '_, 'data> {
             let (Flow::Call(source) | Flow::JumpTo(source)) = insn.flow else { return None };
             let value = fault.address.map(|address| address.0);
             let name = match source {
-                Src::Reg(part) => register(part.reg),
+                Src::Reg(part) => register(self.machine, part.reg),
                 _ => "the pointer that was called".to_owned(),
             };
             return Some(Subject::new(ctx, at, source, value, name));
@@ -227,20 +221,23 @@ impl<'data> Tracer<'_, '_, 'data> {
         let at = self.live(ctx)?;
         if scene.stop.signal.is_some_and(|signal| signal.number == Signal::FPE) {
             let address = self.address(ctx, at);
-            let bytes = (1..=15).rev().find_map(|length| self.space.read(Avma(address), length).ok())?;
-            let source = super::x86_64::divisor(bytes, address)?;
+            let longest = self.machine.longest;
+            let bytes = (1..=longest).rev().find_map(|length| self.space.read(Avma(address), length).ok())?;
+            let source = (self.machine.divisor)(bytes, address)?;
             let value = fault.divisor.map(|divisor| super::op::mask(divisor.cast_unsigned(), source_size(source)));
             return Some(Subject::new(ctx, at, source, value, "the divisor".to_owned()));
         }
         let operand = fault.operand.as_ref()?;
-        let names = Arch::X86_64.register_names();
-        let number = |name: &str| names.iter().position(|&other| other == name).and_then(|at| Reg::try_from(at).ok());
+        let machine = self.machine;
+        let number = |name: &str| machine.register(name);
         let base = operand.base.and_then(|(name, value)| Some((number(name)?, value)));
         let index = operand.index.and_then(|(name, value, _)| Some((number(name)?, value)));
-        let whole = |(reg, value): (Reg, u64)| (Src::Reg(Part { reg, offset: 0, size: 8 }), Some(value), register(reg));
+        let whole = |(reg, value): (Reg, u64)| {
+            (Src::Reg(Part { reg, offset: 0, size: 8 }), Some(value), register(machine, reg))
+        };
         let is_bad = |value: u64| {
             value < NULL_PAGES
-                || !matches!(value >> 47, 0 | 0x1_ffff)
+                || !machine.is_canonical(value)
                 || scene.space.memory.region(Avma(value)).is_none() && scene.space.images.at(Avma(value)).is_none()
         };
         let small = |value: u64| value < NULL_PAGES;
@@ -263,7 +260,7 @@ impl<'data> Tracer<'_, '_, 'data> {
             (None, None) => return None,
         };
         // The stack pointer is no value that somebody made: the stack is full.
-        if matches!(source, Src::Reg(part) if part.reg == super::x86_64::RSP) {
+        if matches!(source, Src::Reg(part) if part.reg == machine.sp) {
             return None;
         }
         Some(Subject::new(ctx, at, source, value, name))
@@ -314,12 +311,11 @@ impl<'data> Tracer<'_, '_, 'data> {
             // A number that is no pointer is small too: only NULL itself is taken for one, and where the address is not known.
             let unknown = culprit.is_none_or(|culprit| culprit < NULL_PAGES);
             let null = || arguments.iter().find(|&&(_, value)| value == 0).filter(|_| unknown);
-            let wild =
-                || arguments.iter().find(|&&(_, value)| !matches!(value >> 47, 0 | 0x1_ffff)).filter(|_| unknown);
+            let wild = || arguments.iter().find(|&&(_, value)| !self.machine.is_canonical(value)).filter(|_| unknown);
             exact.or_else(null).or_else(wild).or_else(|| self.too_many(&base, &arguments))
         };
         let &(number, value) = chosen?;
-        let &reg = ARGUMENTS.get(number)?;
+        let &reg = self.machine.arguments.get(number)?;
         let name = format!("argument {} of {called}", number + 1);
         if releases && scene.stop.messages.iter().any(|message| message.text.contains("double free")) {
             // Who freed it first: the object itself is looked for, not the pointer.
@@ -359,11 +355,8 @@ pub(super) fn called(flow: Flow) -> Option<Src> {
     }
 }
 
-fn register(reg: Reg) -> String {
-    Arch::X86_64
-        .register_names()
-        .get(usize::from(reg))
-        .map_or_else(|| format!("register {reg}"), |name| (*name).to_owned())
+fn register(machine: &Machine, reg: Reg) -> String {
+    machine.name(reg).map_or_else(|| format!("register {reg}"), str::to_owned)
 }
 
 fn source_size(source: Src) -> u8 {

@@ -125,7 +125,7 @@ impl Tracer<'_, '_, '_> {
             let value = value?;
             Some(match value {
                 ERROR_POINTERS.. => 5,
-                value if !matches!(value >> 47, 0 | 0x1_ffff) => 4,
+                value if !self.machine.is_canonical(value) => 4,
                 value if value < NULL_PAGES => 1,
                 value if !self.is_mapped(value) => 3,
                 _ => 0,
@@ -154,7 +154,7 @@ impl Tracer<'_, '_, '_> {
 
     /// The value would be a good pointer, but nothing is mapped there any more.
     pub fn is_lost(&self, value: u64) -> bool {
-        (1 << 32..1 << 47).contains(&value) && !self.is_mapped(value)
+        self.machine.is_user_pointer(value) && !self.is_mapped(value)
     }
 
     pub fn is_mapped(&self, value: u64) -> bool {

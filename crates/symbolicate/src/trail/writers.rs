@@ -3,7 +3,6 @@
 
 use std::collections::BTreeSet;
 
-use iced_x86::{FlowControl, Instruction, OpKind, Register};
 use necropsy_model::BirthKind;
 
 use super::chase::{allocates, plain_name};
@@ -11,7 +10,6 @@ use super::context::Ctx;
 use super::definition::Loc;
 use super::lead::{Lead, NO_MEMORY, Path, Spot};
 use super::op::{Op, Part, Src, mask};
-use super::x86_64::ARGUMENTS;
 use super::{Limits, Tracer, sweep};
 
 /// Stores that are looked at: more of them are more than one writer.
@@ -73,18 +71,20 @@ impl Tracer<'_, '_, '_> {
             if image.debug.get().is_some_and(|debug| debug.is_of_system()) {
                 continue;
             }
-            let Some(instructions) = sweep::instructions(image) else {
+            let Some(instructions) = sweep::instructions(image, self.machine) else {
                 // A module that was not read may have writers of its own.
                 stores.resize(MAX_STORES, 0);
                 return (stores, calls);
             };
             for insn in instructions {
-                if stores_at(&insn, offset, size) && stores.len() < MAX_STORES {
-                    stores.push(insn.ip());
+                if insn.stores_at(offset, size) && stores.len() < MAX_STORES {
+                    stores.push(insn.at());
                 }
-                let call = matches!(insn.flow_control(), FlowControl::Call | FlowControl::UnconditionalBranch);
-                if call && calls.len() < MAX_ALLOCATIONS && self.is_allocation(insn.near_branch_target()) {
-                    calls.push(insn.ip());
+                if let Some((target, true)) = insn.goes_to(|_| None)
+                    && calls.len() < MAX_ALLOCATIONS
+                    && self.is_allocation(target)
+                {
+                    calls.push(insn.at());
                 }
             }
         }
@@ -183,7 +183,7 @@ impl Tracer<'_, '_, '_> {
         let target = self.target(ctx, at, target)?;
         let name = self.function_name(target)?;
         let mut argument = |number: usize| {
-            let &reg = ARGUMENTS.get(number)?;
+            let &reg = self.machine.arguments.get(number)?;
             self.eval(ctx, at, Src::Reg(Part { reg, offset: 0, size: 8 }))
         };
         match plain_name(&name) {
@@ -208,42 +208,13 @@ fn chunk_room(request: u64) -> Option<u64> {
     Some(chunk.max(0x20) - 8)
 }
 
-/// A store of so many bytes at an offset from a pointer that is no stack pointer.
-fn stores_at(insn: &Instruction, offset: u64, size: u8) -> bool {
-    if insn.op_count() == 0 || insn.op0_kind() != OpKind::Memory || insn.memory_index() != Register::None {
-        return false;
-    }
-    let base = insn.memory_base();
-    base.is_gpr64()
-        && base != Register::RSP
-        && insn.memory_displacement64() == offset
-        && insn.memory_size().size() == usize::from(size)
-        && super::globals::writes(insn)
-}
-
 #[cfg(test)]
 mod tests {
-    use iced_x86::{Decoder, DecoderOptions};
-
     use super::*;
 
     #[test]
     fn room_of_blocks_as_glibc_rounds_it() {
         assert_eq!([0, 1, 24, 25, 40].map(chunk_room), [24, 24, 24, 40, 40].map(Some));
         assert_eq!(chunk_room(u64::MAX), None);
-    }
-
-    #[test]
-    fn a_store_at_an_offset_and_what_is_none() {
-        let stores = |bytes: &[u8], offset, size| {
-            let insn = Decoder::with_ip(64, bytes, 0x1000, DecoderOptions::NONE).decode();
-            stores_at(&insn, offset, size)
-        };
-        // mov %rdx,0x10(%rax)
-        assert!(stores(&[0x48, 0x89, 0x50, 0x10], 0x10, 8));
-        assert!(!stores(&[0x48, 0x89, 0x50, 0x10], 0x10, 4) && !stores(&[0x48, 0x89, 0x50, 0x10], 8, 8));
-        // mov 0x10(%rax),%rdx reads; mov %rdx,0x10(%rsp) stores to the frame.
-        assert!(!stores(&[0x48, 0x8b, 0x50, 0x10], 0x10, 8));
-        assert!(!stores(&[0x48, 0x89, 0x54, 0x24, 0x10], 0x10, 8));
     }
 }

@@ -7,6 +7,8 @@ use iced_x86::{
 
 use super::op::{Arith, Condition, Extend, Flags, Flow, Insn, Mem, Op, Part, Reg, Src};
 
+pub(super) mod sweep;
+pub(super) mod tables;
 mod vector;
 
 /// DWARF number of the stack pointer.
@@ -23,14 +25,14 @@ pub(super) const SCRATCH: [Reg; 9] = [0, 1, 2, 4, 5, 8, 9, 10, 11];
 const XMM0: Reg = 17;
 
 /// Decodes the instruction at the start of some bytes.
-pub(super) fn lift(bytes: &[u8], at: u64, factory: &mut InstructionInfoFactory) -> Option<Insn> {
+pub(super) fn lift(bytes: &[u8], at: u64) -> Option<Insn> {
     let instruction = Decoder::with_ip(64, bytes, at, DecoderOptions::NONE).decode();
-    (!instruction.is_invalid()).then(|| Lifter { it: &instruction, ops: Vec::new(), flags: Flags::Kept }.run(factory))
+    (!instruction.is_invalid()).then(|| Lifter { it: &instruction, ops: Vec::new(), flags: Flags::Kept }.run())
 }
 
 /// A REX prefix (Intel SDM volume 2, 2.2.1), which belongs to the instruction behind it.
-pub(super) fn is_prefix(byte: Option<u8>) -> bool {
-    byte.is_some_and(|byte| byte & 0xf0 == 0x40)
+pub(super) fn is_prefix(byte: u8) -> bool {
+    byte & 0xf0 == 0x40
 }
 
 /// System V psABI AMD64 figure 3.36: rdx, rcx and rbx stand in another order than in machine code.
@@ -65,17 +67,17 @@ struct Lifter<'a> {
 }
 
 impl Lifter<'_> {
-    fn run(mut self, factory: &mut InstructionInfoFactory) -> Insn {
+    fn run(mut self) -> Insn {
         let it = self.it;
         if it.rflags_modified() != 0 {
             self.flags = Flags::Other;
         }
         if !self.known() {
             self.ops.clear();
-            self.unknown(factory);
+            self.unknown();
         }
         let flow = self.flow();
-        Insn { at: it.ip(), next: it.next_ip(), ops: self.ops, flags: self.flags, flow }
+        Insn { at: it.ip(), next: it.next_ip(), ops: self.ops, flags: self.flags, tests: Flags::Kept, flow }
     }
 
     fn mem(&self) -> Mem {
@@ -277,10 +279,11 @@ impl Lifter<'_> {
     }
 
     /// What the decoder knows of any other instruction: which registers and which memory it writes.
-    fn unknown(&mut self, factory: &mut InstructionInfoFactory) {
+    fn unknown(&mut self) {
         let writes = |access| {
             matches!(access, OpAccess::Write | OpAccess::ReadWrite | OpAccess::CondWrite | OpAccess::ReadCondWrite)
         };
+        let mut factory = InstructionInfoFactory::new();
         let info = factory.info(self.it);
         for used in info.used_registers().iter().filter(|used| writes(used.access())) {
             let computed = written(used.register()).filter(|to| to.reg <= 15 && computes(self.it.mnemonic()));
@@ -403,7 +406,7 @@ mod tests {
     use super::*;
 
     fn lifted(bytes: &[u8]) -> Insn {
-        lift(bytes, 0x1000, &mut InstructionInfoFactory::new()).unwrap()
+        lift(bytes, 0x1000).unwrap()
     }
 
     const fn whole(reg: Reg) -> Part {

@@ -7,6 +7,9 @@
 //! first words of their names; `NECROPSY_ORIGIN_CONFIGS` takes other configurations than the eight usual ones,
 //! `NECROPSY_ORIGIN_SEED` one seed only. `NECROPSY_ORIGIN_FOLDER` names a folder of further seeds, the set `folder`: to score
 //! programs that were just written, before anybody has looked at how they fail.
+//!
+//! `NECROPSY_ORIGIN_AARCH64=1` adds the same sets built for aarch64 and run by qemu-user, as sets of their own: "own lab, aarch64".
+//! Their configurations are `aarch64.gcc-O2` and such. Without the cross compiler or the emulator they are left out, with a message.
 
 #![allow(clippy::print_stdout, reason = "the table is the result")]
 
@@ -31,6 +34,12 @@ use serde_json::Value;
 use tally::Tally;
 
 const CONFIGS: &str = "gcc-O0 gcc-O1 gcc-O2 gcc-O3 clang-O0 clang-O1 clang-O2 clang-O3";
+/// The same built for aarch64; qemu-user is slow.
+const CROSS_CONFIGS: &str = "aarch64.gcc-O0 aarch64.gcc-O2 aarch64.clang-O0 aarch64.clang-O2";
+/// Where the cross compiler's libraries are, as its packages put them.
+const CROSS_SYSROOT: &str = "/usr/aarch64-linux-gnu";
+/// What builds and runs programs for aarch64.
+const CROSS_TOOLS: [&str; 2] = ["aarch64-linux-gnu-gcc", "qemu-aarch64"];
 /// Most that may be blamed wrongly.
 const FALSE_BLAME: f64 = 0.08;
 
@@ -46,7 +55,7 @@ struct Run {
 
 /// A set of seeds with its runs.
 struct Suite {
-    name: &'static str,
+    name: String,
     runs: Vec<Run>,
     without_core: Vec<String>,
     lists_failures: bool,
@@ -60,6 +69,7 @@ fn score_origin() {
     let sets = std::env::var("NECROPSY_ORIGIN_SETS").unwrap_or_else(|_| "folder corpus own frozen cores".to_owned());
     let wanted = |name: &str| sets.split_whitespace().any(|set| name.starts_with(set));
     let mut suites = Vec::new();
+    let crosses = wants_cross();
     let folder = std::env::var_os("NECROPSY_ORIGIN_FOLDER").map(PathBuf::from);
     for (name, sources, lists_failures) in [
         ("folder", folder, true),
@@ -67,8 +77,10 @@ fn score_origin() {
         ("own lab", Some(repository.join("fixtures/origin/lab")), true),
         ("frozen lab", Some(repository.join("fixtures/origin/frozen")), false),
     ] {
-        if let Some(sources) = sources.filter(|_| wanted(name)) {
-            suites.push(suite(name, &repository, &sources, lists_failures));
+        let Some(sources) = sources.filter(|_| wanted(name)) else { continue };
+        suites.extend(suite(name.to_owned(), &repository, &sources, lists_failures, false));
+        if crosses {
+            suites.extend(suite(format!("{name}, aarch64"), &repository, &sources, lists_failures, true));
         }
     }
     if let Some(corpus) = corpus.filter(|_| wanted("cores")) {
@@ -98,17 +110,41 @@ fn score_origin() {
     }
 }
 
+/// Whether the seeds are built for aarch64 too.
+fn wants_cross() -> bool {
+    if std::env::var_os("NECROPSY_ORIGIN_AARCH64").is_none_or(|value| value == "0") {
+        return false;
+    }
+    let missing = |tool: &&str| Command::new(tool).arg("--version").output().is_err();
+    let missing: Vec<_> = CROSS_TOOLS.into_iter().filter(missing).collect();
+    if !missing.is_empty() {
+        println!("no sets for aarch64: {} not found", missing.join(" and "));
+    }
+    missing.is_empty()
+}
+
 /// Where programs and cores go: they stay, so that a second run builds only what changed.
 fn scratch() -> PathBuf {
     PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("origin")
 }
 
-/// Builds and runs the seeds of a folder.
-fn suite(name: &'static str, repository: &Path, sources: &Path, lists_failures: bool) -> Suite {
-    let out = scratch().join(name.replace(' ', "-"));
-    let configs = std::env::var("NECROPSY_ORIGIN_CONFIGS").unwrap_or_else(|_| CONFIGS.to_owned());
+/// Builds and runs the seeds of a folder; `None` where all configurations that were asked for are of the other machine.
+fn suite(name: String, repository: &Path, sources: &Path, lists_failures: bool, crosses: bool) -> Option<Suite> {
+    let out = scratch().join(name.replace(", ", "-").replace(' ', "-"));
+    let (usual, further) = if crosses {
+        (CROSS_CONFIGS, vec![Path::new("--sysroot"), Path::new(CROSS_SYSROOT)])
+    } else {
+        (CONFIGS, vec![])
+    };
+    // Configurations that are named are those of one machine or of the other.
+    let configs = std::env::var("NECROPSY_ORIGIN_CONFIGS").unwrap_or_else(|_| usual.to_owned());
+    let mut configs: Vec<&str> = configs.split_whitespace().collect();
+    configs.retain(|config| config.starts_with("aarch64.") == crosses);
+    if configs.is_empty() {
+        return None;
+    }
     let mut build = Command::new("sh");
-    build.arg(repository.join("fixtures/origin/build.sh")).arg(sources).arg(&out).args(configs.split_whitespace());
+    build.arg(repository.join("fixtures/origin/build.sh")).arg(sources).arg(&out).args(&configs);
     assert!(build.status().unwrap().success(), "{name}: build.sh failed");
     let only = std::env::var("NECROPSY_ORIGIN_SEED").ok();
     let mut suite = Suite { name, runs: Vec::new(), without_core: Vec::new(), lists_failures };
@@ -116,11 +152,11 @@ fn suite(name: &'static str, repository: &Path, sources: &Path, lists_failures: 
         if only.as_ref().is_some_and(|only| *only != seed.name) {
             continue;
         }
-        for config in configs.split_whitespace() {
+        for &config in &configs {
             let program = out.join(config).join(&seed.name);
             let core = program.with_extension("core");
             if core.exists() {
-                let (answer, time) = ask(&seed, &core, &[]);
+                let (answer, time) = ask(&seed, &core, &further);
                 let inlined_away = is_inlined_away(&seed, &program);
                 suite.runs.push(Run { seed: seed.clone(), config: config.to_owned(), answer, time, inlined_away });
             } else if let Ok(reason) = fs::read_to_string(program.with_extension("none")) {
@@ -129,7 +165,7 @@ fn suite(name: &'static str, repository: &Path, sources: &Path, lists_failures: 
             }
         }
     }
-    suite
+    Some(suite)
 }
 
 /// The program's report of a core, judged, and how long it took.
@@ -160,8 +196,12 @@ fn is_inlined_away(seed: &Seed, program: &Path) -> bool {
 impl Suite {
     /// The cores of another project's tests, with the function that those tests blame.
     fn of_cores(folder: &Path) -> Self {
-        let mut suite =
-            Self { name: "cores of a peer", runs: Vec::new(), without_core: Vec::new(), lists_failures: true };
+        let mut suite = Self {
+            name: "cores of a peer".to_owned(),
+            runs: Vec::new(),
+            without_core: Vec::new(),
+            lists_failures: true,
+        };
         let table = fs::read_to_string(folder.join("EXPECTED.tsv")).unwrap_or_default();
         for row in table.lines().skip(1) {
             let cells: Vec<_> = row.split('\t').collect();

@@ -38,7 +38,7 @@ const PER_BYTE: usize = 24;
 /// No damaged fixture takes as long, not in a debug build on a busy machine either. A clock only for what never ends.
 const HANGS: Duration = Duration::from_mins(1);
 /// Damaged copies of each dump and of the files below its sysroot, when no time is given.
-const COPIES: u64 = 12;
+const COPIES: u64 = 2;
 
 /// One test at a time: they share the count of bytes.
 static ALONE: Mutex<()> = Mutex::new(());
@@ -231,7 +231,7 @@ fn every_cut_is_survived() {
                 assert!(length > 1 << 20, "{} has only {length} bytes", victim.name);
                 1024
             }
-            (Some(_), _) => (length / 16).max(1),
+            (Some(_), _) => (length / 8).max(1),
             (None, _) => 3,
         };
         for cut in (index % step..length.min(1 << 20)).step_by(step) {

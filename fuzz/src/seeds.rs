@@ -13,6 +13,8 @@ use crate::mutate::{LONGEST, Shape};
 const MOST_OF_CORPUS: usize = 200;
 /// Largest file that is cut to a seed.
 const LARGEST: u64 = 64 << 20;
+/// Largest file of the corpus: what is larger is a core that is too long for an input, and costs seconds to read.
+const LARGEST_OF_CORPUS: u64 = 4 << 20;
 
 /// The folder of the fixtures.
 fn fixtures() -> PathBuf {
@@ -32,11 +34,11 @@ pub fn dumps(format: &str) -> Vec<Vec<u8>> {
 
 /// Text dumps of all formats.
 pub fn texts() -> Vec<Vec<u8>> {
-    let formats = ["goroutines", "hs-err", "java-dump-file", "java-threads", "native-stacks"];
+    let formats = ["goroutines", "hs-err", "java-dump-file", "java-threads", "kernel-log", "native-stacks"];
     formats.iter().flat_map(|format| dumps(format)).flat_map(|dump| pieces(&dump)).collect()
 }
 
-/// Files of the corpus that `take` accepts by their path and first bytes.
+/// Files of the corpus that `take` accepts by their path and first bytes. Cores of megabytes are passed over.
 pub fn corpus(take: impl Fn(&Path, &[u8]) -> bool) -> Vec<Vec<u8>> {
     let Some(folder) = std::env::var_os("NECROPSY_CORPUS") else { return Vec::new() };
     let mut pending = vec![PathBuf::from(folder)];
@@ -48,7 +50,7 @@ pub fn corpus(take: impl Fn(&Path, &[u8]) -> bool) -> Vec<Vec<u8>> {
         let Ok(metadata) = fs::symlink_metadata(&path) else { continue };
         if metadata.is_dir() {
             pending.extend(entries(&path).into_iter().rev());
-        } else if metadata.is_file() && metadata.len() <= LARGEST {
+        } else if metadata.is_file() && metadata.len() <= LARGEST_OF_CORPUS {
             found.extend(read(&path).filter(|bytes| take(&path, bytes)).into_iter().flat_map(|bytes| pieces(&bytes)));
         }
     }

@@ -12,11 +12,11 @@ use necropsy_fuzz::{Counting, Random, mutate, trial};
 static ALLOCATOR: Counting = Counting;
 
 /// Cuts of each seed, evenly over its length.
-const CUTS: usize = 8;
+const CUTS: usize = 5;
 /// Seeds of one target that are cut; of more, each so-manieth.
-const MOST_SEEDS: usize = 16;
+const MOST_SEEDS: usize = 10;
 /// Damaged inputs of each target.
-const DAMAGED: usize = 100;
+const DAMAGED: usize = 50;
 
 /// One test for all targets: they share the count of bytes.
 #[test]

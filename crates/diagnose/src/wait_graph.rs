@@ -64,22 +64,47 @@ impl<'a, 'data> WaitGraph<'a, 'data> {
         chains
     }
 
-    /// Threads that wait for this cycle without being in it.
-    pub(crate) fn behind(&self, cycle: &[usize]) -> usize {
-        let ends_in = |start: usize| {
-            let mut at = start;
-            for _ in 0..self.next.len() {
-                if cycle.contains(&at) {
-                    return at != start;
-                }
-                match self.next.get(at).copied().flatten() {
-                    Some(next) => at = next,
-                    None => return false,
+    /// The thread that a thread waits for.
+    pub(crate) fn owner(&self, at: usize) -> Option<usize> {
+        self.next.get(at).copied().flatten()
+    }
+
+    /// For each cycle the number of threads that wait for it without being in it. One walk for all cycles: a file may list as many
+    /// as it has threads.
+    pub(crate) fn behind(&self) -> Vec<usize> {
+        // The cycle that each chain ends in, where that is known already.
+        let mut ends: Vec<Option<Option<usize>>> = vec![None; self.next.len()];
+        for (number, cycle) in self.cycles.iter().enumerate() {
+            for &at in cycle {
+                if let Some(end) = ends.get_mut(at) {
+                    *end = Some(Some(number));
                 }
             }
-            false
-        };
-        (0..self.next.len()).filter(|at| !cycle.contains(at) && ends_in(*at)).count()
+        }
+        let mut behind = vec![0; self.cycles.len()];
+        for start in 0..self.next.len() {
+            let (mut path, mut at) = (Vec::new(), start);
+            let end = loop {
+                match ends.get(at) {
+                    Some(None) => path.push(at),
+                    Some(&Some(known)) => break known,
+                    None => break None,
+                }
+                match self.owner(at) {
+                    Some(next) => at = next,
+                    None => break None,
+                }
+            };
+            if let Some(count) = end.and_then(|end| behind.get_mut(end)) {
+                *count += path.len();
+            }
+            for at in path {
+                if let Some(known) = ends.get_mut(at) {
+                    *known = Some(end);
+                }
+            }
+        }
+        behind
     }
 }
 
@@ -167,7 +192,20 @@ fn walk(next: &[Option<usize>]) -> (Vec<Vec<usize>>, Vec<Option<usize>>) {
 
 #[cfg(test)]
 mod tests {
-    use super::walk;
+    use necropsy_model::Snapshot;
+
+    use super::{WaitGraph, walk};
+
+    #[test]
+    fn threads_behind_each_cycle() {
+        // 0 and 1 wait for each other, 2 and 7 behind them; 4 and 5 wait for 3; 6 waits for itself, 8 behind it.
+        let next = vec![Some(1), Some(0), Some(0), None, Some(3), Some(4), Some(6), Some(2), Some(6)];
+        let (cycles, heads) = walk(&next);
+        let snapshot = Snapshot::default();
+        let graph = WaitGraph { snapshot: &snapshot, next, cycles, heads };
+        assert_eq!(graph.cycles, [vec![0, 1], vec![6]]);
+        assert_eq!(graph.behind(), [2, 1]);
+    }
 
     #[test]
     fn cycles_and_heads() {

@@ -268,15 +268,26 @@ pub(crate) fn addresses(redactor: &mut Redactor, text: &str, from: usize) -> Str
         let end = at + 2 + digits.find(|c: char| !c.is_ascii_hexdigit()).unwrap_or(digits.len());
         out.push_str(text.get(last..at).unwrap_or_default());
         let number = text.get(at..end).unwrap_or_default();
-        if end == at + 2 {
+        let before = text.get(..at).unwrap_or_default();
+        if end == at + 2 || ends_an_escape(before) {
             out.push_str(number);
         } else {
-            out.push_str(&redactor.address(number, text.get(..at).unwrap_or_default()));
+            out.push_str(&redactor.address(number, before));
         }
         last = end;
     }
     out.push_str(text.get(last..).unwrap_or_default());
     out
+}
+
+/// The next digit is the last one of an escape in JSON: `\u0000x7f00` is a NUL and five letters, no address. A backslash that is
+/// escaped itself begins none.
+fn ends_an_escape(before: &str) -> bool {
+    let Some((head, tail)) = before.len().checked_sub(4).and_then(|at| before.split_at_checked(at)) else {
+        return false;
+    };
+    let digits = tail.strip_prefix('u').is_some_and(|digits| digits.bytes().all(|byte| byte.is_ascii_hexdigit()));
+    digits && head.bytes().rev().take_while(|&byte| byte == b'\\').count() % 2 == 1
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! Dumps through all stages and into every output.
 
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
@@ -7,6 +8,7 @@ use necropsy_diagnose::pair::{PairCase, Told};
 use necropsy_group::bucket::{self, FrameRules};
 use necropsy_group::pair::{self, Side};
 use necropsy_model::{Arena, Groups, Order, Similarity, Snapshot, Verdict};
+use necropsy_read::stored_core;
 use necropsy_redact::{Filter, Redactor};
 use necropsy_report::{BucketReport, Input, PairReport, Report, Style};
 use necropsy_symbolicate::Options;
@@ -64,9 +66,25 @@ pub(super) fn native_stacks() -> Vec<Vec<u8>> {
     found
 }
 
+pub(super) fn kernel_logs() -> Vec<Vec<u8>> {
+    let mut found: Vec<_> = seeds::dumps("kernel-log").iter().flat_map(|dump| seeds::pieces(dump)).collect();
+    found.extend(seeds::corpus(|_, head| has(head, b"segfault at") || has(head, b"oom-killer")));
+    found
+}
+
+pub(super) fn apports() -> Vec<Vec<u8>> {
+    let mut found: Vec<_> = seeds::dumps("apport-crash").into_iter().map(seeds::cut).collect();
+    found.push(APPORT.into());
+    found
+}
+
+pub(super) fn stored_cores() -> Vec<Vec<u8>> {
+    vec![STORED_CORE.into()]
+}
+
 /// All text formats.
 pub(super) fn any() -> Vec<Vec<u8>> {
-    let own = [DUMP_FILE, THREAD_INFO, ACTUATOR, JAVACORE];
+    let own = [DUMP_FILE, THREAD_INFO, ACTUATOR, JAVACORE, APPORT];
     seeds::texts().into_iter().chain(own.map(|text| text.as_bytes().to_vec())).collect()
 }
 
@@ -116,6 +134,41 @@ pub(super) fn as_hs_err(input: &[u8]) -> Result<(), String> {
 
 pub(super) fn as_native_stacks(input: &[u8]) -> Result<(), String> {
     triage(input, Some("native-stacks"), None, false)
+}
+
+pub(super) fn as_kernel_log(input: &[u8]) -> Result<(), String> {
+    triage(input, Some("kernel-log"), None, false)
+}
+
+/// A report of apport, and the core that it encloses as far as it can be unpacked.
+pub(super) fn as_apport(input: &[u8]) -> Result<(), String> {
+    triage(input, Some("apport-crash"), None, false)?;
+    let mut core = Vec::new();
+    let Some(enclosed) = necropsy_read::enclosed(input) else { return Ok(()) };
+    // Whoever opens files has the limit; what breaks off is read as far as it goes.
+    let _ = enclosed.take(MOST_ENCLOSED).read_to_end(&mut core);
+    let arena = Arena::new();
+    match necropsy_read::read_enclosed(input, &core, &arena) {
+        Ok(_) => Ok(()),
+        Err(error) => check::message(&error.to_string()).map_or(Ok(()), Err),
+    }
+}
+
+/// What a keeper noted of a core: the first line is the name of its file, the others its attributes in turn.
+pub(super) fn stored_core(input: &[u8]) -> Result<(), String> {
+    let mut lines = input.split(|&byte| byte == b'\n');
+    let name = String::from_utf8_lossy(lines.next().unwrap_or_default());
+    let mut noted = stored_core::from_name(&name).unwrap_or_default();
+    for (value, attribute) in lines.zip(stored_core::ATTRIBUTES.iter().cycle()) {
+        stored_core::attribute(&mut noted, attribute, value);
+    }
+    let arena = Arena::new();
+    let dump = "goroutine 1 [running]:\nmain.main()\n\t/srv/main.go:9 +0x1d\n";
+    let mut known = know(dump.as_bytes(), &arena, None, None, &mut None)?;
+    for known in &mut known {
+        necropsy_read::note(&mut known.snapshot, &noted);
+    }
+    shown(&known, &mut None).map(drop)
 }
 
 pub(super) fn as_any(input: &[u8]) -> Result<(), String> {
@@ -200,12 +253,17 @@ pub(super) fn triage(data: &[u8], format: Option<&str>, root: Option<&Path>, red
 fn outputs(data: &[u8], format: Option<&str>, root: Option<&Path>, redacted: bool) -> Result<Vec<u8>, String> {
     let arena = Arena::new();
     let mut redactor = redacted.then(Redactor::new);
+    let known = know(data, &arena, format, root, &mut redactor)?;
+    shown(&known, &mut redactor)
+}
+
+/// Dumps in every output.
+fn shown(known: &[Known<'_>], redactor: &mut Option<Redactor>) -> Result<Vec<u8>, String> {
     let mut all = Vec::new();
-    for known in know(data, &arena, format, root, &mut redactor)? {
-        let Known { input, snapshot, groups, verdict } = &known;
+    for Known { input, snapshot, groups, verdict } in known {
         let report = Report { input, snapshot, groups, verdict, owner: None };
         let (mut text, mut json, mut brief, mut folded) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-        match &mut redactor {
+        match redactor {
             None => {
                 written(necropsy_report::text(&report, STYLE, &mut text))?;
                 written(necropsy_report::json(&report, true, &mut json))?;
@@ -291,6 +349,12 @@ pub(super) fn group(input: &[u8]) -> Result<(), String> {
     check::text(&text).or_else(|| check::text(&brief)).or_else(|| check::json(&json)).map_or(Ok(()), Err)
 }
 
+/// Bytes of a core that a report encloses, and that are unpacked here.
+const MOST_ENCLOSED: u64 = 1 << 20;
+/// A report of apport with a core of five bytes, by hand.
+const APPORT: &str = "ProblemType: Crash\nArchitecture: amd64\nDate: Sat Nov 21 10:00:00 2026\nExecutablePath: /srv/app\nProcCmdline: /srv/app --port 80\nProcMaps:\n 00400000-00401000 r-xp 00000000 fe:00 77     /srv/app\n 7f1375401000-7f1375402000 r-xp 00001000 fe:00 79     /lib/libx.so\nSignal: 11\nUserGroups: N/A\nCoreDump: base64\n H4sICAAAAAAC/0NvcmVEdW1wAA==\n y0jNyckHAIamEDYFAAAA\n";
+/// The name and the attributes of a core that systemd-coredump keeps, by hand.
+const STORED_CORE: &str = "core.my\\x2eapp.1000.0123456789abcdef0123456789abcdef.4242.1795255200123456.zst\n4242\n1000\n11\n1795255200123456\nmy.app\n/srv/my.app\n";
 /// `HotSpotDiagnosticMXBean.dumpThreads` as text, by hand.
 const DUMP_FILE: &str = "4242\n2026-11-21T09:41:13.699Z\n21.0.5+11\n\n#1 \"main\"\n      java.base/java.lang.Thread.sleep0(Native Method)\n      shop.Till.main(Till.java:7)\n\n#22 \"order-1\" virtual\n      java.base/java.lang.VirtualThread.park(VirtualThread.java:582)\n      shop.Stock.take(Stock.java:31)\n\n";
 /// `ThreadInfo.toString`, by hand.

@@ -1,6 +1,8 @@
 //! Threads that wait for each other in a circle.
 
-use necropsy_model::{Confidence, Evidence, Finding, Severity, WaitKind};
+use std::collections::BTreeSet;
+
+use necropsy_model::{Confidence, Evidence, Finding, Severity, Text, WaitKind};
 
 use crate::wait_graph::{WaitGraph, wait};
 use crate::{Case, Rule};
@@ -24,10 +26,26 @@ Take the locks in one order everywhere, or take both under one lock; keep the du
 
 fn check<'data>(case: &Case<'_, 'data>) -> Vec<Finding<'data>> {
     let graph = WaitGraph::of(case.snapshot);
-    graph.cycles.iter().filter_map(|cycle| finding(case, &graph, cycle)).collect()
+    let reported: BTreeSet<Vec<&str>> =
+        case.snapshot.jvm.iter().flat_map(|jvm| &jvm.reported_deadlocks).map(sorted).collect();
+    let behind = graph.behind();
+    let cycles = graph.cycles.iter().zip(behind);
+    cycles.filter_map(|(cycle, behind)| finding(case, &graph, cycle, behind, &reported)).collect()
 }
 
-fn finding<'data>(case: &Case<'_, 'data>, graph: &WaitGraph<'_, 'data>, cycle: &[usize]) -> Option<Finding<'data>> {
+fn sorted<'a>(names: &'a Vec<Text<'_>>) -> Vec<&'a str> {
+    let mut names: Vec<&str> = names.iter().map(AsRef::as_ref).collect();
+    names.sort_unstable();
+    names
+}
+
+fn finding<'data>(
+    case: &Case<'_, 'data>,
+    graph: &WaitGraph<'_, 'data>,
+    cycle: &[usize],
+    behind: usize,
+    reported: &BTreeSet<Vec<&str>>,
+) -> Option<Finding<'data>> {
     let snapshot = case.snapshot;
     let threads: Vec<_> = cycle.iter().filter_map(|&at| snapshot.threads.get(at)).collect();
     let names: Vec<String> = threads.iter().map(|thread| super::called(thread)).collect();
@@ -39,7 +57,7 @@ fn finding<'data>(case: &Case<'_, 'data>, graph: &WaitGraph<'_, 'data>, cycle: &
         [a, b] => format!("{what}: {a} and {b} wait for each other"),
         more => format!("{what}: {} threads wait in a circle: {}", more.len(), super::few(more)),
     };
-    let behind = match graph.behind(cycle) {
+    let behind = match behind {
         0 => String::new(),
         1 => "; 1 more thread waits behind them".to_owned(),
         behind => format!("; {behind} more threads wait behind them"),
@@ -49,7 +67,7 @@ fn finding<'data>(case: &Case<'_, 'data>, graph: &WaitGraph<'_, 'data>, cycle: &
     let mut places = Vec::new();
     for (&at, thread) in cycle.iter().zip(&threads) {
         let Some(wait) = wait(thread) else { continue };
-        let owner = wait.owner.and_then(|id| snapshot.threads.iter().find(|thread| thread.id == id));
+        let owner = graph.owner(at).and_then(|at| snapshot.threads.get(at));
         let owner = owner.filter(|_| wait.kind != WaitKind::Join);
         let held = owner.map(|owner| format!(", held by {}", super::called(owner))).unwrap_or_default();
         evidence.push(Evidence::new(
@@ -58,12 +76,10 @@ fn finding<'data>(case: &Case<'_, 'data>, graph: &WaitGraph<'_, 'data>, cycle: &
         ));
         places.extend(snapshot.place(at, crate::wait_graph::own_frame(snapshot, thread), necropsy_model::Role::Waiter));
     }
-    if let Some(jvm) = &snapshot.jvm {
-        let reported = jvm.reported_deadlocks.iter().any(|reported| {
-            reported.len() == threads.len()
-                && threads.iter().all(|thread| reported.iter().any(|name| thread.name() == Some(name)))
-        });
-        let text = if reported {
+    if snapshot.jvm.is_some() {
+        let mut own: Vec<&str> = threads.iter().filter_map(|thread| thread.name()).collect();
+        own.sort_unstable();
+        let text = if reported.contains(&own) {
             "the virtual machine reports the same circle"
         } else {
             "the virtual machine reports no such circle; the locks that the threads list prove it"

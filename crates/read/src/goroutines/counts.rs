@@ -21,12 +21,9 @@ use super::header::number;
 use super::{labels, state};
 use crate::text::{LineMap, lines};
 
-/// Goroutines of one profile that are listed one by one: as many as the largest programs have. A count is a number in a file:
-/// it must not decide how much memory is used.
+/// Goroutines of the profiles of one file that are listed one by one: as many as the largest programs have. A count is a number in
+/// a file: it must not decide how much memory is used. 256 profiles of 50 bytes, each with a count of four million, once took 50 GB.
 pub(super) const MAX_THREADS: usize = 1 << 20;
-
-/// The same for all profiles of a file: 256 of them, each of 50 bytes and with a count of four million, once took 50 GB.
-const MAX_THREADS_OF_FILE: usize = 4 * MAX_THREADS;
 
 /// Ends of the first line of such a profile.
 const TITLE: &[u8] = b" profile: total ";
@@ -54,7 +51,7 @@ pub(super) fn read<'d>(text: &'d [u8], map: &LineMap, arena: &'d Arena) -> Vec<S
         return Vec::new();
     }
     let mut profiles: Vec<Profile<'d>> = Vec::new();
-    let mut room = MAX_THREADS_OF_FILE;
+    let mut room = MAX_THREADS;
     for (number, line) in lines(text) {
         let line = line.trim_ascii_end();
         if let Some((total, leaked)) = is_title(line) {
@@ -66,7 +63,7 @@ pub(super) fn read<'d>(text: &'d [u8], map: &LineMap, arena: &'d Arena) -> Vec<S
                 profile.snapshot.threads.len()
             };
             room -= profiles.last_mut().map_or(0, used).min(room);
-            profiles.push(Profile::new(total, leaked, map.source(number), room.min(MAX_THREADS)));
+            profiles.push(Profile::new(total, leaked, map.source(number), room));
         } else if let Some(profile) = profiles.last_mut() {
             profile.line(line, map.source(number), arena);
         }
@@ -260,6 +257,6 @@ mod tests {
         let many = text.repeat(300);
         let many = read(many.as_bytes(), &LineMap::identity(), &arena);
         let listed: usize = many.iter().map(|profile| profile.threads.len()).sum();
-        assert_eq!((many.len(), listed), (super::super::MAX_DUMPS, MAX_THREADS_OF_FILE));
+        assert_eq!((many.len(), listed), (super::super::MAX_DUMPS, MAX_THREADS));
     }
 }

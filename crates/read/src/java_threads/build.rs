@@ -1,14 +1,13 @@
 //! From raw threads to a snapshot: frames and stacks interned, states judged, owners of locks found.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 
 use necropsy_model::jvm::JvmFacts;
 use necropsy_model::{
     Activity, FrameId, Lock, Process, Runtime, Snapshot, State, Text, Thread, ThreadFlags, ThreadId, Wait, WaitKind,
     Warning,
 };
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::note::{Note, Object};
 use super::scan::{RawDump, RawThread};
@@ -147,11 +146,13 @@ fn locks<'d>(
     let lock =
         |object: Object<'d>| Lock { id: object.id, name: Some(text(object.class)).filter(|name| !name.is_empty()) };
     let mut holds: Vec<Lock<'d>> = Vec::new();
+    let mut held = FxHashSet::default();
     let mut wait: Option<Wait<'d>> = None;
     // Monitors named in `waiting on` and `waiting to re-lock`: given back by Object.wait, though a frame says `locked`.
-    let mut released = Vec::new();
+    let mut released = FxHashSet::default();
     let from_outside = from_outside && raw.state.trim_ascii_start().starts_with(b"BLOCKED");
     let wanted = if from_outside { entered_last(raw) } else { None };
+    let join = frames.contains(&"java.lang.Thread.join");
     for (at, &(line, note)) in raw.notes.iter().enumerate() {
         let source = lines.source(line);
         let note = match (note, wanted) {
@@ -166,18 +167,17 @@ fn locks<'d>(
         };
         let found = match note {
             Note::Locked(object) | Note::Owns(object) => {
-                if !holds.iter().any(|held| held.id == object.id) {
+                if held.insert(object.id) {
                     holds.push(lock(object));
                 }
                 continue;
             }
             Note::WaitsToLock(object) => {
-                released.push(object.id);
+                released.insert(object.id);
                 (WaitKind::Lock, lock(object))
             }
             Note::WaitsOn(object) => {
-                released.push(object.id);
-                let join = frames.contains(&"java.lang.Thread.join");
+                released.insert(object.id);
                 (if join { WaitKind::Join } else { WaitKind::Condition }, lock(object))
             }
             Note::Parks(object) => (state::parked(&text(object.class), frames), lock(object)),
@@ -212,25 +212,41 @@ fn class_name(class: &[u8]) -> Text<'_> {
 
 /// The VM's section names holders that threads do not list without `-l`, and in the mixed mode of `jhsdb` it alone tells of locks.
 fn held_by_section<'d>(snapshot: &mut Snapshot<'d>, dump: &RawDump<'d>) {
+    // The first thread of each name, and whether it is the only one.
+    let mut named: FxHashMap<String, (usize, bool)> = FxHashMap::default();
+    if dump.deadlocks.cycles.iter().any(|cycle| !cycle.is_empty()) {
+        for (at, thread) in snapshot.threads.iter().enumerate() {
+            let Some(name) = thread.name() else { continue };
+            named.entry(name.to_owned()).and_modify(|known| known.1 = false).or_insert((at, true));
+        }
+    }
+    let mut held = if named.is_empty() { FxHashSet::default() } else { held(snapshot) };
     for link in dump.deadlocks.cycles.iter().flatten() {
         let (Some(id), Some(holder)) = (link.id, link.holder) else { continue };
         let name = text(holder);
         let waiter = text(link.name);
         let lock = Lock { id, name: Some(class_name(link.class)) };
         if dump.from_outside
-            && let Some(thread) = snapshot.threads.iter_mut().find(|thread| thread.name() == Some(&*waiter))
+            && let Some(thread) = named.get(&*waiter).and_then(|&(at, _)| snapshot.threads.get_mut(at))
         {
             let source = thread.source;
             let wait = Wait { kind: WaitKind::Lock, lock: Some(lock), owner: None, limited: false, source };
             thread.detail_mut().waits_on.get_or_insert(wait);
         }
-        let mut named = snapshot.threads.iter_mut().filter(|thread| thread.name() == Some(&*name));
-        let (Some(thread), None) = (named.next(), named.next()) else { continue };
-        let detail = thread.detail_mut();
-        if !detail.holds.iter().any(|held| held.id == id) {
-            detail.holds.push(Lock { id, name: Some(text(link.class)) });
+        let Some(&(at, true)) = named.get(&*name) else { continue };
+        if let Some(thread) = snapshot.threads.get_mut(at).filter(|_| held.insert((at, id))) {
+            thread.detail_mut().holds.push(Lock { id, name: Some(text(link.class)) });
         }
     }
+}
+
+/// What each thread holds, by its place in the list and the number of the lock: a thread may hold as many as a file can list.
+pub(super) fn held(snapshot: &Snapshot<'_>) -> FxHashSet<(usize, u64)> {
+    let of = |(at, thread): (usize, &Thread<'_>)| {
+        let holds = thread.detail.iter().flat_map(|detail| &detail.holds);
+        holds.map(|lock| (at, lock.id)).collect::<Vec<_>>()
+    };
+    snapshot.threads.iter().enumerate().flat_map(of).collect()
 }
 
 /// Waits for locks that exactly one thread holds get their owner.
@@ -256,17 +272,20 @@ fn initialisers(snapshot: &mut Snapshot<'_>) {
         let wait = thread.detail.as_ref()?.waits_on.as_ref().filter(|wait| wait.kind == WaitKind::ClassInit)?;
         Some(format!("{}.<clinit>", wait.lock.as_ref()?.name.as_ref()?))
     };
-    let mut running: BTreeMap<String, ThreadId> = BTreeMap::new();
-    for name in snapshot.threads.iter().filter_map(wanted).collect::<Vec<_>>() {
-        let runs = |thread: &&Thread<'_>| {
-            snapshot.frames_of(thread).any(|frame| frame.function.as_deref() == Some(name.as_str()))
-        };
-        if let Some(thread) = snapshot.threads.iter().find(runs) {
-            running.insert(name, thread.id);
+    let mut running: FxHashMap<String, Option<ThreadId>> =
+        snapshot.threads.iter().filter_map(wanted).map(|name| (name, None)).collect();
+    if running.is_empty() {
+        return;
+    }
+    for thread in &snapshot.threads {
+        for frame in snapshot.frames_of(thread) {
+            if let Some(found @ None) = frame.function.as_deref().and_then(|name| running.get_mut(name)) {
+                *found = Some(thread.id);
+            }
         }
     }
     for thread in &mut snapshot.threads {
-        let Some(owner) = wanted(thread).and_then(|name| running.get(&name).copied()) else { continue };
+        let Some(owner) = wanted(thread).and_then(|name| running.get(&name).copied().flatten()) else { continue };
         if let Some(wait) = thread.detail.as_mut().and_then(|detail| detail.waits_on.as_mut()) {
             wait.owner = Some(owner);
         }

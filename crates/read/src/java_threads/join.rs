@@ -12,6 +12,7 @@ use necropsy_model::{
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::build;
+use super::numbers::Numbers;
 
 /// Puts `other`, a listing of all threads, into `first`, a dump of the same process. Nothing is changed and nothing returned when they
 /// are of two processes: then the numbers of the processes or the names of threads differ.
@@ -28,7 +29,7 @@ pub fn join<'d>(first: &mut Snapshot<'d>, other: &Snapshot<'d>) -> Option<Joined
     }
     let objects = objects(first, other, &known);
     let mut joined = Joined { format: other.format, objects: objects.len(), ..Joined::default() };
-    let mut names = Names { taken: locks(first).map(|lock| lock.id).collect(), known: objects };
+    let mut names = Names { numbers: Numbers::without(locks(first).map(|lock| lock.id)), known: objects };
     let mut tables = Tables::default();
     let is_added = |thread: &&Thread<'_>| !known.contains_key(&thread.id);
     let wanted: FxHashSet<u64> = other.threads.iter().filter(is_added).filter_map(|it| Some(wanted(it)?.id)).collect();
@@ -50,9 +51,10 @@ pub fn join<'d>(first: &mut Snapshot<'d>, other: &Snapshot<'d>) -> Option<Joined
         let into = into.detail_mut();
         into.name = into.name.take().or_else(|| detail.name.clone());
         // What it holds stands in the dump with addresses; only for what an added thread waits for is the hash as good a name.
-        for held in detail.holds.iter().filter(|held| wanted.contains(&held.id)) {
-            let lock = names.lock(held);
-            if !into.holds.iter().any(|held| held.id == lock.id) {
+        let mut held: FxHashSet<u64> = into.holds.iter().map(|lock| lock.id).collect();
+        for lock in detail.holds.iter().filter(|lock| wanted.contains(&lock.id)) {
+            let lock = names.lock(lock);
+            if held.insert(lock.id) {
                 into.holds.push(lock);
             }
         }
@@ -139,7 +141,7 @@ fn objects<'d>(
 
 /// Numbers of locks in the joined dump.
 struct Names<'d> {
-    taken: FxHashSet<u64>,
+    numbers: Numbers,
     known: FxHashMap<u64, Lock<'d>>,
 }
 
@@ -149,8 +151,7 @@ impl<'d> Names<'d> {
         if let Some(known) = self.known.get(&lock.id) {
             return known.clone();
         }
-        let mut free = (0..u64::from(u32::MAX)).map(|more| lock.id | more << 32);
-        let id = free.find(|&id| self.taken.insert(id)).unwrap_or(lock.id);
+        let id = self.numbers.number(lock.id);
         let fresh = Lock { id, name: lock.name.clone() };
         self.known.insert(lock.id, fresh.clone());
         fresh

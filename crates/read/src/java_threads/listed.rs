@@ -7,6 +7,7 @@ use necropsy_model::{
 };
 use rustc_hash::{FxHashMap, FxHashSet};
 
+use super::numbers::Numbers;
 use super::stacks::Stacks;
 use super::{build, frame, state};
 use crate::Error;
@@ -71,7 +72,7 @@ struct Builder<'d> {
     stacks: Stacks,
     /// Numbers of objects by their text: two objects of different classes may have one hash.
     objects: FxHashMap<String, u64>,
-    ids: FxHashSet<u64>,
+    numbers: Numbers,
     /// Owners of synchronizers that waiting threads name.
     owned: Vec<(ThreadId, Lock<'d>)>,
 }
@@ -84,7 +85,7 @@ impl<'d> Builder<'d> {
             frames: FxHashMap::default(),
             stacks: Stacks::default(),
             objects: FxHashMap::default(),
-            ids: FxHashSet::default(),
+            numbers: Numbers::default(),
             owned: Vec::new(),
         }
     }
@@ -100,11 +101,15 @@ impl<'d> Builder<'d> {
         }
         let mut snapshot = self.snapshot;
         // A dump that names the owner of a synchronizer says by that what the owner holds.
+        let mut places: FxHashMap<ThreadId, usize> = FxHashMap::default();
+        for (at, thread) in snapshot.threads.iter().enumerate() {
+            places.entry(thread.id).or_insert(at);
+        }
+        let mut held = build::held(&snapshot);
         for (owner, lock) in std::mem::take(&mut self.owned) {
-            let Some(thread) = snapshot.threads.iter_mut().find(|thread| thread.id == owner) else { continue };
-            let detail = thread.detail_mut();
-            if !detail.holds.contains(&lock) {
-                detail.holds.push(lock);
+            let Some(&at) = places.get(&owner) else { continue };
+            if let Some(thread) = snapshot.threads.get_mut(at).filter(|_| held.insert((at, lock.id))) {
+                thread.detail_mut().holds.push(lock);
             }
         }
         build::owners(&mut snapshot);
@@ -115,7 +120,7 @@ impl<'d> Builder<'d> {
                 .extend(thread.detail.as_ref().and_then(|detail| detail.carries).map(|carrier| (carrier, thread.id)));
         }
         for (carrier, carried) in carriers {
-            if let Some(thread) = snapshot.threads.iter_mut().find(|thread| thread.id == carrier) {
+            if let Some(thread) = places.get(&carrier).and_then(|&at| snapshot.threads.get_mut(at)) {
                 thread.detail_mut().carries = Some(carried);
             }
         }
@@ -134,9 +139,10 @@ impl<'d> Builder<'d> {
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
         let source = raw.line.map_or(Source::DUMP, Source::line);
         let mut holds: Vec<Lock<'d>> = Vec::new();
+        let mut held = FxHashSet::default();
         for text in &raw.holds {
             let lock = self.lock(text);
-            if !holds.contains(&lock) {
+            if held.insert(lock.id) {
                 holds.push(lock);
             }
         }
@@ -183,8 +189,7 @@ impl<'d> Builder<'d> {
         let id = match self.objects.get(text) {
             Some(&id) => id,
             None => {
-                let mut free = (0..).map(|more: u64| hash | more << 32);
-                let id = free.find(|&id| id != 0 && self.ids.insert(id)).unwrap_or(hash);
+                let id = self.numbers.number(hash);
                 self.objects.insert(text.to_owned(), id);
                 id
             }

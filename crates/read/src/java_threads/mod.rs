@@ -14,6 +14,7 @@ mod jhsdb;
 mod join;
 mod listed;
 mod note;
+mod numbers;
 mod scan;
 mod stacks;
 mod state;

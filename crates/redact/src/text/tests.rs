@@ -74,3 +74,15 @@ fn arguments_go_and_limits_stay() {
     assert_eq!(redactor.environment("DB", "hunter2"), "<env-1>");
     assert_eq!(redactor.environment("LANG", "C.UTF-8"), "C.UTF-8");
 }
+
+#[test]
+fn an_escape_in_json_is_no_address() {
+    let mut redactor = Redactor::new();
+    let mut filtered = |text: &str| addresses(&mut redactor, text, 0);
+    assert_eq!(filtered(r#"{"at":"0x7f0012345678"}"#), r#"{"at":"<addr-1>"}"#);
+    // A NUL, then letters; found by the fuzz target `redact`.
+    assert_eq!(filtered(r#"{"at":"a\u0000x7f0012345678"}"#), r#"{"at":"a\u0000x7f0012345678"}"#);
+    // Two backslashes are one that the program wrote.
+    assert_eq!(filtered(r#"{"at":"a\\u0000x7f0012345678"}"#), r#"{"at":"a\\u000<addr-1>"}"#);
+    assert_eq!(filtered("u0000x7f0012345678"), "u000<addr-1>");
+}

@@ -10,7 +10,7 @@ use necropsy_model::{
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::super::stacks::Stacks;
-use super::super::{frame as hotspot, state};
+use super::super::{build as hotspot_build, frame as hotspot, state};
 use super::scan::{Kind, Object, Owner, RawDump, RawThread};
 use super::stop;
 use crate::text::LineMap;
@@ -303,13 +303,20 @@ fn locks<'d>(
     by_vm_thread: &FxHashMap<u64, usize>,
     waits: &mut Vec<(usize, Owner, &'d [u8])>,
 ) {
-    let give = |snapshot: &mut Snapshot<'d>, owner: u64, lock: Lock<'d>| {
-        let Some(thread) = by_vm_thread.get(&owner).and_then(|&index| snapshot.threads.get_mut(index)) else { return };
-        let detail = thread.detail_mut();
-        if !detail.holds.iter().any(|held| held.id == lock.id) {
-            detail.holds.push(lock);
+    let mut held = hotspot_build::held(snapshot);
+    let mut give = |snapshot: &mut Snapshot<'d>, owner: u64, lock: Lock<'d>| {
+        let Some(&index) = by_vm_thread.get(&owner) else { return };
+        if let Some(thread) = snapshot.threads.get_mut(index).filter(|_| held.insert((index, lock.id))) {
+            thread.detail_mut().holds.push(lock);
         }
     };
+    let mut named: FxHashMap<String, ThreadId> = FxHashMap::default();
+    if waits.iter().any(|(.., initialises)| !initialises.is_empty()) {
+        for thread in &snapshot.threads {
+            let Some(name) = thread.name() else { continue };
+            named.entry(name.to_owned()).or_insert(thread.id);
+        }
+    }
     for &(object, owner) in &dump.monitors {
         if let Owner::Thread(owner) = owner {
             give(snapshot, owner, lock(object));
@@ -320,10 +327,7 @@ fn locks<'d>(
             Owner::Thread(address) => {
                 by_vm_thread.get(&address).and_then(|&index| snapshot.threads.get(index)).map(|thread| thread.id)
             }
-            _ if !initialises.is_empty() => {
-                let name = text(initialises);
-                snapshot.threads.iter().find(|thread| thread.name() == Some(&*name)).map(|thread| thread.id)
-            }
+            _ if !initialises.is_empty() => named.get(&*text(initialises)).copied(),
             _ => None,
         };
         let Some(thread) = snapshot.threads.get_mut(waiter) else { continue };

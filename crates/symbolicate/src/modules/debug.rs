@@ -158,6 +158,11 @@ impl<'data> Debug<'data> {
         self.holder().is_some_and(|holder| holder.is_compressed(id.name()))
     }
 
+    /// Bytes of a section of the debug information, unpacked.
+    pub fn unpacked_size(&self, id: SectionId) -> usize {
+        self.holder().map(|holder| holder.unpacked_size(id.name())).unwrap_or_default()
+    }
+
     /// Gives back the memory of the pages that were read of the files.
     pub fn forget_pages(&self) {
         let found = self.found_already();

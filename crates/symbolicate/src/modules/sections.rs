@@ -94,6 +94,11 @@ impl<'data> Sections<'data> {
         self.data(name).is_some_and(|data| data.format != CompressionFormat::None)
     }
 
+    /// Bytes of a section as the program sees them; 0 where it is missing or claims what can not be.
+    pub fn unpacked_size(&self, name: &str) -> usize {
+        self.data(name).and_then(|data| usize::try_from(data.uncompressed_size).ok()).unwrap_or(0)
+    }
+
     /// The debug information of this file, or the part of it that is asked for: what is not compressed is always whole.
     pub fn dwarf(&self, part: Part) -> Dwarf<'data> {
         let others = || {

@@ -87,8 +87,11 @@ impl<'data> DebugFile<'data> {
             let listed = Listed::read(&aranges, addresses);
             let last = listed.claims.iter().flatten().map(|&(_, offset)| offset).max();
             let behind = last.and_then(|last| listed.starts.iter().copied().find(|&start| start > last));
-            // An address that is not listed is looked for in all units.
-            info = behind.filter(|_| listed.claims.iter().all(|claims| !claims.is_empty())).unwrap_or(usize::MAX);
+            // An address that is not listed is looked for in all units. And when most of them are unpacked, all are: for the
+            // next address of a text they would be unpacked a second time, beside the first.
+            let most = source.unpacked_size(SectionId::DebugInfo) / 2;
+            let sound = |&end: &usize| end <= most && listed.claims.iter().all(|claims| !claims.is_empty());
+            info = behind.filter(sound).unwrap_or(usize::MAX);
         }
         let dwarf = source.dwarf(Part { info, locations: false })?;
         Some(Self { source: Some(Arc::clone(source)), ..Self::new(dwarf, bias, false) })

@@ -9,8 +9,9 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 const CHUNK: usize = 256 << 10;
 /// Chunks that wait for the reader of lines.
 const WAITING: usize = 16;
-/// Most bytes of one batch. What is named at once needs memory for each different address.
-const BATCH: usize = 8 << 20;
+/// Most bytes of one batch. What is named at once needs memory for each different address, a kilobyte with lines; each batch
+/// runs over the line tables of its units again.
+const BATCH: usize = 2 << 20;
 /// Longest line that is looked at; a longer one is data, and is passed on in pieces.
 const LONGEST_LINE: usize = 1 << 20;
 

@@ -123,11 +123,18 @@ impl<'a, 'data> Crash<'a, 'data> {
         let signal = self.stop.signal?;
         let sent = signal.code.is_some_and(|code| code <= 0);
         match signal.number {
+            _ if self.made_a_panic() => Some(Kind::GoPanic),
             Signal::ABRT if self.aborted_itself(signal) => Some(self.abort_kind()),
             _ if sent => Some(Kind::SignalSent),
             Signal::SEGV | Signal::BUS | Signal::FPE | Signal::ILL | Signal::TRAP => Some(self.fault_kind(signal)),
             _ => Some(Kind::SignalSent),
         }
+    }
+
+    /// Go's runtime made a panic of the fault (`runtime.sigpanic`), and died of that.
+    pub fn made_a_panic(&self) -> bool {
+        let fault = self.stop.signal.is_some_and(Signal::is_fault_signal) && !std::ptr::eq(self.stop, self.last);
+        fault && self.said(MessageKind::GoPanic).is_some()
     }
 
     /// A thread raised the signal of a fault itself, as `raise` does: no fault, and no sign of a hang.

@@ -218,6 +218,11 @@ impl<'data> GoTable<'data> {
         frames
     }
 
+    /// The address lies in a function that Go's compiler or assembler made.
+    pub fn covers(&self, address: Svma) -> bool {
+        self.at(address).is_some()
+    }
+
     /// The function at an address, as first address and first address behind, and how far the stack pointer is below where the
     /// caller left it: the return address not counted.
     pub fn stack_delta(&self, address: Svma) -> Option<((Svma, Svma), i64)> {

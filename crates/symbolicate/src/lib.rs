@@ -96,6 +96,7 @@ pub fn symbolicate<'data>(snapshot: &mut Snapshot<'data>, arena: &'data Arena, o
     runtime::tell(snapshot, &images);
     let memory = std::mem::take(&mut snapshot.memory);
     let space = AddressSpace::new(&memory, &images).with_signed_bits(snapshot.process.pointer_mask);
+    stop::recall(snapshot, &mut walks, &space);
     let names = names::look_up(&walks, &images);
     assemble::stacks(snapshot, &walks, &names, &space, options);
     waits::find(snapshot, &walks, &space);

@@ -4,7 +4,9 @@ use std::io;
 
 use necropsy_model::advice::Standing;
 use necropsy_model::jvm::Joined;
-use necropsy_model::{Command, Confidence, Severity, Suitability, SuitabilityStatus, Symptom, Writer};
+use necropsy_model::{
+    Command, Confidence, Severity, Snapshot, Suitability, SuitabilityStatus, Symptom, ThreadFlags, Writer,
+};
 
 use super::page::{Line, Page, Tone};
 use super::{noun, places, words};
@@ -28,7 +30,7 @@ pub(super) fn write(page: &mut Page<'_>, report: &Report<'_, '_>) -> io::Result<
         Some(compression) => format!("{} ({compression})", words::size(input.bytes)),
         None => words::size(input.bytes),
     });
-    facts.push(words::count(snapshot.threads.len(), noun(snapshot)));
+    facts.push(how_many(snapshot));
     facts.extend(process.writer.map(writer).map(str::to_owned));
     facts.extend(process.taken_at.as_ref().map(|at| format!("taken {at}")));
     let mut line = Line::new().put(Tone::Strong, "necropsy ").put(Tone::Strong, name);
@@ -58,6 +60,16 @@ pub(super) fn write(page: &mut Page<'_>, report: &Report<'_, '_>) -> io::Result<
         Some(joined) => page.line(Line::indented(2).plain(said_of(joined)), 4),
         None => Ok(()),
     }
+}
+
+/// Threads; of a core of Go those of the kernel, and the goroutines that are on none.
+fn how_many(snapshot: &Snapshot<'_>) -> String {
+    let parked = snapshot.threads.iter().filter(|thread| thread.flags.contains(ThreadFlags::VIRTUAL)).count();
+    if parked == 0 || snapshot.memory.is_empty() {
+        return words::count(snapshot.threads.len(), noun(snapshot));
+    }
+    let threads = words::count(snapshot.threads.len() - parked, noun(snapshot));
+    format!("{threads} and {}", words::count(parked, "parked goroutine"))
 }
 
 /// What the second listing added, and that there was nothing where it added nothing.

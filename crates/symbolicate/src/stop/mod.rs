@@ -3,6 +3,7 @@
 mod exception;
 mod fault;
 mod go;
+mod go_fault;
 mod handler;
 mod heap;
 mod messages;
@@ -18,6 +19,15 @@ use crate::trail;
 use crate::unwind::Walk;
 use crate::values::{FieldPath, Operand, Values};
 
+/// Adds to the walk of the stopped thread what the runtime noted of its fault, before values are read.
+pub(crate) fn recall(snapshot: &Snapshot<'_>, walks: &mut [Walk], space: &AddressSpace<'_, '_>) {
+    let stopped = snapshot.stop.as_ref().and_then(|stop| stop.thread);
+    let thread = stopped.and_then(|index| snapshot.threads.get(index).zip(walks.get_mut(index)));
+    if let Some((thread, walk)) = thread {
+        go_fault::recall(walk, thread, space);
+    }
+}
+
 /// Completes the stop of a snapshot. Stacks are in place; walks and threads have the same order.
 pub(crate) fn explain<'data>(snapshot: &mut Snapshot<'data>, walks: &[Walk], space: &AddressSpace<'_, 'data>) {
     let Some(mut stop) = snapshot.stop.take() else { return };
@@ -31,7 +41,11 @@ pub(crate) fn explain<'data>(snapshot: &mut Snapshot<'data>, walks: &[Walk], spa
                 (found, told) => found.or(told),
             };
         }
-        let told = handler::find(&at, stop.thread).or_else(|| handler::pending(&at, &stop, snapshot.process.pid));
+        let made_a_panic = go_fault::find(&at, stop.thread);
+        let handled = handler::find(&at, stop.thread);
+        // Of a handler on top of a panic and a panic on top of a handler, the one that was there first.
+        let told = made_a_panic.into_iter().chain(handled).max_by_key(|original| original.frame);
+        let told = told.or_else(|| handler::pending(&at, &stop, snapshot.process.pid));
         let raw = told.as_ref().map_or(0, |original| original.frame);
         stop.original = told.map(|mut original| {
             let frames =

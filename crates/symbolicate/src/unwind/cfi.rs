@@ -19,12 +19,15 @@ const MAX_ROWS: usize = 1 << 16;
 const LARGEST_GO_FRAME: i64 = 1 << 30;
 
 /// Rules of a caller's registers at one address.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Row<'data> {
     /// How to compute the canonical frame address.
     pub cfa: Cfa<'data>,
-    /// Rules by DWARF register number; a register without one follows the machine's convention.
+    /// Rules by DWARF register number; a register without one follows the convention.
     pub rules: Vec<(u16, Rule<'data>)>,
+    /// The convention is the machine's. A goroutine's functions hand back no register as they got it (`cmd/compile/abi-internal.md`),
+    /// and their tables do not say so: gdb shows what a callee left there as arguments of the caller.
+    pub preserves: bool,
     /// The column that holds the return address.
     pub return_register: u16,
     /// The FDE is marked as a signal trampoline (`S` in the augmentation).
@@ -206,6 +209,12 @@ impl<'data> Tables<'data> {
     }
 
     fn find(&self, image: &Image<'data>, address: Svma, context: &mut Context) -> Found<'data> {
+        let row = self.look_up(image, address, context)?;
+        let go = row.preserves && image.go_table().is_some_and(|table| table.covers(address));
+        Ok(if go { Arc::new(Row { preserves: false, ..(*row).clone() }) } else { row })
+    }
+
+    fn look_up(&self, image: &Image<'data>, address: Svma, context: &mut Context) -> Found<'data> {
         let mut reason = NoRow::NotCovered;
         if let Some(section) = &self.eh_frame {
             let offset = match &self.header {
@@ -229,7 +238,7 @@ impl<'data> Tables<'data> {
     }
 
     /// The row that Go's own table gives, where the linker was told to leave out `.debug_frame`: the frame is as large as the
-    /// stack pointer has moved. A goroutine's frames have no registers that are preserved across calls.
+    /// stack pointer has moved.
     fn go_row(&self, image: &Image<'data>, address: Svma) -> Option<Arc<Row<'data>>> {
         let (range, moved) = image.go_table()?.stack_delta(address)?;
         let moved = Some(moved).filter(|moved| (0..=LARGEST_GO_FRAME).contains(moved))?;
@@ -242,6 +251,7 @@ impl<'data> Tables<'data> {
             cfa: Cfa::Register(self.machine.sp, size),
             rules: slot.map(|slot| (return_register, Rule::Offset(slot))).into_iter().collect(),
             return_register,
+            preserves: false,
             signal: false,
             range,
             encoding: gimli::Encoding { address_size: 8, format: gimli::Format::Dwarf32, version: 4 },
@@ -296,6 +306,7 @@ impl<'data> Tables<'data> {
             cfa,
             rules,
             return_register: fde.cie().return_address_register().0,
+            preserves: true,
             signal: fde.is_signal_trampoline(),
             range: (Svma(fde.initial_address()), Svma(fde.end_address())),
             encoding: fde.cie().encoding(),

@@ -60,7 +60,11 @@ impl<'data> Callee<'_, 'data> {
             }
             Cfa::Expression(code) => self.evaluate(row, code, None)?,
         };
-        let mut caller = if row.signal { *self.registers } else { machine.across_call(self.registers) };
+        let mut caller = match (row.signal, row.preserves) {
+            (true, _) => *self.registers,
+            (false, true) => machine.across_call(self.registers),
+            (false, false) => Registers::new(self.registers.arch()),
+        };
         caller.clear(machine.pc);
         caller.set(machine.sp, cfa);
         let mut saved: Vec<(u16, u64)> =

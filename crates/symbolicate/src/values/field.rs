@@ -204,12 +204,13 @@ fn pointee<'u, 'data>(
     let Ok(mut offset) = u64::try_from(displacement) else { return None };
     let size = size_of(Some(target.die), frame).filter(|&size| size > 0)?;
     let reference = kind.tag != gimli::DW_TAG_pointer_type;
-    let rust = target.die.language() == Some(gimli::DW_LANG_Rust);
+    // These have one way to write it, whatever the depth.
+    let dotted = matches!(target.die.language(), Some(gimli::DW_LANG_Rust | gimli::DW_LANG_Go));
     let mut text = match (offset / size, is_record(target.tag)) {
-        (0, true) => format!("{name}{}", if reference || rust { "." } else { "->" }),
+        (0, true) => format!("{name}{}", if reference || dotted { "." } else { "->" }),
         (0, false) if reference => name.clone(),
         (0, false) => format!("*{name}"),
-        (_, _) if reference || rust => return None,
+        (_, _) if reference || dotted => return None,
         (index, true) => format!("{name}[{index}]."),
         (index, false) => format!("{name}[{index}]"),
     };

@@ -12,8 +12,13 @@ pub(crate) static RULE: Rule = Rule {
     check: |case| {
         let Some(crash) = &Crash::of_kind(case, Kind::GoPanic) else { return Vec::new() };
         let gave_up = crash.last.messages.iter().any(|message| message.kind == MessageKind::GoFatal);
-        let what = if gave_up { "ended with the Go runtime giving up" } else { "panicked in Go" };
-        vec![finding(&RULE, crash, wording::said(crash, MessageKind::GoPanic, what))]
+        let title = if crash.made_a_panic() && crash.bad_value() == Some(0) {
+            wording::went_on(crash, MessageKind::GoPanic, wording::access(crash, "through a nil pointer"))
+        } else {
+            let what = if gave_up { "ended with the Go runtime giving up" } else { "panicked in Go" };
+            wording::said(crash, MessageKind::GoPanic, what)
+        };
+        vec![finding(&RULE, crash, title)]
     },
 };
 

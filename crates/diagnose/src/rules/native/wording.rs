@@ -108,6 +108,11 @@ pub(crate) fn plain<'data>(crash: &Crash<'_, 'data>, what: &str) -> Title<'data>
 
 /// Who, a fixed predicate, and what the process said.
 pub(crate) fn said<'data>(crash: &Crash<'_, 'data>, kind: MessageKind, what: &str) -> Title<'data> {
+    went_on(crash, kind, plain(crash, what))
+}
+
+/// A title, and what the process said.
+pub(crate) fn went_on<'data>(crash: &Crash<'_, 'data>, kind: MessageKind, title: Title<'data>) -> Title<'data> {
     let kinds: &[MessageKind] = match kind {
         MessageKind::GoPanic => &[MessageKind::GoPanic, MessageKind::GoFatal],
         MessageKind::Assert => &[MessageKind::Assert],
@@ -119,7 +124,7 @@ pub(crate) fn said<'data>(crash: &Crash<'_, 'data>, kind: MessageKind, what: &st
     let words = crash.words(kinds);
     let quote = crash.last.messages.iter().find(|message| kinds.contains(&message.kind));
     let quote = quote.map(|message| format!(": {}", message.text.replace('\n', " "))).unwrap_or_default();
-    Title { text: format!("{} {what}{quote}", who(crash)), words }
+    Title { text: title.text + &quote, words }
 }
 
 /// "process 4242 was sent SIGABRT by process 17".

@@ -104,7 +104,19 @@ pub(crate) fn quiet(case: &Case<'_, '_>) -> Option<String> {
     let threads = if total == 1 { "1 thread".to_owned() } else { format!("{total} threads") };
     // What was not read may hold what was not found.
     let part = if snapshot.warnings.is_empty() { "" } else { "what could be read of " };
-    Some(format!("nothing stands out among {part}{threads}: no deadlock, no queue for a lock"))
+    Some(if tells_states(snapshot) {
+        format!("nothing stands out among {part}{threads}: no deadlock, no queue for a lock")
+    } else {
+        format!(
+            "nothing stands out among {part}{threads}, but the dump tells no locks and no states: a deadlock would not show"
+        )
+    })
+}
+
+/// The dump says what threads do. `Thread.dump_to_file` of JDK 21 to 24 has their frames alone.
+fn tells_states(snapshot: &Snapshot<'_>) -> bool {
+    let mut states = snapshot.threads.iter().filter_map(|thread| snapshot.state(thread.state?));
+    states.any(|state| !(state.text.is_empty() || state.text.ends_with("(inferred)")))
 }
 
 /// Whether a thread dump answers the question.
@@ -129,6 +141,11 @@ pub(crate) fn suitability(case: &Case<'_, '_>, symptom: Symptom, findings: &[Fin
             SuitabilityStatus::Partial,
             "it names the threads that compute, but one moment does not tell where their time goes",
             profile,
+        ),
+        _ if !tells_states(snapshot) => (
+            SuitabilityStatus::Partial,
+            "it lists every thread, the virtual ones too, but neither states nor locks: those are in a thread dump",
+            twice,
         ),
         _ => (SuitabilityStatus::Partial, "one moment does not tell what is slow from what is stuck", twice),
     };

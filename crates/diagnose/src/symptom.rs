@@ -46,7 +46,14 @@ pub(crate) fn of(case: &Case<'_, '_>) -> Symptom {
     }
     if hang_core::is_hang(case) {
         let busy = hang_core::running(case).next().is_some();
-        return if busy { Symptom::HangBusy } else { Symptom::HangIdle };
+        let asked_for = case.snapshot.stop.is_none();
+        return if asked_for && hang_core::tells_nothing(case) {
+            Symptom::Unclear
+        } else if busy {
+            Symptom::HangBusy
+        } else {
+            Symptom::HangIdle
+        };
     }
     let crash = Crash::of(case);
     match crash.and_then(|crash| crash.kind()) {

@@ -52,8 +52,10 @@ fn in_cgo_call(go: &Go<'_, '_>) -> bool {
 pub(crate) fn place<'data>(go: &Go<'_, 'data>) -> (Option<Place<'data>>, String) {
     let stop = go.snapshot.stop.as_ref();
     let place = stop.and_then(|stop| go.snapshot.place(stop.thread?, stop.frame, Role::Victim));
+    let frame = stop.and_then(|stop| go.snapshot.frames_of(go.snapshot.threads.get(stop.thread?)?).nth(stop.frame));
+    // Where nothing of the program is on the stack, the runtime's own machinery is no place to name.
     let frame =
-        stop.and_then(|stop| go.snapshot.frames_of(go.snapshot.threads.get(stop.thread?)?).nth(stop.frame).map(words));
+        frame.filter(|frame| !frame.function.as_deref().is_some_and(|name| name.starts_with("runtime."))).map(words);
     (place, frame.map(|at| format!(" in {at}")).unwrap_or_default())
 }
 

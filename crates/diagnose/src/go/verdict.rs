@@ -78,6 +78,7 @@ fn quiet(go: &Go<'_, '_>, findings: &[Finding<'_>]) -> String {
         Some(group) if pile(go, group) => {
             format!("{} in {} at {}{}", go.share(group.threads.len()), go.state(group), go.at(group), go.waited(group))
         }
+        Some(_) if go.snapshot.threads.len() == 1 => "nothing stands out: the dump has 1 goroutine".to_owned(),
         Some(_) => format!("nothing stands out among {} goroutines", super::number(go.snapshot.threads.len())),
         None if go.snapshot.threads.is_empty() => "the words of a crash without its goroutines".to_owned(),
         None => "nothing is stuck: only idle background goroutines".to_owned(),

@@ -49,7 +49,9 @@ pub(super) fn line<'d>(log: &mut HsErr<'d>, state: &mut State, line: Line<'d>) {
     let text = line.text.trim();
     let header = &mut log.header;
     if std::mem::take(&mut state.frame_next) {
-        header.problematic = frame::parse(Line { text, ..line });
+        // Where the log goes to standard output too, another thread's mishap is written into the line.
+        let frame = text.split("[thread ").next().unwrap_or(text).trim_end();
+        header.problematic = frame::parse(Line { text: frame, ..line });
         state.past_error = true;
         return;
     }

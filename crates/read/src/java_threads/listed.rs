@@ -152,11 +152,19 @@ impl<'d> Builder<'d> {
             // Object.wait gives the monitor back, though a frame below has locked it.
             holds.retain(|held| held != lock);
         }
+        let told = !raw.state.is_empty() || wait.is_some();
+        let inferred = state::wants_lock(&names).filter(|_| !told);
+        let wait = wait.or_else(|| inferred.map(|kind| Wait { kind, lock: None, owner: None, limited: false, source }));
         let kind = wait.as_ref().map(|wait| wait.kind);
         let sleeps = raw.state.contains("WAITING") && names.contains(&"java.lang.Thread.sleep");
-        let activity = if sleeps { Activity::Sleep } else { state::activity(&raw.state, "", kind, &names) };
+        let activity = match inferred {
+            Some(_) => Activity::Lock,
+            None if sleeps => Activity::Sleep,
+            None => state::activity(&raw.state, "", kind, &names),
+        };
+        let text = if inferred.is_some() { "waits for a lock (inferred)".into() } else { raw.state.into() };
         let mut thread = Thread::new(ThreadId(raw.number), source);
-        thread.state = self.snapshot.intern_state(State { text: raw.state.into(), activity });
+        thread.state = self.snapshot.intern_state(State { text, activity });
         thread.stack = self.stacks.intern(&mut self.snapshot, ids);
         // JDK 21 marks them in the text alone.
         if raw.is_virtual || names.last() == Some(&"java.lang.VirtualThread.run") {

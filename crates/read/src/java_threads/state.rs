@@ -132,9 +132,33 @@ pub(super) fn parked(class: &str, frames: &[&str]) -> WaitKind {
     }
 }
 
+/// The lock that a thread without a state waits for, by its frames, innermost first: parked below the method that takes it.
+pub(super) fn wants_lock(frames: &[&str]) -> Option<WaitKind> {
+    /// Behind `Unsafe.park` and `LockSupport.park` stand a few of `AbstractQueuedSynchronizer` and `ReentrantLock$Sync`.
+    const DEPTH: usize = 10;
+    const METHODS: [(&str, WaitKind); 3] = [
+        ("java.util.concurrent.locks.ReentrantLock.lock", WaitKind::Lock),
+        ("java.util.concurrent.locks.ReentrantReadWriteLock$ReadLock.lock", WaitKind::ReadLock),
+        ("java.util.concurrent.locks.ReentrantReadWriteLock$WriteLock.lock", WaitKind::WriteLock),
+    ];
+    frames.first().filter(|frame| frame.rsplit('.').next() == Some("park"))?;
+    let kind = |frame: &&str| METHODS.iter().find(|(method, _)| method == frame).map(|&(_, kind)| kind);
+    frames.iter().take(DEPTH).find_map(kind)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn who_is_parked_below_a_lock_wants_it() {
+        let lock = "java.util.concurrent.locks.ReentrantLock.lock";
+        let parked =
+            ["jdk.internal.misc.Unsafe.park", "java.util.concurrent.locks.LockSupport.park", lock, "shop.Cart.add"];
+        assert_eq!(wants_lock(&parked), Some(WaitKind::Lock));
+        assert_eq!(wants_lock(&["shop.Cart.add", lock]), None, "it holds it");
+        assert_eq!(wants_lock(&["jdk.internal.misc.Unsafe.park", "java.util.concurrent.FutureTask.get"]), None);
+    }
 
     #[test]
     fn runnable_is_not_always_running() {

@@ -4,11 +4,14 @@ use std::collections::HashMap;
 
 use necropsy_model::{
     Avma, CodeAddress, Frame, FrameKind, Gap, Location, Missing, Module, ModuleId, Process, Runtime, Signal, Snapshot,
-    Source, Stack, StackEnd, Stop, Svma, Symbol, SymbolSource, Text, Thread, ThreadId, Trust,
+    Source, Stack, StackEnd, Stop, Svma, Symbol, SymbolSource, Text, Thread, ThreadId, Trust, Value,
 };
 
 use super::heading::Heading;
 use super::{NAME, arguments, frame, heading};
+
+/// Frames among which `raise` and `abort` stand: below the system call and the parts of `pthread_kill`.
+const ABORT_DEPTH: usize = 6;
 
 /// A stack as it was printed.
 struct Printed<'data> {
@@ -145,25 +148,54 @@ impl<'data> Building<'data> {
             thread.stack = add_stack(&mut snapshot, stack.frames);
             snapshot.threads.push(thread);
         }
-        snapshot.stop = self.signal.map(|(number, source)| Stop {
+        // eu-stack does not print the signal of a core; a thread in `abort` is as good.
+        let aborts = || {
+            let at = snapshot.threads.iter().position(|thread| aborts(&snapshot, thread))?;
+            Some((Signal::ABRT, snapshot.threads.get(at)?.source, Some(at)))
+        };
+        let told = self.signal.map(|(number, source)| (number, source, stopped.or(Some(0))));
+        let stop = told.or_else(aborts).map(|(number, source, thread)| Stop {
             signal: Some(Signal { number, code: None }),
-            thread: stopped.or(Some(0)),
+            thread,
             source: Some(source),
             ..Stop::default()
         });
-        if let Some(stop) = &mut snapshot.stop {
-            let trampoline = stop.thread.and_then(|thread| {
-                let thread = snapshot.threads.get(thread)?;
-                let stack = snapshot.stacks.get(thread.stack?.index())?;
-                let is_trampoline = |id: &necropsy_model::FrameId| {
-                    snapshot.frames.get(id.index()).is_some_and(|frame| frame.kind == FrameKind::SignalTrampoline)
-                };
-                stack.frames.iter().position(is_trampoline)
-            });
-            stop.frame = trampoline.map_or(0, |at| at + 1);
+        snapshot.stop = stop;
+        if let Some(mut stop) = snapshot.stop.take() {
+            below_handler(&snapshot, &mut stop);
+            snapshot.stop = Some(stop);
         }
         snapshot
     }
+}
+
+/// What a signal handler interrupted is what counts. The handler's argument says which signal that was, where gdb printed it: a handler of
+/// SIGSEGV that ends in `abort` leaves a process that died of SIGABRT.
+fn below_handler(snapshot: &Snapshot<'_>, stop: &mut Stop<'_>) {
+    let Some(thread) = stop.thread.and_then(|at| snapshot.threads.get(at)) else { return };
+    let frames: Vec<_> = snapshot.frames_of(thread).collect();
+    let Some(at) = frames.iter().position(|frame| frame.kind == FrameKind::SignalTrampoline) else { return };
+    let handler = at.checked_sub(1).and_then(|handler| frames.get(handler));
+    let number = handler.and_then(|frame| frame.variables.first()).and_then(|argument| match &argument.value {
+        Value::Printed(text) => text.parse().ok().filter(|number| (1..=64).contains(number)),
+        _ => None,
+    });
+    match number.map(|number| Signal { number, code: None }) {
+        Some(first) if stop.signal != Some(first) => {
+            let thread = stop.thread;
+            let original = Stop { signal: Some(first), thread, frame: at + 1, source: stop.source, ..Stop::default() };
+            stop.original = Some(Box::new(original));
+        }
+        _ => stop.frame = at + 1,
+    }
+}
+
+/// The thread is in `abort`, which sends the signal to itself.
+fn aborts(snapshot: &Snapshot<'_>, thread: &Thread<'_>) -> bool {
+    let names = snapshot.frames_of(thread).take(ABORT_DEPTH).filter_map(|frame| frame.function.as_deref());
+    let plain = |name: &str| name.split('@').next().unwrap_or(name).trim_start_matches('_').to_owned();
+    let mut names = names.map(plain).skip_while(|name| name != "raise" && name != "GI_raise");
+    names.next().is_some() && names.any(|name| name == "abort" || name == "GI_abort")
 }
 
 fn add_stack<'data>(snapshot: &mut Snapshot<'data>, frames: Vec<Frame<'data>>) -> Option<necropsy_model::StackId> {

@@ -91,9 +91,10 @@ fn coredumpctl(line: &str) -> Option<Heading<'_>> {
     }
 }
 
-/// `SIGSEGV, Segmentation fault.`
+/// `SIGSEGV, Segmentation fault.`, and `11, Segmentation fault.` of gdb before 7.6.
 fn signal_name(text: &str) -> Option<i32> {
-    Signal::number_of(text.split([',', '.', ' ']).next()?)
+    let first = text.split([',', '.', ' ']).next()?;
+    Signal::number_of(first).or_else(|| first.parse().ok().filter(|number| (1..=64).contains(number)))
 }
 
 /// The number at the beginning of a text.

@@ -101,6 +101,35 @@ fn eu_stack_prints_the_source_below_the_frame() {
 }
 
 #[test]
+fn old_debuggers_number_the_signal() {
+    let arena = Arena::new();
+    let text = GDB.replace("SIGSEGV, Seg", "11, Seg");
+    assert_eq!(read(&text, &arena).stop.unwrap().signal.unwrap().number, 11);
+}
+
+#[test]
+fn the_argument_of_a_handler_is_the_first_signal() {
+    let arena = Arena::new();
+    let text = GDB
+        .replace("SIGSEGV, Seg", "SIGABRT, Abo")
+        .replace("#0  raise (sig=11) at raise.c:4", "#0  last_words (signo=11) at till.c:4");
+    let stop = read(&text, &arena).stop.unwrap();
+    let first = stop.original.as_ref().unwrap();
+    assert_eq!((stop.signal.unwrap().number, stop.frame), (6, 0));
+    assert_eq!((first.signal.unwrap().number, first.frame, first.thread), (11, 2, Some(1)));
+}
+
+#[test]
+fn who_aborts_needs_no_signal() {
+    let arena = Arena::new();
+    let abort = "#0  0x7f25 __pthread_kill_implementation\n#1  0x7f26 raise\n#2  0x7f27 abort\n#3  0x4c refuse\n";
+    let text = format!("PID 88 - core\nTID 90:\n#0  0x7f24 read\nTID 88:\n{abort}");
+    let stop = read(&text, &arena).stop.unwrap();
+    assert_eq!((stop.signal.unwrap().number, stop.thread, stop.frame), (6, Some(1), 0));
+    assert!(read(&text.replace("abort", "retry"), &arena).stop.is_none());
+}
+
+#[test]
 fn coredumpctl_indents_and_names_modules_with_offsets() {
     let arena = Arena::new();
     let snapshot = read(COREDUMPCTL, &arena);

@@ -70,7 +70,8 @@ pub(super) struct Waits {
 
 /// What a function waits for; `None` when it is not one that waits.
 pub(super) fn waits(function: &str) -> Option<Waits> {
-    let name = function.split('@').next().unwrap_or(function).trim_start_matches('_');
+    // `@GLIBC_2.2.5` of the linker, `.constprop.0` of the compiler.
+    let name = function.split(['@', '.']).next().unwrap_or(function).trim_start_matches('_');
     if let Some(&(_, kind)) = C.iter().find(|(known, _)| *known == name) {
         return Some(Waits { kind, family: Family::C });
     }

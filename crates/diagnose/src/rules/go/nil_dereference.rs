@@ -17,16 +17,17 @@ fn check<'data>(case: &Case<'_, 'data>) -> Vec<Finding<'data>> {
     let at = raised.at().map(|at| format!(" in {at}")).unwrap_or_default();
     let address = go.facts.signal.as_ref().and_then(|signal| signal.address);
     let offset = match address.filter(|&address| address < NIL_PAGE) {
-        Some(0) => ", at its first word,".to_owned(),
-        Some(offset) => format!(", {offset} bytes into it,"),
+        Some(0) => ", at its first word".to_owned(),
+        Some(offset) => format!(", {offset} bytes into it"),
         None => String::new(),
     };
+    let comma = if offset.is_empty() || at.is_empty() { "" } else { "," };
     let recovered = if go.facts.form == GoForm::Recovered { "; the panic was recovered and logged" } else { "" };
     let again = match go.facts.panics.last().filter(|_| go.facts.panics.len() > 1) {
         Some(last) => format!("; the process ended with: {}", last.value.lines().next().unwrap_or_default()),
         None => String::new(),
     };
-    let title = format!("a nil pointer was used{offset}{at}{recovered}{again}");
+    let title = format!("a nil pointer was used{offset}{comma}{at}{recovered}{again}");
     let mut finding = panics::found(&go, RULE.id, &raised, title);
     if let Some((signal, address)) = go.facts.signal.as_ref().zip(address) {
         let text = match address {

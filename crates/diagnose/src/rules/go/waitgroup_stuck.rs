@@ -24,6 +24,12 @@ fn check<'data>(case: &Case<'_, 'data>) -> Vec<Finding<'data>> {
         creator.is_some_and(|creator| creator == function)
     };
     let workers: Vec<&Group> = go.front().filter(|group| !waits(group) && started(group)).collect();
+    let runs = |group: &&Group| matches!(go.state(group), "running" | "runnable");
+    let (running, workers): (Vec<&Group>, Vec<&Group>) = workers.into_iter().partition(runs);
+    // Its workers are at work: it waits as it should.
+    if workers.is_empty() && !running.is_empty() {
+        return Vec::new();
+    }
     let (title, confidence) = match workers.first() {
         Some(worker) => {
             let count = members(&workers);
@@ -71,6 +77,12 @@ mod tests {
         assert!(found[0].title.contains("3 of 4 goroutines it started stand in chan send"), "{}", found[0].title);
         let alone = waiter().add(3, "chan send", &["main.other"]).created_by("main.serve").findings(&RULE);
         assert_eq!(alone[0].confidence, Confidence::Low);
+    }
+
+    #[test]
+    fn workers_that_run_are_waited_for_as_they_should() {
+        let busy = waiter().add(2, "running", &["main.collect.func1"]).created_by("main.collect");
+        assert!(!busy.fires(&RULE));
     }
 
     #[test]

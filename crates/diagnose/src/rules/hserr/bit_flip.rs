@@ -13,10 +13,11 @@ pub(crate) static FLIP: Rule = Rule {
 A register holds an address that can not exist, and flipping one bit of it gives an address inside memory of this process; or the
 address at fault is NULL or all ones with one bit wrong. Software seldom makes such values, a failing memory cell does.
 # Why it matters
-No change of the program helps: the machine damages data.
+If it is one, no change of the program helps: the machine damages data.
 # How it can be wrong
 Tables of collectors give such addresses in healthy code, so that threads of the collector are left out, and so are the edges of
-mappings. A pointer with a tag in its upper bits looks the same.
+mappings. A pointer with a tag in its upper bits looks the same, and so does a number that software took for a pointer: one log alone is
+never sure.
 # What to do
 Test the memory (memtest for hours), take back overclocking, look for machine check events. Compare with other logs of this host:
 crashes at many places in many programs confirm it.
@@ -113,7 +114,8 @@ fn flip<'data>(case: &Case<'_, 'data>) -> Vec<Finding<'data>> {
     } else {
         return Vec::new();
     };
-    let mut finding = hs.finding(&FLIP, Confidence::High, format!("{title}: memory or processor of this machine fail"));
+    let mut finding =
+        hs.finding(&FLIP, Confidence::Medium, format!("{title}; memory or processor of this machine may be at fault"));
     finding.evidence.push(evidence);
     finding.evidence.extend(hs.basics());
     vec![finding]

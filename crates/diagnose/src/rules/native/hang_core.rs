@@ -16,7 +16,18 @@ pub(crate) static RULE: Rule = Rule {
         let running: Vec<_> = running(case).collect();
         let goroutines = case.snapshot.threads.iter().filter(|thread| is_goroutine(case, thread)).count();
         let total = case.snapshot.threads.len() - goroutines;
+        let unknown = unknown(case);
         let title = match running.as_slice() {
+            [] if unknown == total && total == 1 => {
+                "the dump tells neither a signal nor what the only thread did".to_owned()
+            }
+            [] if unknown == total => format!("the dump tells neither a signal nor what its {total} threads did"),
+            [] if unknown > 0 => {
+                format!(
+                    "no signal is told: {} of {total} threads were waiting, and what the rest did is not known",
+                    total - unknown
+                )
+            }
             [] if total == 1 => "no crash: the only thread was waiting".to_owned(),
             [] => format!("no crash: all {total} threads were waiting"),
             [(_, one)] if total == 1 => format!("no crash: the only thread, {}, was running", one.id),
@@ -38,7 +49,12 @@ pub(crate) static RULE: Rule = Rule {
             })
             .collect();
         if evidence.is_empty() {
-            evidence.push(Evidence::new("every thread was in a system call", Source::DUMP));
+            let text = match unknown {
+                0 => "every thread was in a system call".to_owned(),
+                1 => "of 1 thread neither the system call nor the function it waits in is known".to_owned(),
+                more => format!("of {more} threads neither the system call nor the function they wait in is known"),
+            };
+            evidence.push(Evidence::new(text, Source::DUMP));
         }
         let places = running.iter().filter_map(|&(index, _)| case.snapshot.place(index, 0, Role::Related)).collect();
         let (severity, confidence, next) = (Severity::Note, confidence::of_hang(case), vec![advice(RULE.doc)]);
@@ -53,6 +69,17 @@ pub(crate) fn is_hang(case: &Case<'_, '_>) -> bool {
     // Of a process that died a tool prints the signal too.
     let native = !case.snapshot.memory.is_empty() || case.snapshot.process.runtime == Some(Runtime::Native);
     native && !case.snapshot.threads.is_empty() && (asked_for || sent())
+}
+
+/// Nothing is known of what any thread did.
+pub(crate) fn tells_nothing(case: &Case<'_, '_>) -> bool {
+    case.snapshot.threads.iter().all(|thread| case.snapshot.activity(thread) == Activity::Unknown)
+}
+
+/// Threads of which it is not known what they did.
+fn unknown(case: &Case<'_, '_>) -> usize {
+    let threads = case.snapshot.threads.iter().filter(|thread| !is_goroutine(case, thread));
+    threads.filter(|thread| case.snapshot.activity(thread) == Activity::Unknown).count()
 }
 
 /// A goroutine that no thread runs, which stands among the threads of a core.
@@ -93,6 +120,22 @@ mod tests {
         snapshot.process.runtime = Some(necropsy_model::Runtime::Native);
         snapshot.stop = None;
         assert!(fired(&RULE, &snapshot));
+    }
+
+    #[test]
+    fn what_is_not_known_was_not_waiting() {
+        let mut snapshot = with_memory(stop(Signal::ABRT, 0, |_| {}));
+        snapshot.stop = None;
+        let title = |snapshot: &Snapshot<'static>| {
+            let groups = necropsy_model::Groups::default();
+            let case = crate::Case { snapshot, groups: &groups, noise: &crate::Noise::default() };
+            (RULE.check)(&case).remove(0).title
+        };
+        assert_eq!(title(&snapshot), "the dump tells neither a signal nor what the only thread did");
+        let text = "in poll".into();
+        let state = snapshot.intern_state(necropsy_model::State { text, activity: necropsy_model::Activity::Io });
+        snapshot.threads[0].state = state;
+        assert_eq!(title(&snapshot), "no crash: the only thread was waiting");
     }
 
     #[test]

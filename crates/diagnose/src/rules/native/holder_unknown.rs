@@ -19,13 +19,16 @@ const SHOWN: usize = 3;
 
 fn check<'data>(case: &Case<'_, 'data>) -> Vec<Finding<'data>> {
     let snapshot = case.snapshot;
-    // A core holds the locks themselves, and other runtimes print holders or have rules of their own.
-    if snapshot.process.runtime != Some(Runtime::Native) || !snapshot.memory.is_empty() {
+    // A core holds the locks themselves, and other runtimes print holders or have rules of their own; but JDK 21 to 24 list virtual
+    // threads with frames alone.
+    let java = snapshot.process.runtime == Some(Runtime::Jvm);
+    if !(java || snapshot.process.runtime == Some(Runtime::Native)) || !snapshot.memory.is_empty() {
         return Vec::new();
     }
     let mut queues: BTreeMap<(Option<String>, Option<String>), Vec<usize>> = BTreeMap::new();
     for (index, thread) in snapshot.threads.iter().enumerate() {
-        if wants_lock(thread) {
+        let named = java && wait(thread).is_some_and(|wait| wait.lock.is_some());
+        if wants_lock(thread) && !named {
             queues.entry((lock_of(thread), function_of(snapshot, thread))).or_default().push(index);
         }
     }
@@ -42,25 +45,32 @@ fn check<'data>(case: &Case<'_, 'data>) -> Vec<Finding<'data>> {
         .collect();
     let more = if queues.len() > SHOWN { ", and others elsewhere" } else { "" };
     let title = format!(
-        "{waiters} of {} threads wait for a mutex, and the dump does not say who holds it: {}{more}",
+        "{waiters} of {} threads wait for a {}, and the dump does not say who holds it: {}{more}",
         snapshot.threads.len(),
+        if java { "lock" } else { "mutex" },
         told.join(", ")
     );
+    let next = if java {
+        "take a dump that names the holders: jcmd PID Thread.print -l"
+    } else {
+        "take a core while it hangs, which names the holders: gcore PID"
+    };
     let mut finding = Finding {
         rule: RULE.id,
         severity: Severity::Warning,
-        confidence: Confidence::Medium,
+        // Who waits is read from the frames there, and for how long is not told.
+        confidence: if java { Confidence::Low } else { Confidence::Medium },
         title,
         places: Vec::new(),
         evidence: Vec::new(),
-        next: vec!["take a core while it hangs, which names the holders: gcore PID".to_owned()],
+        next: vec![next.to_owned()],
     };
     for ((lock, _), waiters) in queues.iter().take(SHOWN) {
         let Some((&at, thread)) = waiters.first().and_then(|at| Some((at, snapshot.threads.get(*at)?))) else {
             continue;
         };
         finding.places.extend(snapshot.place(at, own_frame(snapshot, thread), Role::Waiter));
-        let lock = lock.as_deref().unwrap_or("a mutex, which the text does not name");
+        let lock = lock.as_deref().unwrap_or("a lock, which the text does not name");
         finding.evidence.push(Evidence::new(format!("thread {} waits for {lock}", thread.id), thread.source));
     }
     vec![finding]
@@ -80,10 +90,15 @@ fn lock_of(thread: &Thread<'_>) -> Option<String> {
 /// The function of the program that wants it.
 fn function_of(snapshot: &Snapshot<'_>, thread: &Thread<'_>) -> Option<String> {
     let frame = snapshot.frames_of(thread).nth(own_frame(snapshot, thread))?;
-    frame.function.as_deref().map(|name| spoken(name, IN_A_SENTENCE).into_owned())
+    // Java threads may have no frame of the program at all.
+    let own = |name: &&str| !["java.", "jdk."].iter().any(|package| name.starts_with(package));
+    frame.function.as_deref().filter(own).map(|name| spoken(name, IN_A_SENTENCE).into_owned())
 }
 
 fn told(lock: Option<&String>, function: Option<&String>, count: usize) -> String {
+    if lock.is_none() && function.is_none() {
+        return format!("{count} with no function of the program on the stack");
+    }
     let lock = lock.map(|lock| format!(" for {lock}")).unwrap_or_default();
     let function = function.map(|function| format!(" in {function}")).unwrap_or_default();
     format!("{count}{lock}{function}")

@@ -104,6 +104,20 @@ fn a_server_that_never_answers_costs_one_request_and_not_the_verdict() {
 }
 
 #[test]
+fn a_wait_is_told_where_somebody_watches() {
+    // A terminal, or the variable of debuginfod-find(1); a log of a service holds no progress.
+    let staged = case("refund-c-o2");
+    let server = SymbolServer::start([], Play::Silence);
+    for (value, told) in [("1", true), ("", false)] {
+        let elsewhere = Elsewhere::new(&staged);
+        let mut command = elsewhere.command(&server.url(""));
+        let output = command.env("DEBUGINFOD_TIMEOUT", "2").env("DEBUGINFOD_PROGRESS", value).output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(said.contains("Ctrl-C goes on without"), told, "{said}");
+    }
+}
+
+#[test]
 fn ctrl_c_ends_the_fetching_and_the_report_still_comes() {
     let staged = case("refund-c-o2");
     let server = SymbolServer::start([], Play::Silence);

@@ -68,7 +68,17 @@ impl SymbolArgs {
         }
         // Only now may Ctrl-C mean something else than the end.
         stop_fetching_on_interrupt(&client);
-        let client = if io::stderr().is_terminal() { client.with_progress(progress()) } else { client };
+        let client = if io::stderr().is_terminal() {
+            client.with_progress(progress())
+        } else if std::env::var_os("DEBUGINFOD_PROGRESS").is_some_and(|value| !value.is_empty()) {
+            client.with_progress(Arc::new(|line: &str| {
+                if !line.is_empty() {
+                    terminal::say(line);
+                }
+            }))
+        } else {
+            client
+        };
         Ok(Arc::new(client))
     }
 
@@ -83,7 +93,13 @@ impl SymbolArgs {
         let urls = if named { &self.debuginfod_urls } else { &self.configured };
         for url in urls {
             match url.as_str() {
-                "system" => settings.urls.extend(necropsy_debuginfod::system_urls()),
+                "system" => {
+                    let of_system = necropsy_debuginfod::system_urls();
+                    if of_system.is_empty() {
+                        settings.complaints.push("no symbol server is named in /etc/debuginfod/*.urls".to_owned());
+                    }
+                    settings.urls.extend(of_system);
+                }
                 url => settings.urls.insert(0, url.to_owned()),
             }
         }
@@ -190,6 +206,15 @@ mod tests {
     fn sizes() {
         assert_eq!(["500M", "2g", "4096", "1K"].map(bytes), [Ok(500 << 20), Ok(2 << 30), Ok(4096), Ok(1024)]);
         assert!(bytes("M").is_err() && bytes("1T").is_err() && bytes("99999999999999999G").is_err());
+    }
+
+    #[test]
+    fn a_system_that_names_no_server_is_told() {
+        let line = Line::try_parse_from(["necropsy", "--debuginfod-url", "system"]).expect("a command line");
+        let settings = line.symbols.settings(Settings::default()).expect("it goes on without");
+        let of_system = necropsy_debuginfod::system_urls();
+        assert_eq!(settings.urls, of_system);
+        assert_eq!(settings.complaints.len(), usize::from(of_system.is_empty()), "{settings:?}");
     }
 
     #[test]

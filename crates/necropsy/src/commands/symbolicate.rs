@@ -96,7 +96,7 @@ enum Addresses {
 }
 
 /// Names that are kept from batch to batch: a log repeats itself.
-const MOST_KNOWN: usize = 1 << 18;
+const MOST_KNOWN: usize = 1 << 16;
 /// Builds of modules that are remembered of one process; a browser lists a hundred.
 const MOST_BUILDS: usize = 4096;
 /// The kind that is as well a function and a distance.

@@ -39,6 +39,11 @@ pub struct Chain<'data> {
     pub doubts: Vec<&'static str>,
 }
 
+impl Chain<'_> {
+    /// A doubt: the value was made or stored inside of a library, whose caller is shown.
+    pub const INSIDE_LIBRARY: &'static str = "it was made inside of a library";
+}
+
 /// Kinds of birth.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum BirthKind {

@@ -88,6 +88,9 @@ fn grade(chain: &Chain<'_>, trail: &Trail<'_>, noise: &Noise) -> (Grade, &'stati
         (BirthKind::Overrun, _) => (Grade::B, "what it writes runs from the object it was given into this one"),
         (BirthKind::SizeOverflow, _) => (Grade::B, "the block that was run over is too small by that"),
         (BirthKind::GlobalInitial, true) => (Grade::B, "no store of this value to the global was found"),
+        (BirthKind::LibraryResult, false) if chain.doubts.contains(&Chain::INSIDE_LIBRARY) => {
+            (Grade::D, "one of several calls of libraries that may have given it")
+        }
         (BirthKind::ReturnedConstant | BirthKind::LibraryResult, false) => {
             (Grade::B, "one of several returns that fit the value")
         }
@@ -115,8 +118,8 @@ fn grade(chain: &Chain<'_>, trail: &Trail<'_>, noise: &Noise) -> (Grade, &'stati
     if trail.limit_hit || !chain.doubts.is_empty() {
         grade = next_lower(grade);
     }
-    if chain.kind == BirthKind::LibraryResult && chain.doubts.iter().any(|doubt| doubt.starts_with("allocations")) {
-        grade = next_lower(grade);
+    if chain.doubts.iter().any(|doubt| doubt.starts_with("allocations")) {
+        grade = Grade::D;
     }
     (grade, why)
 }

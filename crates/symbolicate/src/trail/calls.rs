@@ -10,6 +10,13 @@ const RELEASE_DEPTH: usize = 6;
 /// Accessors that call accessors.
 const ACCESSOR_DEPTH: usize = 24;
 
+/// What is looked for below a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Heap {
+    Release,
+    Allocation,
+}
+
 /// Functions of the C library that change nothing.
 fn looks_only(name: &str) -> bool {
     const NAMES: [&str; 20] = [
@@ -93,6 +100,14 @@ impl Tracer<'_, '_, '_> {
         {
             return Some(Kind::Maker(object));
         }
+        if let Some(object) = self.result_of(ctx, call)
+            && !self.seeking
+            && !self.is_own(ctx, address)
+            && self.leads_to(object, address)
+            && self.first_argument_returned(ctx, call).is_none()
+        {
+            return Some(Kind::Maker(object));
+        }
         if !self.on_stack(address)
             && !self.is_static(address)
             && let Some(object) = self.stored_result(ctx, call, address)
@@ -132,16 +147,30 @@ impl Tracer<'_, '_, '_> {
     }
 
     fn reaches_release(&mut self, target: u64, left: usize) -> bool {
+        self.reaches_heap(target, Heap::Release, left)
+    }
+
+    /// A function from which an allocation can be reached.
+    pub fn reaches_allocation(&mut self, target: u64) -> bool {
+        self.reaches_heap(target, Heap::Allocation, RELEASE_DEPTH)
+    }
+
+    /// What is not known may release, and is not taken for an allocation.
+    fn reaches_heap(&mut self, target: u64, sought: Heap, left: usize) -> bool {
+        let unknown = sought == Heap::Release;
         if left == 0 {
-            return true;
+            return unknown;
         }
-        if let Some(&known) = self.releasing.get(&target) {
+        if let Some(&known) = self.reaching_heap.get(&(target, sought)) {
             return known;
         }
         // A recursion adds nothing.
-        self.releasing.insert(target, false);
+        self.reaching_heap.insert((target, sought), false);
         let found = if self.is_of_system(target) {
-            self.function_name(target).is_some_and(|name| super::memory::releases(&name))
+            self.function_name(target).is_some_and(|name| match sought {
+                Heap::Release => super::memory::releases(&name),
+                Heap::Allocation => super::chase::allocates(&name),
+            })
         } else {
             match self.function_at(target, None) {
                 Some(function) => {
@@ -154,15 +183,15 @@ impl Tracer<'_, '_, '_> {
                     calls.into_iter().any(|target| match target {
                         Src::Const(target) => {
                             let target = self.behind_plt(target);
-                            self.reaches_release(target, left - 1)
+                            self.reaches_heap(target, sought, left - 1)
                         }
-                        _ => true,
+                        _ => unknown,
                     })
                 }
-                None => true,
+                None => unknown,
             }
         };
-        self.releasing.insert(target, found);
+        self.reaching_heap.insert((target, sought), found);
         found
     }
 

@@ -4,7 +4,7 @@ use necropsy_model::{Avma, BirthKind};
 
 use super::context::Ctx;
 use super::definition::{Def, Kind, Loc};
-use super::lead::{CHANGED, Path, RETURNED_ALIVE, Spot};
+use super::lead::{CHANGED, NO_VARIABLE, Path, RETURNED_ALIVE, Spot};
 use super::op::{Extend, Mem, Op, Part, Src, mask};
 use super::{Limits, Tracer};
 
@@ -187,6 +187,7 @@ impl Tracer<'_, '_, '_> {
             Kind::Entry => self.enter_from_caller(ctx, def, path),
             Kind::Load { .. } if path.index && path.stored.is_some() && self.run(ctx).frame.is_none() => {
                 // Data from outside became an index here: what it was copied from did no wrong.
+                let here = path.stored.unwrap_or(here);
                 let path = path.with(here, "store", "stores what it read, to be used as an index".to_owned());
                 self.lead(BirthKind::Stored, here, "stores it unchecked".to_owned(), &path);
             }
@@ -228,7 +229,8 @@ impl Tracer<'_, '_, '_> {
                 let kind = if def.value == Some(0) { BirthKind::NeverSet } else { BirthKind::StoredSomewhere };
                 self.lead(kind, spot, "filled here and not set since".to_owned(), &path);
             }
-            Kind::Unknown => {
+            Kind::Counter if self.bound_of(ctx, def, path) => {}
+            Kind::Unknown | Kind::Counter => {
                 let path = path.with(spot, "lost", "an instruction that is not followed".to_owned());
                 self.lead(BirthKind::Unknown, here, "changed in a way that is not followed".to_owned(), &path);
             }
@@ -246,6 +248,10 @@ impl Tracer<'_, '_, '_> {
         }
     }
 
+    fn function_called(&self, ctx: Ctx, name: &str) -> bool {
+        self.function_name(self.run(ctx).function.entry).as_deref() == Some(name)
+    }
+
     /// What a function was entered with: the caller's.
     pub fn enter_from_caller(&mut self, ctx: Ctx, def: &Def, path: &Path) {
         let spot = Spot { ctx, at: def.at };
@@ -257,6 +263,10 @@ impl Tracer<'_, '_, '_> {
                 let behind_handler = caller.is_none() && self.is_handler(ctx);
                 let jumped = if behind_handler { self.only_jump_to(self.run(ctx).function.entry) } else { None };
                 let Some((caller, call)) = caller.or(jumped) else {
+                    let entry = self.run(ctx).function.entry;
+                    if self.by_place && self.given_by_all(entry, part, def.value, &path) {
+                        return;
+                    }
                     self.lead(
                         BirthKind::Unknown,
                         spot,
@@ -266,6 +276,22 @@ impl Tracer<'_, '_, '_> {
                     return;
                 };
                 let parameter = self.machine.arguments.contains(&part.reg);
+                if part.reg == self.machine.result
+                    && !parameter
+                    && let Some(&returned) = path.returned.last().filter(|returned| returned.ctx == ctx)
+                {
+                    // No caller passes a parameter there.
+                    let path = path.with(returned, "no-result", "ends without setting its result".to_owned());
+                    let what = "the function ends without a result".to_owned();
+                    self.lead(BirthKind::UninitialisedLocal, returned, what, &path);
+                    return;
+                }
+                if parameter && self.is_of_system(self.address(caller, call)) && self.function_called(ctx, "main") {
+                    let spot = path.stored.unwrap_or(spot);
+                    let kind = if path.stored.is_some() { BirthKind::Stored } else { BirthKind::Arithmetic };
+                    self.lead(kind, spot, "made of what the program was started with".to_owned(), &path);
+                    return;
+                }
                 if parameter {
                     path = path.with(spot, "parameter", format!("came as a parameter, in {name}"));
                     if self.run(ctx).frame.is_some_and(|frame| frame > 0) && path.gate.is_none() {
@@ -289,10 +315,16 @@ impl Tracer<'_, '_, '_> {
                     let path = path.with(spot, "uninitialised", "nothing in this function sets it".to_owned());
                     let frame = self.run(ctx).frame;
                     let local = frame.and_then(|frame| self.values.local_at(self.frames, frame, address));
+                    let mut path = path;
                     let what = match &local {
                         Some((name, _)) => format!("{name} was never set"),
                         None => "a local variable that was never set".to_owned(),
                     };
+                    if local.is_none()
+                        && self.names(self.address(ctx, def.at)).iter().any(|name| name.location.is_some())
+                    {
+                        path.doubts.push(NO_VARIABLE);
+                    }
                     self.lead(BirthKind::UninitialisedLocal, spot, what, &path);
                     if let (Some(lead), Some((_, declared))) = (self.leads.last_mut(), local) {
                         lead.declared = declared;
@@ -343,10 +375,19 @@ impl Tracer<'_, '_, '_> {
         if let Some(address) = address {
             path.seen_in(address);
         }
-        path.read = address.map(|address| (address, mem.size, value));
+        let whole = mem.base.is_some() && mem.index.is_none();
+        path.read = (whole || address.is_some()).then_some(super::writers::Read {
+            address,
+            offset: mem.displacement,
+            size: mem.size,
+            value,
+        });
         path.floor = None;
         path.narrow = mem.size == 4;
         path.loaded = Some(spot);
+        if address.is_none() && live && !self.seeking && value.is_some_and(|value| self.was_key(value, spot, &path)) {
+            return;
+        }
         let Some(address) = address else {
             let cycle = mem.base.is_some_and(|base| self.feeds_itself(ctx, def.at, base));
             let kind = match (self.run(ctx).frame.is_some(), cycle) {

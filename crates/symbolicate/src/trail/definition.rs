@@ -41,6 +41,8 @@ pub(super) enum Kind {
     Element(Reg, u64),
     /// A call that returned the pointer to the object around the place: the object's address.
     Maker(u64),
+    /// A loop that counts: each turn makes another value.
+    Counter,
     /// What the function was entered with.
     Entry,
     /// An instruction that fills memory.

@@ -123,6 +123,10 @@ impl Tracer<'_, '_, '_> {
 
     /// A register of a frame where it stands: as the unwinder recovered it, else as its callee was entered with it.
     pub fn live_value(&mut self, ctx: Ctx, frame: usize, reg: Reg) -> Option<u64> {
+        // The function that jumped from here used them for itself.
+        if self.jumped_from == Some(frame) && (self.machine.is_scratch)(reg) {
+            return None;
+        }
         if let Some(value) = self.frames.get(frame)?.registers.get(reg) {
             return Some(value);
         }
@@ -273,7 +277,7 @@ impl Tracer<'_, '_, '_> {
                     Loc::Mem { .. } => return None,
                 },
                 Kind::Out | Kind::Element(..) | Kind::Maker(_) => continue,
-                Kind::Unknown | Kind::Fill => return None,
+                Kind::Unknown | Kind::Counter | Kind::Fill => return None,
             };
             let value = def.undo(value);
             if agreed.is_some_and(|agreed| agreed != value) {

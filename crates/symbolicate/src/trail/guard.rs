@@ -141,7 +141,7 @@ impl<'data> Tracer<'_, '_, 'data> {
     }
 
     /// The instruction that set the flags which one sees.
-    fn flags_before(&self, ctx: Ctx, at: usize) -> Option<usize> {
+    pub fn flags_before(&self, ctx: Ctx, at: usize) -> Option<usize> {
         let function = self.function(ctx);
         let mut setter = at;
         for _ in 0..REACH {
@@ -155,7 +155,7 @@ impl<'data> Tracer<'_, '_, 'data> {
     }
 
     /// The operands of a comparison, with what is known of its outcome.
-    fn compared(&mut self, ctx: Ctx, at: usize, outcome: Option<(Condition, bool)>, depth: usize) -> Vec<Subject> {
+    pub fn compared(&mut self, ctx: Ctx, at: usize, outcome: Option<(Condition, bool)>, depth: usize) -> Vec<Subject> {
         let Some(insn) = self.insn(ctx, at) else { return Vec::new() };
         let flags = if insn.tests == Flags::Kept { insn.flags } else { insn.tests };
         let truth = match flags {
@@ -220,7 +220,7 @@ impl<'data> Tracer<'_, '_, 'data> {
                         let (one, other) = (self.moved_value(ctx, here, *op), self.eval(ctx, here, Src::Reg(to)));
                         return (truth(one) && truth(other)).then(|| self.flags_before(ctx, here)).flatten();
                     }
-                    Op::Compute { to, kind: Arith::Opaque, size: 1, .. } if to.reg == reg => {
+                    Op::Compute { to, kind: Arith::Outcome(_) | Arith::Opaque, size: 1, .. } if to.reg == reg => {
                         return self.flags_before(ctx, here);
                     }
                     Op::Set { to, from: Src::Reg(from), .. } if to.reg == reg => reg = from.reg,
@@ -244,7 +244,7 @@ impl<'data> Tracer<'_, '_, 'data> {
 }
 
 /// The name of a function without its path and parameters.
-fn short(name: &str) -> &str {
+pub(super) fn short(name: &str) -> &str {
     name.split('(').next().unwrap_or(name)
 }
 

@@ -3,6 +3,7 @@
 use necropsy_model::Avma;
 
 use super::Tracer;
+use super::lead::{Path, Spot};
 
 /// Largest block that is believed.
 const LARGEST: u64 = 1 << 40;
@@ -97,6 +98,43 @@ impl Tracer<'_, '_, '_> {
             }
         }
         found
+    }
+
+    /// A value is the mark that the cache of a thread puts into released blocks (`tcache_key`): it was read out of one of them.
+    ///
+    /// Whether somebody is found who released such blocks.
+    pub fn was_key(&mut self, value: u64, spot: Spot, path: &Path) -> bool {
+        /// Bytes that are searched.
+        const MOST: usize = 64 << 20;
+        /// Blocks that are followed.
+        const BLOCKS: usize = 8;
+        if self.machine.is_canonical(value) {
+            return false;
+        }
+        let mut left = MOST;
+        let mut blocks: Vec<u64> = Vec::new();
+        for region in self.space.memory.regions() {
+            let writable = region.permissions.is_some_and(|rights| rights.write);
+            if !writable || self.on_stack(region.start.0) || self.is_static(region.start.0) {
+                continue;
+            }
+            let Some(rest) = left.checked_sub(region.bytes.len()) else { break };
+            left = rest;
+            let words = region.bytes.chunks_exact(8).enumerate().skip(1).step_by(2);
+            let found = words.filter(|(_, word)| *word == value.to_le_bytes());
+            blocks.extend(found.map(|(at, _)| region.start.0 + (at as u64 - 1) * 8));
+        }
+        blocks.retain(|&block| self.is_released(block));
+        blocks.truncate(BLOCKS);
+        let before = self.leads.len();
+        for block in blocks {
+            let mut path =
+                path.with(spot, "released", "the value is what the allocator marks released blocks with".to_owned());
+            path.seen_in(block);
+            path.doubts.push("which released block it was read from is not known");
+            self.freed(block, &path);
+        }
+        self.leads.len() > before
     }
 
     /// The released block around an address.

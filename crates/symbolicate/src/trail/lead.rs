@@ -37,7 +37,7 @@ pub(super) struct Path {
     pub handed: Vec<Spot>,
     /// Where it was last read from memory.
     pub loaded: Option<Spot>,
-    /// What was read there: address, bytes and value.
+    /// What was read there.
     pub read: Option<super::writers::Read>,
     /// The store that put it into the memory it was read from.
     pub stored: Option<Spot>,
@@ -98,6 +98,9 @@ pub(super) const NO_MEMORY: &str = "allocations hardly ever fail";
 /// A call of `free` whose argument can not be told any more.
 pub(super) const FREED_UNSEEN: &str = "which object was released there is not known";
 
+/// No variable of the frame is known to lie there.
+pub(super) const NO_VARIABLE: &str = "no variable lies there";
+
 /// A release in the call that handed the object out.
 pub(super) const RETURNED_ALIVE: &str = "the object was handed out by this call";
 
@@ -147,7 +150,9 @@ pub(super) fn is_standard(name: &Named<'_>) -> bool {
         let name = qualified(function);
         NAMES.iter().any(|start| name.starts_with(start) || function.starts_with(start))
     });
-    let by_file = name.location.as_ref().is_some_and(|location| {
+    // A file without a line is what was inlined last, and not where the function stands.
+    let located = name.location.as_ref().filter(|location| location.line.is_some());
+    let by_file = located.is_some_and(|location| {
         FILES.iter().any(|part| location.file.starts_with(part)) || location.file.contains("/include/c++/")
     });
     by_name || by_file
@@ -228,7 +233,9 @@ impl<'data> Tracer<'_, '_, 'data> {
         if leads.iter().any(|lead| !changed(lead) && rank(lead.kind) < 6) {
             leads.retain(|lead| !changed(lead));
         }
-        leads.sort_by_key(|lead| (rank(lead.kind), lead.path.steps.len()));
+        // An allocation that failed is the last thing to think of.
+        let rank = |lead: &Lead| if lead.path.doubts.contains(&NO_MEMORY) { 5 } else { rank(lead.kind) };
+        leads.sort_by_key(|lead| (rank(lead), lead.path.steps.len()));
         let mut chains: Vec<Chain<'data>> = Vec::new();
         let mut births: BTreeSet<(Option<String>, Option<u32>)> = BTreeSet::new();
         for lead in &leads {
@@ -257,6 +264,7 @@ impl<'data> Tracer<'_, '_, 'data> {
         if let Some((file, line)) = &lead.declared {
             birth.location = Some(Location::new(file.clone(), Some(*line)));
         }
+        let native = lead.kind == BirthKind::LibraryResult;
         let kind = match lead.kind {
             BirthKind::ReturnedConstant | BirthKind::Stored
                 if spot != lead.spot && self.run(spot.ctx).frame.is_some() =>
@@ -293,7 +301,10 @@ impl<'data> Tracer<'_, '_, 'data> {
             source: step.memory.map_or(Source::DUMP, |address| self.space.memory.source(Avma(address))),
         });
         let steps = steps.collect();
-        let doubts = lead.path.doubts.clone();
+        let mut doubts = lead.path.doubts.clone();
+        if kind == BirthKind::LibraryResult && !native {
+            doubts.push(Chain::INSIDE_LIBRARY);
+        }
         Chain { kind, birth, what: lead.what.clone(), gate, handed_through, steps, sole: false, doubts }
     }
 

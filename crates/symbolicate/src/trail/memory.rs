@@ -13,6 +13,9 @@ use super::op::{Arith, Flow, Mem, Op, Part, Reg, Src, mask};
 /// Bytes behind a pointer in which a store at an unknown index is looked for.
 const SOMEWHERE: u64 = 256;
 
+/// Smaller numbers are found everywhere.
+const RARE: u64 = 0x20;
+
 /// The call at which the fault was noticed.
 fn is_fault(spot: Spot, path: &Path) -> bool {
     path.steps.first().is_some_and(|step| step.spot == spot)
@@ -157,7 +160,7 @@ impl Tracer<'_, '_, '_> {
                         let defs = self.reaching(ctx, at, Loc::Reg(part), value);
                         results = value.is_some() && defs.iter().any(|def| def.kind == Kind::Result);
                         // The very value, and none that is met everywhere.
-                        let rare = value.filter(|&value| value > 0xffff && mask(value, size) == value);
+                        let rare = value.filter(|&value| value >= RARE && mask(value, size) == value);
                         agrees = rare.is_some() && self.eval(ctx, at, from).map(|given| mask(given, size)) == rare;
                         defs.iter().any(|def| matches!(def.kind, Kind::Value(_)))
                     }
@@ -169,7 +172,8 @@ impl Tracer<'_, '_, '_> {
                         path.with(spot, "store", "a store into the object, at an index that is not known".to_owned());
                     if agrees {
                         path.stored = Some(spot);
-                    } else {
+                    }
+                    if !agrees || value.is_none_or(|value| value <= 0xffff) {
                         path.doubts.push(UNKNOWN_INDEX);
                     }
                     self.trace(ctx, at, Loc::Reg(part), value, &path);
@@ -222,7 +226,9 @@ impl Tracer<'_, '_, '_> {
             if is_fault(spot, path) {
                 return;
             }
-            if let Some(first) = first.filter(|&first| self.chunk_covers(first, place.0)) {
+            // A block that is alive was released only where the pointer is known for sure: it has been handed out again.
+            let alive = !self.seeking && self.is_mapped(place.0) && self.released_block(place.0).is_none();
+            if let Some(first) = first.filter(|&first| self.chunk_covers(first, place.0) && (sure || !alive)) {
                 let spot = self.who_released(spot, path);
                 let path = path.with(spot, "freed", format!("{name}({first:#x}) frees the object"));
                 self.lead(BirthKind::Freed, spot, format!("the object is given to {name}"), &path);
@@ -323,6 +329,15 @@ impl Tracer<'_, '_, '_> {
             if let Some(target) = self.target(callee, at, target) {
                 self.made_by(Spot { ctx: callee, at }, target, object, place, value, &path);
             }
+        }
+        let lost = |lead: &Lead| matches!(lead.kind, BirthKind::Loaded | BirthKind::Unknown);
+        let made = value == Some(0) && self.is_library(target) && self.reaches_allocation(target);
+        if made && self.leads.iter().skip(before).all(lost) {
+            // The containers of a language begin what they make with zeros.
+            self.leads.truncate(before);
+            let what = format!("{} made the object, and nothing set this part since", super::guard::short(&name));
+            self.lead(BirthKind::NeverSet, spot, what, &path);
+            return;
         }
         if self.leads.len() == before
             && let Some(first) = function.first()

@@ -14,6 +14,8 @@
 //! subject   what to follow: the operand at fault; guard: the operand of a check that failed
 //! chase     from definition to definition, across calls; returns: into results; sum: through arithmetic;
 //!           memory: through stores
+//! survived  accesses on the way that a bad pointer would not have survived
+//! bound     what a loop counts up to, when it counted too far
 //! elements  calls that get one element of an array after the other
 //! heap      blocks of the allocator, and the marks of released ones
 //! sweep     all code of a module, read once
@@ -28,6 +30,7 @@
 //! ```
 
 mod aarch64;
+mod bound;
 mod branch;
 mod callers;
 mod calls;
@@ -54,6 +57,7 @@ mod returns;
 mod sized;
 mod subject;
 mod sum;
+mod survived;
 mod sweep;
 mod writers;
 mod x86_64;
@@ -119,10 +123,10 @@ struct Tracer<'t, 'a, 'data> {
     /// A value was not found because it was being asked for, or because the search was too deep.
     cut_short: bool,
     clobbered: HashMap<(u64, Reg), bool>,
-    /// Functions from which a release can be reached.
-    releasing: HashMap<u64, bool>,
-    /// Functions that return fresh memory.
-    allocating: HashMap<u64, bool>,
+    /// Functions from which a release or an allocation can be reached.
+    reaching_heap: HashMap<(u64, calls::Heap), bool>,
+    /// Functions of the C library that are looked at.
+    library_calls: HashMap<u64, writers::LibraryCall>,
     /// Functions that change nothing.
     accessors: HashMap<u64, bool>,
     result_known: HashMap<(Ctx, usize), Option<u64>>,
@@ -138,6 +142,10 @@ struct Tracer<'t, 'a, 'data> {
     part_given: bool,
     /// It is asked which element of an array a call got.
     in_elements: bool,
+    /// The frame from which a function was called that jumped on, to where the process died.
+    jumped_from: Option<usize>,
+    /// It is asked who stores to a part of such objects: no caller is known.
+    by_place: bool,
     /// It is asked how large a block was made.
     sizing: bool,
     /// The sum that failed, when the instruction itself adds: its value and its operands.
@@ -172,8 +180,8 @@ impl<'t, 'a, 'data> Tracer<'t, 'a, 'data> {
             asked: HashSet::new(),
             cut_short: false,
             clobbered: HashMap::new(),
-            releasing: HashMap::new(),
-            allocating: HashMap::new(),
+            reaching_heap: HashMap::new(),
+            library_calls: HashMap::new(),
             accessors: HashMap::new(),
             result_known: HashMap::new(),
             visited: HashSet::new(),
@@ -183,6 +191,8 @@ impl<'t, 'a, 'data> Tracer<'t, 'a, 'data> {
             read_memory: false,
             part_given: false,
             in_elements: false,
+            jumped_from: None,
+            by_place: false,
             sizing: false,
             fault_sum: None,
             unwritten: None,

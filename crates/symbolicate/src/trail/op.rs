@@ -70,6 +70,8 @@ pub(super) enum Arith {
     Shl,
     Shr,
     Sar,
+    /// 1 where the flags say so, else 0.
+    Outcome(Condition),
     /// Another operation, whose result is not computed.
     Opaque,
 }
@@ -89,7 +91,7 @@ impl Arith {
             Self::Shl => left.wrapping_shl(count),
             Self::Shr => mask(left, size).wrapping_shr(count),
             Self::Sar => sign_extend(left, size).wrapping_shr(count) as u64,
-            Self::Opaque => return None,
+            Self::Outcome(_) | Self::Opaque => return None,
         };
         Some(mask(result, size))
     }

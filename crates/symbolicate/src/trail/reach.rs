@@ -78,12 +78,12 @@ impl Tracer<'_, '_, '_> {
                 if times.len() >= 3 {
                     // Nobody counts to NULL.
                     if value != Some(0) {
-                        add(&mut found, edge.from, Kind::Unknown, &state);
+                        add(&mut found, edge.from, Kind::Counter, &state);
                     }
                     continue;
                 }
                 times.push((state.value, changes));
-                self.back_over(ctx, edge.from, &state, &mut found, &mut open, &add);
+                self.back_over(ctx, (edge.from, at), &state, &mut found, &mut open, &add);
             }
         }
         found
@@ -93,7 +93,7 @@ impl Tracer<'_, '_, '_> {
     fn back_over(
         &mut self,
         ctx: Ctx,
-        at: usize,
+        (at, origin): (usize, usize),
         state: &State,
         found: &mut Vec<Def>,
         open: &mut VecDeque<State>,
@@ -149,6 +149,9 @@ impl Tracer<'_, '_, '_> {
                     }
                 }
             }
+        }
+        if self.survived(ctx, at, origin, state.loc, state.value) {
+            return;
         }
         open.push_back(State { at, ..state.clone() });
     }

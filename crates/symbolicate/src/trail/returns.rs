@@ -6,8 +6,11 @@ use super::Tracer;
 use super::chase::{ERROR_POINTERS, NULL_PAGES, allocates, plain_name, returns_first};
 use super::context::Ctx;
 use super::definition::Loc;
-use super::lead::{NO_MEMORY, Path, Spot};
+use super::lead::{NO_MEMORY, Path, Spot, UNKNOWN_INDEX};
 use super::op::{Flow, Op, Part};
+
+/// Blocks of the allocators begin at multiples of it (`MALLOC_ALIGNMENT`).
+const ALIGNED: u64 = 16;
 
 impl Tracer<'_, '_, '_> {
     /// The result of a call that has returned.
@@ -71,11 +74,24 @@ impl Tracer<'_, '_, '_> {
                 return;
             }
             let pointer = value.filter(|value| (NULL_PAGES..ERROR_POINTERS).contains(value));
+            if value == Some(0) && allocates(&name) && path.doubts.contains(&UNKNOWN_INDEX) {
+                // It may not even have been stored there.
+                return;
+            }
             if value == Some(0) && allocates(&name) {
                 // Allocations hardly ever fail: rather something else was missed.
                 let mut path = path.with(spot, "result", format!("returned by {name}"));
                 path.doubts.push(NO_MEMORY);
                 self.lead(BirthKind::LibraryResult, spot, format!("returned by {name}"), &path);
+                return;
+            }
+            if let Some(pointer) = pointer.filter(|&pointer| allocates(&name) && !pointer.is_multiple_of(ALIGNED))
+                && let Some(&returned) = path.returned.last()
+                && self.space.memory.region(necropsy_model::Avma(pointer)).is_some()
+            {
+                // No allocator gives that out: the function in between counted on.
+                let path = path.with(returned, "changed", "gives a pointer into the middle of the block".to_owned());
+                self.lead(BirthKind::ReturnedComputed, returned, "counts the pointer on".to_owned(), &path);
                 return;
             }
             let pointer_is_mapped = pointer.is_some_and(|pointer| self.is_mapped(pointer));
@@ -116,12 +132,7 @@ impl Tracer<'_, '_, '_> {
         {
             let mut path = path;
             path.doubts.push("no way through the function gives this value");
-            self.lead(
-                BirthKind::ReturnedComputed,
-                Spot { ctx: callee, at: first },
-                format!("returned by {name}"),
-                &path,
-            );
+            self.lead(BirthKind::Unknown, Spot { ctx: callee, at: first }, format!("returned by {name}"), &path);
         }
     }
 }

@@ -211,11 +211,27 @@ impl<'data> Tracer<'_, '_, 'data> {
             let insn = self.insn(ctx, at)?;
             let (Flow::Call(source) | Flow::JumpTo(source)) = insn.flow else { return None };
             let value = fault.address.map(|address| address.0);
+            let (ctx, at, source) = match source {
+                Src::Const(called) => {
+                    self.jumped_from = Some(frame);
+                    self.jumped_on(ctx, at, called)?
+                }
+                source => (ctx, at, source),
+            };
             let name = match source {
                 Src::Reg(part) => register(self.machine, part.reg),
                 _ => "the pointer that was called".to_owned(),
             };
             return Some(Subject::new(ctx, at, source, value, name));
+        }
+        // No code where the program counter stands, and a call of a function behind it: that function jumped there.
+        if !self.is_mapped(fault.pc.0)
+            && let Some((ctx, at)) = self.of_frame(1).and_then(|ctx| Some((ctx, self.live(ctx)?)))
+            && let Some(Flow::Call(Src::Const(called))) = self.insn(ctx, at).map(|insn| insn.flow)
+        {
+            self.jumped_from = Some(1);
+            let (ctx, at, source) = self.jumped_on(ctx, at, called)?;
+            return Some(Subject::new(ctx, at, source, Some(fault.pc.0), "the pointer that was jumped to".to_owned()));
         }
         let ctx = self.of_frame(scene.frame)?;
         let at = self.live(ctx)?;
@@ -264,6 +280,26 @@ impl<'data> Tracer<'_, '_, 'data> {
             return None;
         }
         Some(Subject::new(ctx, at, source, value, name))
+    }
+
+    /// Where a function that was called jumped through a pointer instead of returning: it left no frame.
+    fn jumped_on(&mut self, ctx: Ctx, call: usize, called: u64) -> Option<(Ctx, usize, Src)> {
+        /// Jumps from function to function.
+        const MOST: usize = 4;
+        let (mut ctx, mut at, mut target) = (ctx, call, called);
+        for _ in 0..MOST {
+            let target_behind = self.behind_plt(target);
+            let callee = self.enter(ctx, at, target_behind)?;
+            let function = self.function(callee);
+            let &[(jump, to)] = function.tails.as_slice() else {
+                let mut unknown = function.tails.iter().filter(|(_, to)| !matches!(to, Src::Const(_)));
+                let &(jump, to) = unknown.next().filter(|_| unknown.next().is_none())?;
+                return Some((callee, jump, to));
+            };
+            let Src::Const(next) = to else { return Some((callee, jump, to)) };
+            (ctx, at, target) = (callee, jump, next);
+        }
+        None
     }
 
     /// The innermost frame of the program itself.

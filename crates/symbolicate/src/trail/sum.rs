@@ -7,7 +7,7 @@ use super::chase::{ERROR_POINTERS, NULL_PAGES};
 use super::context::Ctx;
 use super::definition::{Def, Kind, Loc};
 use super::lead::{Path, Spot};
-use super::op::{Arith, Mem, Part, Src, mask};
+use super::op::{Arith, Condition, Mem, Part, Src, mask};
 
 impl Tracer<'_, '_, '_> {
     /// Arithmetic: the operand that made the result bad, or the operation itself.
@@ -18,6 +18,11 @@ impl Tracer<'_, '_, '_> {
         if let (Some(one), Some(other), Some(value)) = (one, other, def.value)
             && kind.apply(one, other, size).is_some_and(|result| result != mask(value, size))
             && !matches!(left, Src::Mem(_))
+        {
+            return;
+        }
+        if let (Arith::Outcome(condition), Some(outcome @ 0..=1)) = (kind, def.value)
+            && self.outcome(ctx, def.at, (condition, outcome == 1), path)
         {
             return;
         }
@@ -79,6 +84,19 @@ impl Tracer<'_, '_, '_> {
         let path = path.with(here, "arithmetic", "computed here".to_owned());
         let birth = self.kind_here(ctx, &path, BirthKind::Arithmetic, BirthKind::ReturnedArithmetic);
         self.lead(birth, here, "computed here".to_owned(), &path);
+    }
+
+    /// The answer to a question is followed into what was asked, where that has one value only.
+    fn outcome(&mut self, ctx: Ctx, at: usize, outcome: (Condition, bool), path: &Path) -> bool {
+        let Some(setter) = self.flags_before(ctx, at) else { return false };
+        let mut asked = self.compared(ctx, setter, Some(outcome), 1);
+        asked.retain(|subject| subject.value.is_some());
+        let [subject] = asked.as_slice() else { return false };
+        let text = format!("the answer to whether it is {}", super::chase::words(subject.value));
+        let path = path.with(Spot { ctx, at }, "outcome", text);
+        let before = self.leads.len();
+        self.start(subject.ctx, subject.at, subject.source, subject.value, &path);
+        self.leads.len() > before
     }
 
     /// Of two small numbers of which one is 0, the other, when that one is a counter which begins here: a bad pointer that

@@ -20,8 +20,25 @@ const MAX_ALLOCATIONS: usize = 256;
 /// Found by the field's place in the object alone.
 const BY_PLACE: &str = "the writer was found by the place of the field alone";
 
-/// What was read last on a path: address, bytes, value.
-pub(super) type Read = (u64, u8, Option<u64>);
+/// Calls of the C library that are looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum LibraryCall {
+    Allocates,
+    Fills,
+    Other,
+}
+
+/// What was read last on a path.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Read {
+    /// Where, if that is known.
+    pub address: Option<u64>,
+    /// Bytes between the pointer that was used and the place.
+    pub offset: i64,
+    /// Bytes read.
+    pub size: u8,
+    pub value: Option<u64>,
+}
 
 impl Tracer<'_, '_, '_> {
     /// Nothing that was followed tells: looks for the one writer of the field that was read last, else for the one maker of such
@@ -32,20 +49,41 @@ impl Tracer<'_, '_, '_> {
             return;
         }
         let read = self.leads.iter().find_map(|lead| Some((lead.path.read?, lead.path.clone())));
-        let Some(((address, size, value), path)) = read else { return };
-        let Some(value) = value.filter(|_| !self.on_stack(address) && !self.is_static(address)) else { return };
-        let Some((block, room)) = self.block_around(address) else { return };
-        if self.is_released(block) {
-            return;
-        }
+        let Some((Read { address, offset, size, value: Some(value) }, path)) = read else { return };
+        let (offset, room) = match address {
+            Some(address) => {
+                if self.on_stack(address) || self.is_static(address) {
+                    return;
+                }
+                let Some((block, room)) = self.block_around(address) else { return };
+                if self.is_released(block) {
+                    return;
+                }
+                (address - block, Some(room))
+            }
+            // The pointer is gone: it was to the object, if to anything.
+            None => match u64::try_from(offset) {
+                Ok(offset) if value == 0 && size == 8 => (offset, None),
+                _ => return,
+            },
+        };
         let known = std::mem::take(&mut self.leads);
-        let (stores, calls) = self.sites(address - block, size);
+        let (stores, calls, fills) = self.sites(offset, size);
+        self.by_place = true;
         let open = self.follow_stores(&stores, value, size, &path);
+        self.by_place = false;
+        for &fill in &fills {
+            self.follow_fill(fill, (offset, size), room, value, &path);
+        }
         let found = std::mem::take(&mut self.leads);
         let writers: BTreeSet<u64> = found.iter().map(|lead| self.run(lead.spot.ctx).function.entry).collect();
         match writers.len() {
             1 if !open => self.leads = found,
-            0 if !open && value == 0 => self.only_maker(&calls, &stores, room, &path),
+            0 if !open && value == 0 => {
+                if let Some(room) = room {
+                    self.only_maker(&calls, &stores, room, &path);
+                }
+            }
             _ => {}
         }
         if self.leads.is_empty() {
@@ -64,9 +102,9 @@ impl Tracer<'_, '_, '_> {
         })
     }
 
-    /// Stores of the program to a place at an offset from a pointer, and its calls.
-    fn sites(&mut self, offset: u64, size: u8) -> (Vec<u64>, Vec<u64>) {
-        let (mut stores, mut calls) = (Vec::new(), Vec::new());
+    /// Stores of the program to a place at an offset from a pointer, and its calls of allocators and of `memset`.
+    fn sites(&mut self, offset: u64, size: u8) -> (Vec<u64>, Vec<u64>, Vec<u64>) {
+        let (mut stores, mut calls, mut fills) = (Vec::new(), Vec::new(), Vec::new());
         for image in self.space.images.all() {
             if image.debug.get().is_some_and(|debug| debug.is_of_system()) {
                 continue;
@@ -74,33 +112,60 @@ impl Tracer<'_, '_, '_> {
             let Some(instructions) = sweep::instructions(image, self.machine) else {
                 // A module that was not read may have writers of its own.
                 stores.resize(MAX_STORES, 0);
-                return (stores, calls);
+                return (stores, calls, fills);
             };
             for insn in instructions {
                 if insn.stores_at(offset, size) && stores.len() < MAX_STORES {
                     stores.push(insn.at());
                 }
-                if let Some((target, true)) = insn.goes_to(|_| None)
-                    && calls.len() < MAX_ALLOCATIONS
-                    && self.is_allocation(target)
-                {
-                    calls.push(insn.at());
+                let Some((target, true)) = insn.goes_to(|_| None) else { continue };
+                match self.library_call(target) {
+                    LibraryCall::Allocates if calls.len() < MAX_ALLOCATIONS => calls.push(insn.at()),
+                    LibraryCall::Fills if fills.len() < MAX_STORES => fills.push(insn.at()),
+                    _ => {}
                 }
             }
         }
-        (stores, calls)
+        (stores, calls, fills)
     }
 
-    fn is_allocation(&mut self, target: u64) -> bool {
+    fn library_call(&mut self, target: u64) -> LibraryCall {
         let behind = self.behind_plt(target);
-        if let Some(&known) = self.allocating.get(&behind) {
+        if let Some(&known) = self.library_calls.get(&behind) {
             return known;
         }
         // A copy of a text is no object with fields.
         let copies = |name: &str| matches!(plain_name(name), "strdup" | "strndup" | "mmap" | "mmap64");
-        let found = self.function_name(behind).is_some_and(|name| allocates(&name) && !copies(&name));
-        self.allocating.insert(behind, found);
+        let found = match self.function_name(behind) {
+            Some(name) if allocates(&name) && !copies(&name) => LibraryCall::Allocates,
+            Some(name) if plain_name(&name).starts_with("memset") && self.is_of_system(behind) => LibraryCall::Fills,
+            _ => LibraryCall::Other,
+        };
+        self.library_calls.insert(behind, found);
         found
+    }
+
+    /// A call of `memset` that fills such objects, this part included, with the value.
+    fn follow_fill(&mut self, call: u64, place: (u64, u8), room: Option<u64>, value: u64, path: &Path) {
+        let (offset, size) = place;
+        let Some(ctx) = self.detached_at(call, Limits::DESCENTS / 2) else { return };
+        let Some(at) = self.function(ctx).at(call) else { return };
+        let mut argument = |number: usize| {
+            let &reg = self.machine.arguments.get(number)?;
+            self.eval(ctx, at, Src::Reg(Part { reg, offset: 0, size: 8 }))
+        };
+        let (byte, count) = (argument(1), argument(2));
+        let fits = byte.is_some_and(|byte| mask(u64::from_ne_bytes([byte as u8; 8]), size) == value);
+        let whole = count.is_some_and(|count| {
+            offset + u64::from(size) <= count && room.is_none_or(|room| count <= room && room - count < 24)
+        });
+        if fits && whole {
+            let spot = Spot { ctx, at };
+            let mut path = path.with(spot, "fill", "such objects are filled here".to_owned());
+            path.stored = Some(spot);
+            path.doubts.push(BY_PLACE);
+            self.lead(BirthKind::Stored, spot, "fills such objects".to_owned(), &path);
+        }
     }
 
     /// Follows what is stored. Whether a store is left of which nothing is known.
@@ -130,6 +195,7 @@ impl Tracer<'_, '_, '_> {
         let mut path = path.with(spot, "store", "a store to this part of such objects".to_owned());
         path.stored = Some(spot);
         path.floor = None;
+        path.value = Some(value);
         path.returned.clear();
         path.doubts.push(BY_PLACE);
         match from {
@@ -146,7 +212,9 @@ impl Tracer<'_, '_, '_> {
             matches!(lead.kind, BirthKind::Loaded | BirthKind::Unknown | BirthKind::Arithmetic | BirthKind::EndOfList)
         };
         let failed = |lead: &Lead| lead.path.doubts.contains(&NO_MEMORY);
-        let open = found.iter().any(|lead| lost(lead) && !failed(lead));
+        // Another value was put where it would have come from: this store stored that one.
+        let another = |lead: &Lead| lead.path.steps.last().is_some_and(|step| step.step == "overwritten");
+        let open = found.iter().any(|lead| lost(lead) && !failed(lead) && !another(lead));
         self.leads.extend(found.into_iter().filter(|lead| !lost(lead) && !failed(lead)));
         open
     }
@@ -192,6 +260,38 @@ impl Tracer<'_, '_, '_> {
             name if name == "malloc" || name.starts_with("operator new") => argument(0),
             _ => None,
         }
+    }
+
+    /// What all callers give a function in a register.
+    pub fn given_by_all(&mut self, entry: u64, part: Part, value: Option<u64>, path: &Path) -> bool {
+        /// Callers that are asked.
+        const MOST: usize = 24;
+        /// Functions that pass it on.
+        const HANDED: usize = 3;
+        if path.steps.iter().filter(|step| step.step == "given").count() >= HANDED {
+            return false;
+        }
+        let mut calls = Vec::new();
+        for image in self.space.images.all() {
+            if image.debug.get().is_some_and(|debug| debug.is_of_system()) {
+                continue;
+            }
+            let Some(instructions) = sweep::instructions(image, self.machine) else { return false };
+            let to_it = instructions.filter(|insn| insn.goes_to(|_| None) == Some((entry, true)));
+            calls.extend(to_it.map(|insn| insn.at()).take(MOST + 1));
+        }
+        if calls.is_empty() || calls.len() > MOST {
+            return false;
+        }
+        for call in calls {
+            let Some(ctx) = self.detached_at(call, Limits::DESCENTS / 2) else { return false };
+            let Some(at) = self.function(ctx).at(call) else { return false };
+            let spot = Spot { ctx, at };
+            let mut path = path.with(spot, "given", "a caller that gives it the parameter".to_owned());
+            path.stored = None;
+            self.trace(ctx, at, Loc::Reg(part), value, &path);
+        }
+        true
     }
 
     /// A run of the function around an address, so many calls deep.

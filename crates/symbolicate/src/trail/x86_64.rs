@@ -289,7 +289,11 @@ impl Lifter<'_> {
             let computed = written(used.register()).filter(|to| to.reg <= 15 && computes(self.it.mnemonic()));
             self.ops.extend(match computed {
                 Some(to) => {
-                    let (kind, left, right) = (Arith::Opaque, Src::Other, Src::Other);
+                    let (left, right) = (Src::Other, Src::Other);
+                    let kind = match self.it.condition_code() {
+                        ConditionCode::None => Arith::Opaque,
+                        code => Arith::Outcome(condition(code)),
+                    };
                     Some(Op::Compute { to, kind, left, right, size: to.size.min(8) })
                 }
                 None => number(used.register()).map(Op::Write),

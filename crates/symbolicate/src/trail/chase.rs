@@ -389,6 +389,9 @@ impl Tracer<'_, '_, '_> {
             return;
         }
         let Some(address) = address else {
+            if self.map_element(ctx, def.at, &mem, &path) {
+                return;
+            }
             let cycle = mem.base.is_some_and(|base| self.feeds_itself(ctx, def.at, base));
             let kind = match (self.run(ctx).frame.is_some(), cycle) {
                 (true, true) if value == Some(0) => BirthKind::EndOfList,

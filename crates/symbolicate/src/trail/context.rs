@@ -371,6 +371,7 @@ impl Tracer<'_, '_, '_> {
             || name.starts_with("core::str::slice_error_fail")
             || name == "alloc::alloc::handle_alloc_error"
             || base == "clang_call_terminate"
+            || !super::go::comes_back(name)
     }
 
     /// The address that a call or jump goes to, through the procedure linkage table.

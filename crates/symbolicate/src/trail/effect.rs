@@ -295,6 +295,9 @@ impl Tracer<'_, '_, '_> {
         if let (Flow::Call(_), Loc::Reg(part)) = (insn.flow, loc)
             && (self.machine.is_scratch)(part.reg)
         {
+            if self.keeps_registers(insn) {
+                return false;
+            }
             return part.reg == self.machine.result || self.clobbers(ctx, at, part.reg);
         }
         insn.ops.iter().any(|op| match (*op, loc) {

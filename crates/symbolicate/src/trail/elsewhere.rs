@@ -34,7 +34,7 @@ pub(super) fn look<'data>(scene: &Scene<'_, '_, 'data>, memory: Unwritten, trail
     let others = scene.walks.iter().enumerate().filter(|&(index, _)| index != scene.thread).take(MOST_THREADS);
     let mut found = Vec::new();
     for (index, walk) in others {
-        let Some(mut tracer) = Tracer::new(walk, scene.space) else { continue };
+        let Some(mut tracer) = Tracer::new(walk, 0, scene.space) else { continue };
         let Some((ctx, at)) = tracer.of_frame(0).and_then(|ctx| Some((ctx, tracer.live(ctx)?))) else { continue };
         let path =
             Path::default().with(Spot { ctx, at }, "thread", "another thread, back from where it stands".to_owned());

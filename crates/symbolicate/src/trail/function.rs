@@ -369,7 +369,7 @@ mod tests {
         let (memory, images) = (Memory::new(vec![region]), Images::default());
         let space = AddressSpace::new(&memory, &images);
         let mut comes_back = |insn: &Insn| insn.next != START + 5;
-        let machine = Machine::of(necropsy_model::Arch::X86_64).unwrap();
+        let machine = Machine::of(necropsy_model::Arch::X86_64, super::super::machine::Convention::C).unwrap();
         let reader = Reader { space: &space, machine, ranges: vec![(START, end.0)], comes_back: &mut comes_back };
         reader.read(START, &[]).unwrap()
     }

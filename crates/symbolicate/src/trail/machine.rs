@@ -7,7 +7,7 @@ use necropsy_model::{Arch, Avma};
 use super::function::Table;
 use super::op::{Insn, Reg, Src};
 use super::sweep::Swept;
-use super::{aarch64, x86_64};
+use super::{aarch64, go, x86_64};
 use crate::image::Image;
 use crate::space::AddressSpace;
 
@@ -20,6 +20,7 @@ type Sweep = for<'i> fn(&'i Image<'_>) -> Box<dyn Iterator<Item = Swept> + 'i>;
 /// A machine. Registers have their DWARF numbers.
 pub(super) struct Machine {
     pub arch: Arch,
+    pub convention: Convention,
     /// Stack pointer.
     pub sp: Reg,
     /// Frame pointer, by convention.
@@ -60,8 +61,9 @@ pub(super) struct Machine {
     pub mappings: Range<u64>,
 }
 
-static X86_64: Machine = Machine {
+const X86_64: Machine = Machine {
     arch: Arch::X86_64,
+    convention: Convention::C,
     sp: x86_64::RSP,
     fp: x86_64::RBP,
     result: x86_64::RAX,
@@ -84,8 +86,9 @@ static X86_64: Machine = Machine {
     mappings: 0x7000_0000_0000..1 << 47,
 };
 
-static AARCH64: Machine = Machine {
+const AARCH64: Machine = Machine {
     arch: Arch::Aarch64,
+    convention: Convention::C,
     sp: aarch64::SP,
     fp: aarch64::FP,
     result: aarch64::X0,
@@ -109,12 +112,41 @@ static AARCH64: Machine = Machine {
     mappings: 0xf000_0000_0000..1 << 48,
 };
 
+static C_ON_X86_64: Machine = X86_64;
+static C_ON_AARCH64: Machine = AARCH64;
+static GO_ON_X86_64: Machine = Machine {
+    result: go::X86_64[0],
+    results: go::X86_64,
+    arguments: go::X86_64_ARGUMENTS,
+    is_scratch: |reg| !go::X86_64_KEPT.contains(&reg),
+    convention: Convention::Go,
+    ..X86_64
+};
+static GO_ON_AARCH64: Machine = Machine {
+    results: go::AARCH64,
+    arguments: go::AARCH64_ARGUMENTS,
+    is_scratch: |reg| !go::AARCH64_KEPT.contains(&reg),
+    convention: Convention::Go,
+    ..AARCH64
+};
+
+/// Who made the code: how functions call each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Convention {
+    /// The psABI of the machine.
+    C,
+    /// Go's own (`cmd/compile/abi-internal.md`).
+    Go,
+}
+
 impl Machine {
-    /// The table of a machine; `None` where nothing is followed.
-    pub fn of(arch: Arch) -> Option<&'static Self> {
-        match arch {
-            Arch::X86_64 => Some(&X86_64),
-            Arch::Aarch64 => Some(&AARCH64),
+    /// The table of a machine and a convention; `None` where nothing is followed.
+    pub fn of(arch: Arch, convention: Convention) -> Option<&'static Self> {
+        match (arch, convention) {
+            (Arch::X86_64, Convention::C) => Some(&C_ON_X86_64),
+            (Arch::X86_64, Convention::Go) => Some(&GO_ON_X86_64),
+            (Arch::Aarch64, Convention::C) => Some(&C_ON_AARCH64),
+            (Arch::Aarch64, Convention::Go) => Some(&GO_ON_AARCH64),
             _ => None,
         }
     }
@@ -155,6 +187,6 @@ impl Machine {
 
 impl std::fmt::Debug for Machine {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(out, "{:?}", self.arch)
+        write!(out, "{:?}, {:?}", self.arch, self.convention)
     }
 }

@@ -19,6 +19,7 @@
 //! elements  calls that get one element of an array after the other
 //! heap      blocks of the allocator, and the marks of released ones
 //! sweep     all code of a module, read once
+//! go        Go's convention and its runtime
 //! globals   who stores to a global variable
 //! sized     a block that is too small, because its size lost bits
 //! cycle     a recursion without end: the links that it went along
@@ -45,6 +46,7 @@ mod eval;
 mod fold;
 mod function;
 mod globals;
+mod go;
 mod guard;
 mod heap;
 mod lead;
@@ -163,8 +165,9 @@ struct Tracer<'t, 'a, 'data> {
 
 impl<'t, 'a, 'data> Tracer<'t, 'a, 'data> {
     /// `None` where the machine is not one that is followed.
-    pub fn new(walk: &'t Walk, space: &'t AddressSpace<'a, 'data>) -> Option<Self> {
-        let machine = Machine::of(walk.frames.first()?.registers.arch())?;
+    pub fn new(walk: &'t Walk, frame: usize, space: &'t AddressSpace<'a, 'data>) -> Option<Self> {
+        let at = walk.frames.get(frame)?.address.lookup();
+        let machine = Machine::of(walk.frames.first()?.registers.arch(), go::convention(at, space))?;
         Some(Self {
             space,
             machine,
@@ -227,6 +230,8 @@ impl<'t, 'a, 'data> Tracer<'t, 'a, 'data> {
             return true;
         }
         let names = self.names(address);
-        names.last().is_some_and(lead::is_standard)
+        names.last().is_some_and(|name| {
+            lead::is_standard(name) || name.function.as_deref().is_some_and(|function| self.is_of_go(function))
+        })
     }
 }

@@ -103,6 +103,7 @@ impl Tracer<'_, '_, '_> {
         let Some(insn) = function.insns.get(at) else { return };
         if matches!(insn.flow, Flow::Call(_)) {
             match state.loc {
+                Loc::Reg(_) if self.keeps_registers(insn) => {}
                 Loc::Reg(part) if self.machine.results.contains(&part.reg) => {
                     return add(found, at, Kind::Result, state);
                 }

@@ -57,7 +57,10 @@ impl Tracer<'_, '_, '_> {
             self.size_of_allocation(spot, &name, &path);
             return;
         }
-        if self.is_of_system(target) {
+        if value == Some(0) && self.is_of_go(&name) && super::go::allocates(&name) {
+            return;
+        }
+        if self.is_of_system(target) || self.is_of_go(&name) {
             if let (true, Some(stored), true) = (path.narrow, path.stored, allocates(&name)) {
                 self.lead(BirthKind::Stored, stored, "cuts a pointer to 32 bits".to_owned(), &path);
                 return;

@@ -59,7 +59,7 @@ pub(crate) fn follow<'data>(scene: &Scene<'_, '_, 'data>) -> Option<Trail<'data>
 }
 
 fn search<'data>(scene: &Scene<'_, '_, 'data>) -> Option<Trail<'data>> {
-    let mut tracer = Tracer::new(scene.walk, scene.space)?;
+    let mut tracer = Tracer::new(scene.walk, scene.frame, scene.space)?;
     let signal = scene.stop.signal?;
     // A page of a file that is gone: the pointer was right.
     if signal.number == Signal::BUS && signal.code == Some(2) {

@@ -62,7 +62,7 @@ impl Iterator for Reader<'_> {
 }
 
 pub(in super::super) fn instructions<'i>(image: &'i Image<'_>) -> Box<dyn Iterator<Item = Swept> + 'i> {
-    let machine = Machine::of(necropsy_model::Arch::Aarch64);
+    let machine = Machine::of(necropsy_model::Arch::Aarch64, super::super::machine::Convention::C);
     let code = image.segments.iter().filter(|segment| segment.executable);
     Box::new(code.flat_map(move |segment| {
         machine.map(|machine| Reader::new(segment, image.bias.to_avma(segment.start).0, machine)).into_iter().flatten()

@@ -131,6 +131,24 @@ fn absolute_addresses_by_a_copy_of_proc_maps() {
 }
 
 #[test]
+fn a_path_that_is_relative_is_one_of_the_working_directory() {
+    let library = PathBuf::from(library());
+    let name = "./libledger.so(+0x111f)[0x7f0000001f1f]";
+    let there = |folder: &Path, further: &[&str]| {
+        let mut child =
+            command(&[&["-q", "-s"], further].concat()).current_dir(folder).spawn().expect("the program runs");
+        child.stdin.take().expect("a pipe").write_all(name.as_bytes()).expect("a pipe");
+        String::from_utf8(child.wait_with_output().expect("it ends").stdout).expect("text")
+    };
+    let folder = library.parent().expect("a folder");
+    assert_eq!(there(folder, &[]), format!("{name} {{ledger_currency at libledger.c:14}}"));
+    assert_eq!(there(Path::new("/"), &[]), name);
+    let elsewhere = tempfile::tempdir().expect("a directory");
+    let sysroot = elsewhere.path().to_str().expect("text");
+    assert_eq!(there(folder, &["--sysroot", sysroot]), name, "the text is of another machine");
+}
+
+#[test]
 fn a_fatal_error_log_of_a_jvm_by_its_own_table() {
     let directory = tempfile::tempdir().expect("a directory");
     let log = directory.path().join("hs_err_pid1.log");

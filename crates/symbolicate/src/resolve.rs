@@ -313,6 +313,13 @@ impl<'data> Resolver<'data> {
     fn on_this_machine(&mut self, stated: &StatedFile) -> Option<FileId> {
         let options = Arc::clone(&self.options);
         let bare = stated.path.as_deref().filter(|path| !path.contains('/'));
+        // `./server(+0x1166)`: who reads the text where the program ran means this file.
+        let relative = stated.path.as_deref().filter(|path| bare.is_none() && !path.starts_with('/'));
+        let here = relative.filter(|_| options.sysroot.is_none()).and_then(|path| std::path::absolute(path).ok());
+        if let Some(path) = here.filter(|path| path.is_file()).and_then(|path| path.into_os_string().into_string().ok())
+        {
+            return self.open(&StatedFile { path: Some(path), ..stated.clone() }, &options, false);
+        }
         let Some(name) = bare else { return self.open(stated, &options, false) };
         let root = self.options.sysroot.clone();
         let there = |directory: &&&str| {

@@ -15,6 +15,8 @@ mod shared_cache;
 mod stage;
 #[path = "support/symbol_server.rs"]
 mod symbol_server;
+#[path = "symbol_servers/tls.rs"]
+mod tls;
 
 use std::process::{Command, Stdio};
 

@@ -214,7 +214,16 @@ impl Server {
             ureq::Error::Timeout(_) => Failure::Silent(self.silence),
             ureq::Error::Io(error) if error.kind() == io::ErrorKind::TimedOut => Failure::Silent(self.silence),
             ureq::Error::Io(error) if is_broken(error) => Failure::BrokeOff(0),
-            error => Failure::Unreachable(error.to_string()),
+            error => {
+                let text = error.to_string();
+                // rustls has the reason in its words alone, inside an error of reading.
+                let remedy = if text.contains("invalid peer certificate") {
+                    "; SSL_CERT_FILE names a file with the certificate of an authority of your own"
+                } else {
+                    ""
+                };
+                Failure::Unreachable(text + remedy)
+            }
         }
     }
 }

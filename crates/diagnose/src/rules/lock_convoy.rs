@@ -2,6 +2,7 @@
 
 use necropsy_model::{Activity, Confidence, Evidence, Finding, Role, Severity, Snapshot, Thread, WaitKind};
 
+use super::native::hang_core;
 use crate::wait_graph::{WaitGraph, own_frame, wait};
 use crate::{Case, Rule};
 
@@ -10,7 +11,7 @@ pub(super) static RULE: Rule = Rule {
     doc: "\
 # What it means
 Threads wait, directly or through others, for a lock whose holder is not waiting for any of them: it works, sleeps or waits
-for input, output or a signal while it holds the lock.
+for input, output or a signal while it holds the lock. In a native process that has come to rest one such waiter is enough.
 # Why it matters
 All of them are as slow as what the holder does.
 # How it can be wrong
@@ -37,8 +38,14 @@ fn check<'data>(case: &Case<'_, 'data>) -> Vec<Finding<'data>> {
         waiters.retain(wants_lock);
         (head, waiters)
     });
+    // Where a native process has come to rest, one waiter is enough: its holder waits itself, and nobody may be left to wake it.
+    let stuck = |head: usize| {
+        let holder = case.snapshot.threads.get(head);
+        let waits = holder.and_then(wait).is_some_and(|wait| !wait.limited);
+        hang_core::is_hang(case) && hang_core::running(case).next().is_none() && waits
+    };
     chains
-        .filter(|(_, waiters)| waiters.len() >= WAITERS)
+        .filter(|(head, waiters)| waiters.len() >= WAITERS || !waiters.is_empty() && stuck(*head))
         .filter_map(|(head, waiters)| finding(case.snapshot, head, &waiters))
         .collect()
 }
@@ -49,11 +56,11 @@ fn finding<'data>(snapshot: &Snapshot<'data>, head: usize, waiters: &[usize]) ->
     let does = does(snapshot, holder);
     let place = snapshot.place(head, own_frame(snapshot, holder), Role::Holder);
     let at = place.as_ref().and_then(|place| place.function.as_deref()).map(|name| format!(" in {name}"));
-    let title = format!(
-        "{} threads wait, directly or through others, for a lock that {name} holds while it {does}{}",
-        waiters.len(),
-        at.unwrap_or_default()
-    );
+    let who = match waiters {
+        [one] => format!("{} waits", snapshot.threads.get(*one).map_or_else(|| "1 thread".to_owned(), super::called)),
+        more => format!("{} threads wait, directly or through others,", more.len()),
+    };
+    let title = format!("{who} for a lock that {name} holds while it {does}{}", at.unwrap_or_default());
     let mut evidence = Vec::new();
     for thread in waiters.iter().filter_map(|&at| snapshot.threads.get(at)) {
         let Some(wait) = wait(thread).filter(|wait| wait.owner == Some(holder.id)) else { continue };
@@ -85,6 +92,12 @@ fn does(snapshot: &Snapshot<'_>, thread: &Thread<'_>) -> String {
             let top = snapshot.frames_of(thread).next().and_then(|frame| frame.function.as_deref());
             return format!("waits in {}", crate::jvm::io_of(top.unwrap_or_default()));
         }
+        Activity::Lock | Activity::Signal if !snapshot.memory.is_empty() => {
+            let state = thread.state.and_then(|id| snapshot.state(id)).map(|state| state.text.to_string());
+            return state
+                .filter(|text| text.starts_with("waits "))
+                .unwrap_or_else(|| "waits for another thread".to_owned());
+        }
         Activity::Io => "waits for input or output",
         Activity::Sleep => "sleeps",
         Activity::Running | Activity::Runnable => "runs",
@@ -98,7 +111,9 @@ fn does(snapshot: &Snapshot<'_>, thread: &Thread<'_>) -> String {
 
 #[cfg(test)]
 pub(super) mod tests {
-    use necropsy_model::{Lock, Snapshot, Source, Thread, ThreadId, Wait, WaitKind};
+    use necropsy_model::{
+        Activity, Avma, Lock, Memory, Region, Snapshot, Source, State, Thread, ThreadId, Wait, WaitKind,
+    };
 
     use super::RULE;
     use crate::rules::native::samples::fired;
@@ -125,6 +140,24 @@ pub(super) mod tests {
     #[test]
     fn fires() {
         assert!(fired(&RULE, &waiting(&[None, Some(0), Some(1), Some(0)])));
+    }
+
+    #[test]
+    fn one_waiter_is_enough_where_all_have_come_to_rest() {
+        let mut snapshot = waiting(&[None, Some(0)]);
+        let (start, end) = (Avma(0x1000), Avma(0x2000));
+        let region = Region { start, end, permissions: None, bytes: &[], dumped: 0, file: None };
+        snapshot.memory = Memory::new(vec![region]);
+        assert!(!fired(&RULE, &snapshot), "what the holder does is not known");
+        let text = "waits on a condition variable".into();
+        snapshot.threads[0].state = snapshot.intern_state(State { text, activity: Activity::Signal });
+        let (kind, source) = (WaitKind::Condition, Source::line(1));
+        snapshot.threads[0].detail_mut().waits_on =
+            Some(Wait { kind, lock: None, owner: None, limited: false, source });
+        let groups = necropsy_model::Groups::default();
+        let case = crate::Case { snapshot: &snapshot, groups: &groups, noise: &crate::Noise::default() };
+        let title = (RULE.check)(&case).remove(0).title;
+        assert_eq!(title, "thread 1 waits for a lock that thread 0 holds while it waits on a condition variable");
     }
 
     #[test]

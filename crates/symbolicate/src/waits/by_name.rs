@@ -33,6 +33,10 @@ const C: &[(&str, WaitKind)] = &[
     ("pthread_clockjoin_np", WaitKind::Join),
     ("pthread_clockjoin_ex", WaitKind::Join),
     ("thrd_join", WaitKind::Join),
+    ("pthread_once_slow", WaitKind::ClassInit),
+    ("pthread_once", WaitKind::ClassInit),
+    // A static variable of a function, by the Itanium C++ ABI.
+    ("cxa_guard_acquire", WaitKind::ClassInit),
 ];
 
 /// Methods of Rust's standard library and of `parking_lot`: the type and the method. The modules around them were renamed
@@ -103,6 +107,8 @@ mod tests {
         assert_eq!(kind("<std::sys::sync::mutex::futex::Mutex>::lock_contended"), Some(WaitKind::Lock));
         assert_eq!(kind("parking_lot::raw_mutex::RawMutex::lock_slow"), Some(WaitKind::Lock));
         assert_eq!(kind("pool::Mutex::lock_contended_by_test"), None);
+        assert_eq!(kind("__cxa_guard_acquire"), Some(WaitKind::ClassInit));
+        assert_eq!(kind("__new_sem_wait_slow64.constprop.0"), Some(WaitKind::Semaphore));
         assert_eq!(kind("main"), None);
     }
 }

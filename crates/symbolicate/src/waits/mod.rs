@@ -175,6 +175,7 @@ fn state(kind: WaitKind, limited: bool, held: Held) -> State<'static> {
         WaitKind::Semaphore => ("waits for a semaphore", Activity::Signal),
         WaitKind::Barrier => ("waits at a barrier", Activity::Signal),
         WaitKind::Join => ("waits for a thread to end", Activity::Signal),
+        WaitKind::ClassInit => ("waits for an initialisation that another thread began", Activity::Lock),
         _ => ("parked", Activity::Signal),
     };
     let mut text = text.to_owned();

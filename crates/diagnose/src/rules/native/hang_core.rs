@@ -1,9 +1,12 @@
 //! A core of a process that did not crash.
 
+use std::collections::BTreeMap;
+
 use necropsy_model::{Activity, Evidence, Finding, Role, Runtime, Severity, Source, Thread, ThreadFlags};
 
 use super::advice;
 use crate::crash::{Crash, Kind};
+use crate::wait_graph::{own_frame, wait};
 use crate::{Case, Rule, confidence};
 
 pub(crate) static RULE: Rule = Rule {
@@ -29,7 +32,7 @@ pub(crate) static RULE: Rule = Rule {
                 )
             }
             [] if total == 1 => "no crash: the only thread was waiting".to_owned(),
-            [] => format!("no crash: all {total} threads were waiting"),
+            [] => format!("no crash: all {total} threads were waiting{}", most(case)),
             [(_, one)] if total == 1 => format!("no crash: the only thread, {}, was running", one.id),
             [(_, one)] if total == 2 => format!("no crash: thread {} was running, the other was waiting", one.id),
             [(_, one)] => format!("no crash: thread {} was running, {} others were waiting", one.id, total - 1),
@@ -69,6 +72,23 @@ pub(crate) fn is_hang(case: &Case<'_, '_>) -> bool {
     // Of a process that died a tool prints the signal too.
     let native = !case.snapshot.memory.is_empty() || case.snapshot.process.runtime == Some(Runtime::Native);
     native && !case.snapshot.threads.is_empty() && (asked_for || sent())
+}
+
+/// What most threads that wait for others have in common: the wait, and the function of the program that waits.
+fn most(case: &Case<'_, '_>) -> String {
+    let snapshot = case.snapshot;
+    let mut places: BTreeMap<(String, String), usize> = BTreeMap::new();
+    let waits = |thread: &Thread<'_>| wait(thread).is_some() && !is_goroutine(case, thread);
+    for (index, thread) in snapshot.threads.iter().enumerate().filter(|(_, thread)| waits(thread)) {
+        let state = thread.state.and_then(|id| snapshot.state(id)).map(|state| state.text.to_string());
+        let place = snapshot.place(index, own_frame(snapshot, thread), Role::Waiter);
+        let (Some(state), Some(function)) = (state, place.and_then(|place| place.function)) else { continue };
+        if let Some(what) = state.strip_prefix("waits ") {
+            *places.entry((what.to_owned(), function.into_owned())).or_default() += 1;
+        }
+    }
+    let (what, count) = places.into_iter().max_by_key(|(_, count)| *count).unwrap_or_default();
+    if count > 1 { format!(", {count} of them {} in {}", what.0, what.1) } else { String::new() }
 }
 
 /// Nothing is known of what any thread did.

@@ -10,7 +10,7 @@ mod stage;
 
 use std::fs;
 use std::io::Write;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
@@ -220,4 +220,44 @@ fn a_stream_of_zeros_that_is_larger_than_allowed() {
     let said = "necropsy: dump.zst: the dump is larger than 1073741824 bytes; a higher limit is given in GiB with --max-size\n";
     assert_eq!((text(&output.stderr).as_str(), output.status.code()), (said, Some(2)));
     assert_eq!(text(&output.stdout), "");
+}
+
+#[test]
+fn what_is_unpacked_has_no_name_and_is_gone_with_the_process() {
+    for signal in ["-INT", "-TERM", "-HUP", "-KILL"] {
+        let folder = folder();
+        let temporary = folder.path().join("tmp");
+        fs::create_dir(&temporary).unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_necropsy"));
+        command.current_dir(folder.path()).env_clear().env("TMPDIR", &temporary).arg("-");
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        // More than a pipe holds, and no end: the process waits with a part of it unpacked.
+        let mut encoder = zstd::Encoder::new(child.stdin.take().unwrap(), 1).unwrap();
+        let noise: Vec<u8> = (0..400_000_u64).flat_map(|number| number.wrapping_mul(number).to_le_bytes()).collect();
+        encoder.write_all(&SmallCore::new().bytes()).unwrap();
+        encoder.write_all(&noise).unwrap();
+        encoder.flush().unwrap();
+        let descriptors = format!("/proc/{}/fd", child.id());
+        let spool = || {
+            let links = fs::read_dir(&descriptors).into_iter().flatten().flatten();
+            let inside = |path: &std::path::PathBuf| fs::read_link(path).is_ok_and(|to| to.starts_with(&temporary));
+            links.map(|link| link.path()).find(inside)
+        };
+        let started = std::time::Instant::now();
+        let path = loop {
+            if let Some(path) = spool() {
+                break path;
+            }
+            assert!(started.elapsed().as_secs() < 60, "it writes no temporary file");
+            std::thread::sleep(std::time::Duration::from_millis(10));
+        };
+        // Nobody can open it by a name, and nobody else may read it.
+        assert!(fs::read_link(&path).unwrap().to_string_lossy().ends_with(" (deleted)"));
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(fs::read_dir(&temporary).unwrap().count(), 0);
+        assert!(Command::new("kill").args([signal, &child.id().to_string()]).status().unwrap().success());
+        assert!(!child.wait().unwrap().success());
+        assert_eq!(fs::read_dir(&temporary).unwrap().count(), 0, "{signal}");
+        drop(encoder);
+    }
 }

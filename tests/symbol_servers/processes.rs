@@ -1,8 +1,10 @@
 //! Several processes at once on one cache.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 
 use crate::elsewhere::{Elsewhere, case, files, judgement, plays, report, wait};
 use crate::symbol_server::{Play, SymbolServer};
@@ -85,4 +87,60 @@ fn who_is_killed_while_fetching_leaves_nothing_that_is_used() {
     let good = SymbolServer::start(plays, Play::Status(404));
     let there = elsewhere.json(&good.url(""), &[]);
     assert!(judgement(there) == here);
+}
+
+/// A run that is fetching, of which half a file has come, with a cache or without one that can be written.
+fn fetching(elsewhere: &Elsewhere, server: &SymbolServer, cached: bool) -> (Child, PathBuf) {
+    let temporary = elsewhere.folder.path().join("tmp");
+    fs::create_dir_all(&temporary).unwrap();
+    let mut command = elsewhere.command(&server.url(""));
+    command.env("TMPDIR", &temporary);
+    if !cached {
+        // A file stands where the directory would be.
+        fs::write(elsewhere.folder.path().join("file"), "").unwrap();
+        command.env("DEBUGINFOD_CACHE_PATH", elsewhere.folder.path().join("file"));
+        command.env("XDG_CACHE_HOME", elsewhere.folder.path().join("file"));
+    }
+    let child = command.arg("--json").stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let place = if cached { elsewhere.cache() } else { temporary };
+    wait(|| !all(&place).is_empty());
+    (child, place)
+}
+
+#[test]
+fn who_is_told_to_end_leaves_no_temporary_file() {
+    let staged = case("debuglink");
+    let stalling = plays(&files(&staged)).into_iter().map(|(path, play)| match play {
+        Play::Serve(bytes) => (path, Play::Stall(bytes, 100)),
+        play => (path, play),
+    });
+    let server = SymbolServer::start(stalling, Play::Silence);
+    for (signal, number) in [("-INT", 2), ("-TERM", 15)] {
+        for cached in [true, false] {
+            let elsewhere = Elsewhere::new(&staged);
+            let (mut child, place) = fetching(&elsewhere, &server, cached);
+            for file in all(&place) {
+                let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+                assert_eq!((mode(&file), mode(file.parent().unwrap())), (0o600, 0o700), "{}", file.display());
+            }
+            // The first ends the fetching, and the report comes.
+            let send = |child: &Child| Command::new("kill").args([signal, &child.id().to_string()]).status().unwrap();
+            assert!(send(&child).success());
+            let output = child.wait_with_output().unwrap();
+            assert!(report(&output)["verdict"]["headline"].is_string());
+            assert_eq!(all(&place), [PathBuf::new(); 0], "{signal}, with a cache: {cached}");
+
+            // One that ends the program: the second, for which the first must not have been enough.
+            let elsewhere = Elsewhere::new(&staged);
+            (child, _) = fetching(&elsewhere, &server, cached);
+            let ended = (0..1000).find_map(|_| {
+                send(&child);
+                child.try_wait().unwrap()
+            });
+            let ended = ended.unwrap_or_else(|| child.wait().unwrap());
+            assert!(ended.signal() == Some(number) || ended.success(), "{ended}");
+            assert_eq!(all(&elsewhere.cache()), [PathBuf::new(); 0], "{signal} twice, with a cache: {cached}");
+            assert_eq!(all(&elsewhere.folder.path().join("tmp")), [PathBuf::new(); 0], "{signal} twice");
+        }
+    }
 }

@@ -142,12 +142,20 @@ impl Cache {
         }
     }
 
-    /// Removes what requests that nobody waits for any more have begun to write, and what of ours is old.
-    pub fn sweep(&self) {
+    /// Removes what is half written, and what was kept for this run only.
+    pub fn remove_temporary(&self) {
         for path in lock(&self.writing).drain(..) {
             let _ = fs::remove_file(&path);
             let _ = path.parent().map(fs::remove_dir);
         }
+        if let Some(Some(scratch)) = self.scratch.get() {
+            let _ = fs::remove_dir_all(scratch.path());
+        }
+    }
+
+    /// Removes what requests that nobody waits for any more have begun to write, and what of ours is old.
+    pub fn sweep(&self) {
+        self.remove_temporary();
         if let Some(own) = &self.own {
             clean(own);
         }

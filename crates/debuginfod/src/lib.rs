@@ -123,6 +123,13 @@ impl Client {
         self.budget.idle()
     }
 
+    /// Ends all fetching and removes what is half written and what was kept for this run only. For a process that is about to be
+    /// ended by a signal, where nothing is dropped.
+    pub fn abandon(&self) {
+        self.budget.interrupted().store(true, Ordering::SeqCst);
+        self.cache.remove_temporary();
+    }
+
     /// How much of this the user wants.
     pub fn mode(&self) -> Use {
         self.settings.mode

@@ -66,8 +66,6 @@ impl SymbolArgs {
         if !client.has_servers() {
             return Ok(Arc::new(client));
         }
-        // Only now may Ctrl-C mean something else than the end.
-        stop_fetching_on_interrupt(&client);
         let client = if io::stderr().is_terminal() {
             client.with_progress(progress())
         } else if std::env::var_os("DEBUGINFOD_PROGRESS").is_some_and(|value| !value.is_empty()) {
@@ -79,7 +77,10 @@ impl SymbolArgs {
         } else {
             client
         };
-        Ok(Arc::new(client))
+        let client = Arc::new(client);
+        // Only now may Ctrl-C mean something else than the end.
+        end_in_order(&client);
+        Ok(client)
     }
 
     /// Adds the servers of the configuration file, which are asked where neither flags nor environment name any.
@@ -141,21 +142,44 @@ pub(crate) fn say_what_failed(client: &Client) {
     said.into_iter().chain(complaints).chain(refused).for_each(|line| terminal::say(&line));
 }
 
-/// The first Ctrl-C while something is being fetched ends the fetching; the report comes with what there is. At any other
-/// time it ends the program, as always.
-fn stop_fetching_on_interrupt(client: &Client) {
+/// The first Ctrl-C or SIGTERM while something is being fetched ends the fetching; the report comes with what there is. The next
+/// one, or one at any other time, ends the program as always, and no temporary file of it stays.
+fn end_in_order(client: &Arc<Client>) {
     #[cfg(unix)]
     {
-        use signal_hook::consts::SIGINT;
-        use signal_hook::flag;
-        // In this order: an interrupt that finds nobody fetching never comes to the second.
-        let ready = flag::register_conditional_default(SIGINT, client.idle());
-        if ready.is_ok() {
-            let _ = flag::register(SIGINT, client.interrupted());
-        }
+        use std::sync::atomic::Ordering;
+
+        use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+        use signal_hook::iterator::Signals;
+        use signal_hook::low_level::emulate_default_handler;
+
+        let wanted = [SIGINT, SIGTERM, SIGHUP].into_iter().filter(|&signal| !is_ignored(signal));
+        let Ok(mut signals) = Signals::new(wanted) else { return };
+        let (client, idle, interrupted) = (Arc::downgrade(client), client.idle(), client.interrupted());
+        std::thread::spawn(move || {
+            for signal in &mut signals {
+                let fetching = !idle.load(Ordering::SeqCst) && client.strong_count() > 0;
+                if fetching && signal != SIGHUP && !interrupted.swap(true, Ordering::SeqCst) {
+                    continue;
+                }
+                if let Some(client) = client.upgrade() {
+                    client.abandon();
+                }
+                let _ = emulate_default_handler(signal);
+            }
+        });
     }
     #[cfg(not(unix))]
     let _ = client;
+}
+
+/// Whoever started the program wants it to live on: `nohup`, and a shell's jobs in the background. Where there is no `/proc`, nobody does.
+#[cfg(unix)]
+fn is_ignored(signal: i32) -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or_default();
+    mask >> (signal - 1) & 1 == 1
 }
 
 /// One line on the terminal that is overwritten and taken away again.

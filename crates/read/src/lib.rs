@@ -23,7 +23,7 @@ pub use maps::maps;
 pub use noted::{Noted, note};
 use std::io;
 
-use necropsy_model::{Arena, Snapshot};
+use necropsy_model::{Arena, Snapshot, Source, Warning};
 use thiserror::Error;
 
 pub use java_threads::join;
@@ -155,6 +155,18 @@ fn by_name(name: &str) -> Result<&'static dyn Reader, Error> {
     let known = || READERS.iter().map(|reader| reader.name()).collect::<Vec<_>>().join(", ");
     let reader = READERS.iter().find(|reader| reader.name() == name).copied();
     reader.ok_or_else(|| Error::UnknownFormat { name: name.to_owned(), known: known() })
+}
+
+/// The first `most` dumps of a file; where there are more, the last one says so.
+pub(crate) fn first_dumps<'data>(mut dumps: Vec<Snapshot<'data>>, most: usize, all: usize) -> Vec<Snapshot<'data>> {
+    dumps.truncate(most);
+    if let Some(last) = dumps.last_mut().filter(|_| all > most) {
+        let text = format!(
+            "the file holds {all} dumps, of which the first {most} are read; parts of it can be given one by one"
+        );
+        last.warnings.push(Warning::new(text, Source::DUMP));
+    }
+    dumps
 }
 
 /// The reader that recognises `data`: by its head, else by the first dump that begins anywhere in it.

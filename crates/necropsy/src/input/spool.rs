@@ -29,7 +29,7 @@ pub(super) struct Spool {
 impl Spool {
     /// An empty file that may grow to `limit` bytes.
     pub(super) fn new(limit: u64) -> Result<Self, Error> {
-        let (file, in_memory) = match tempfile::tempfile() {
+        let (file, in_memory) = match private() {
             Ok(file) => (file, None),
             Err(error) => match memory() {
                 Ok(file) => (file, Some(error)),
@@ -94,6 +94,18 @@ fn run(bytes: &[u8], position: u64) -> (usize, bool) {
         end += piece.len();
     }
     (end, kind.unwrap_or_default())
+}
+
+/// A file without a name. `open(2)` with `O_TMPFILE` gives it the permissions that the umask leaves, mostly those of everybody; a dump
+/// holds passwords.
+fn private() -> io::Result<File> {
+    let file = tempfile::tempfile()?;
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        file.set_permissions(std::fs::Permissions::from_mode(0o600))?;
+    }
+    Ok(file)
 }
 
 /// A file that is nowhere but in memory: `memfd_create(2)`.

@@ -97,8 +97,8 @@ impl Reader for Goroutines {
         if snapshots.is_empty() {
             return Err(Error::Unreadable { reason: "there is no goroutine in it".to_owned() });
         }
-        snapshots.truncate(MAX_DUMPS);
-        Ok(snapshots)
+        let all = snapshots.len();
+        Ok(crate::first_dumps(snapshots, MAX_DUMPS, all))
     }
 }
 
@@ -142,7 +142,9 @@ fn dumps<'d>(parts: Parts<'d>, arena: &'d Arena) -> Vec<Snapshot<'d>> {
     }
     let starts = build::starts(&parts);
     let dumps = parts.build(&starts, arena);
-    dumps.into_iter().take(MAX_DUMPS).map(|dump| finish(dump, text, &map, arena)).collect()
+    let all = dumps.len();
+    let finished = dumps.into_iter().take(MAX_DUMPS).map(|dump| finish(dump, text, &map, arena)).collect();
+    crate::first_dumps(finished, MAX_DUMPS, all)
 }
 
 /// Parts of the text, cut between goroutines.

@@ -3,7 +3,7 @@
 
 use memchr::memmem;
 use necropsy_model::go::{GoAccess, GoFacts, GoForm, GoRace};
-use necropsy_model::{Activity, Arena, Process, Runtime, Snapshot, Source, Stack, State, Thread, ThreadId};
+use necropsy_model::{Activity, Arena, Process, Runtime, Snapshot, Source, Stack, State, Thread, ThreadId, Warning};
 
 use super::frame::hex;
 use super::header::number;
@@ -34,6 +34,8 @@ pub(super) fn read<'d>(text: &'d [u8], map: &LineMap, arena: &'d Arena) -> Optio
         if line.trim_ascii() == TITLE {
             finish(side.take(), &mut snapshot, &mut interner, &mut races);
             if races.len() >= MAX_RACES {
+                let text = format!("there are more than {MAX_RACES} reports of races; those from here on are not read");
+                snapshot.warnings.push(Warning::new(text, source));
                 break;
             }
             races.push(GoRace { accesses: Vec::new(), source: Some(source) });

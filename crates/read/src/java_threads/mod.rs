@@ -77,7 +77,7 @@ impl Reader for JavaThreads {
         if snapshots.iter().all(|snapshot| snapshot.threads.is_empty()) {
             return Err(Error::Unreadable { reason: "there is no Java thread in it".to_owned() });
         }
-        Ok(snapshots)
+        Ok(crate::first_dumps(snapshots, MAX_DUMPS, dumps.len()))
     }
 }
 

@@ -6,7 +6,7 @@ use necropsy_model::oom::OomKill;
 use necropsy_model::{
     Access, AddressState, Arch, Arena, Avma, Evidenced, FileBacking, Frame, Memory, Message, MessageKind, Missing,
     Module, Offset, Permissions, Process, Region, Registers, Runtime, Signal, Snapshot, Source, Stack, StackEnd, Stop,
-    Symbol, Thread, ThreadId, Trust, Writer,
+    Symbol, Thread, ThreadId, Trust, Warning, Writer,
 };
 
 use super::fault::{self, FETCH, FIRST_MAPPED, Fault, KEY, PRESENT, RESERVED, SHADOW_STACK, USER, WRITE};
@@ -38,6 +38,7 @@ pub(super) fn snapshots<'data>(text: &'data str, arena: &'data Arena) -> Vec<Sna
     let mut block = oom::Block::default();
     let mut open: Option<(End<'data>, u64)> = None;
     let mut times: Vec<(usize, Source, Option<&'data str>)> = Vec::new();
+    let mut beyond: Option<Source> = None;
     let mut close = |end: End<'data>, all: &mut Vec<Snapshot<'data>>| {
         let key = key(&end);
         let (source, when) = (end.source, end.when);
@@ -47,7 +48,7 @@ pub(super) fn snapshots<'data>(text: &'data str, arena: &'data Arena) -> Vec<Sna
                 seen.entry(key).or_default().push(all.len());
                 all.push(snapshot(end, arena));
             }
-            None => {}
+            None => beyond = beyond.or(Some(source)),
         }
     };
     for (number, raw) in (1..).zip(text.lines()) {
@@ -80,6 +81,10 @@ pub(super) fn snapshots<'data>(text: &'data str, arena: &'data Arena) -> Vec<Sna
     }
     if let Some((end, _)) = open {
         close(end, &mut all);
+    }
+    if let (Some(source), Some(last)) = (beyond, all.last_mut()) {
+        let text = format!("the log tells of more than {MOST_ENDS} ends; those from here on are not reported");
+        last.warnings.push(Warning::new(text, source));
     }
     for (index, source, when) in times {
         if let Some(snapshot) = all.get_mut(index) {

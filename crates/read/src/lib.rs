@@ -158,7 +158,7 @@ fn by_name(name: &str) -> Result<&'static dyn Reader, Error> {
 }
 
 /// The first `most` dumps of a file; where there are more, the last one says so.
-pub(crate) fn first_dumps<'data>(mut dumps: Vec<Snapshot<'data>>, most: usize, all: usize) -> Vec<Snapshot<'data>> {
+pub(crate) fn first_dumps(mut dumps: Vec<Snapshot<'_>>, most: usize, all: usize) -> Vec<Snapshot<'_>> {
     dumps.truncate(most);
     if let Some(last) = dumps.last_mut().filter(|_| all > most) {
         let text = format!(

@@ -4,12 +4,14 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Mutex, Once, PoisonError};
 
 use crate::memory::peak_of;
-use crate::targets::Target;
+use crate::targets::{MOST_THREADS_SHOWN, Target};
 
 /// What the first line of a profile of goroutines ends in, but for the number.
 const PROFILE: &[u8] = b" profile: total ";
 /// Bytes that a goroutine may take that is counted and not printed, with its rows in every output.
 const PER_GOROUTINE: usize = 2 << 10;
+/// Bytes of its stack, where every stack is printed.
+const PER_STACK: usize = 24 << 10;
 /// Goroutines that the reader lists of such counts.
 const MOST_COUNTED: usize = 1 << 20;
 
@@ -28,14 +30,14 @@ pub fn run(target: &Target, input: &[u8]) -> Result<(), String> {
             return Err(place.unwrap_or_else(|| "a panic".to_owned()));
         }
     }
-    let most = target.floor + target.per_byte * input.len() + PER_GOROUTINE * counted(input);
+    let most = target.floor + target.per_byte * input.len() + counted(input);
     if peak > most {
         return Err(format!("about {} MiB of memory", (peak >> 20).next_power_of_two()));
     }
     Ok(())
 }
 
-/// Goroutines that profiles in an input count: `300 @ 0x48468e 0x416d2e`. They are listed one by one, up to a bound.
+/// Bytes for goroutines that profiles in an input count: `300 @ 0x48468e 0x416d2e`. They are listed one by one, up to a bound.
 fn counted(input: &[u8]) -> usize {
     if !input.windows(PROFILE.len()).any(|window| window == PROFILE) {
         return 0;
@@ -45,8 +47,8 @@ fn counted(input: &[u8]) -> usize {
         let digits = line.get(..at)?.rsplit(|byte| !byte.is_ascii_digit()).next()?;
         std::str::from_utf8(digits).ok()?.parse::<usize>().ok()
     };
-    let all = input.split(|&byte| byte == b'\n').filter_map(count);
-    all.fold(0, usize::saturating_add).min(MOST_COUNTED)
+    let all = input.split(|&byte| byte == b'\n').filter_map(count).fold(0, usize::saturating_add);
+    all.min(MOST_COUNTED) * PER_GOROUTINE + all.min(MOST_THREADS_SHOWN) * PER_STACK
 }
 
 /// From now on a panic is kept with its place instead of printed.

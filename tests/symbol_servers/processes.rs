@@ -128,7 +128,7 @@ fn who_is_told_to_end_leaves_no_temporary_file() {
             assert!(send(&child).success());
             let output = child.wait_with_output().unwrap();
             assert!(report(&output)["verdict"]["headline"].is_string());
-            assert_eq!(all(&place), [PathBuf::new(); 0], "{signal}, with a cache: {cached}");
+            assert_eq!(all(&place), Vec::<PathBuf>::new(), "{signal}, with a cache: {cached}");
 
             // One that ends the program: the second, for which the first must not have been enough.
             let elsewhere = Elsewhere::new(&staged);
@@ -139,8 +139,8 @@ fn who_is_told_to_end_leaves_no_temporary_file() {
             });
             let ended = ended.unwrap_or_else(|| child.wait().unwrap());
             assert!(ended.signal() == Some(number) || ended.success(), "{ended}");
-            assert_eq!(all(&elsewhere.cache()), [PathBuf::new(); 0], "{signal} twice, with a cache: {cached}");
-            assert_eq!(all(&elsewhere.folder.path().join("tmp")), [PathBuf::new(); 0], "{signal} twice");
+            assert_eq!(all(&elsewhere.cache()), Vec::<PathBuf>::new(), "{signal} twice, with a cache: {cached}");
+            assert_eq!(all(&elsewhere.folder.path().join("tmp")), Vec::<PathBuf>::new(), "{signal} twice");
         }
     }
 }

@@ -262,17 +262,19 @@ fn shown(known: &[Known<'_>], redactor: &mut Option<Redactor>) -> Result<Vec<u8>
     let mut all = Vec::new();
     for Known { input, snapshot, groups, verdict } in known {
         let report = Report { input, snapshot, groups, verdict, owner: None };
+        let few = snapshot.threads.len() <= super::MOST_THREADS_SHOWN;
+        let style = Style { threads: few, all: few, ..STYLE };
         let (mut text, mut json, mut brief, mut folded) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         match redactor {
             None => {
-                written(necropsy_report::text(&report, STYLE, &mut text))?;
+                written(necropsy_report::text(&report, style, &mut text))?;
                 written(necropsy_report::json(&report, true, &mut json))?;
                 written(necropsy_report::brief(&report, &mut brief))?;
                 written(necropsy_report::folded(snapshot, groups, &mut folded))?;
             }
             Some(redactor) => {
                 let mut filter = Filter::new(redactor, &mut text);
-                written(necropsy_report::text(&report, STYLE, &mut filter).and_then(|()| filter.finish()))?;
+                written(necropsy_report::text(&report, style, &mut filter).and_then(|()| filter.finish()))?;
                 let mut filter = Filter::new(redactor, &mut json);
                 written(necropsy_report::json(&report, true, &mut filter).and_then(|()| filter.finish()))?;
                 let mut filter = Filter::new(redactor, &mut brief);

@@ -26,6 +26,9 @@ pub struct Target {
     pub run: fn(&[u8]) -> Result<(), String>,
 }
 
+/// Threads of a dump up to which all stacks are printed: every one of a million would be gigabytes of text.
+pub const MOST_THREADS_SHOWN: usize = 2000;
+
 /// Readers of text, small as their inputs are.
 const TEXT: (usize, usize) = (8 << 20, 600);
 /// Everything about an ELF file: sections are unpacked, frames go up to their limit.

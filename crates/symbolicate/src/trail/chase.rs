@@ -294,7 +294,7 @@ impl Tracer<'_, '_, '_> {
                 }
                 if parameter {
                     path = path.with(spot, "parameter", format!("came as a parameter, in {name}"));
-                    if self.run(ctx).frame.is_some_and(|frame| frame > 0) && path.gate.is_none() {
+                    if self.run(ctx).frame.is_some_and(|frame| frame > self.struck) && path.gate.is_none() {
                         path.handed.push(Spot { ctx, at: self.live(ctx).unwrap_or(def.at) });
                     }
                 }

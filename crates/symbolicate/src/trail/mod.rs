@@ -113,6 +113,8 @@ struct Tracer<'t, 'a, 'data> {
     frames: &'t [RawFrame],
     gap: Option<Gap>,
     machine: &'static Machine,
+    /// The raw frame that the value is bad in.
+    struck: usize,
     values: Values<'a, 'data>,
     namer: Namer<'a, 'data>,
     runs: Vec<Run>,
@@ -171,6 +173,7 @@ impl<'t, 'a, 'data> Tracer<'t, 'a, 'data> {
         Some(Self {
             space,
             machine,
+            struck: frame,
             frames: &walk.frames,
             gap: walk.gap,
             values: Values::new(*space),

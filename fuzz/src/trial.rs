@@ -48,7 +48,7 @@ fn counted(input: &[u8]) -> usize {
         std::str::from_utf8(digits).ok()?.parse::<usize>().ok()
     };
     let all = input.split(|&byte| byte == b'\n').filter_map(count).fold(0, usize::saturating_add);
-    all.min(MOST_COUNTED) * PER_GOROUTINE + all.min(MOST_THREADS_SHOWN) * PER_STACK
+    all.min(MOST_COUNTED) * PER_GOROUTINE + all.min(MOST_THREADS_SHOWN) * (PER_STACK + 8 * input.len())
 }
 
 /// From now on a panic is kept with its place instead of printed.

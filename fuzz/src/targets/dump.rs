@@ -268,7 +268,7 @@ fn shown(known: &[Known<'_>], redactor: &mut Option<Redactor>) -> Result<Vec<u8>
         match redactor {
             None => {
                 written(necropsy_report::text(&report, style, &mut text))?;
-                written(necropsy_report::json(&report, true, &mut json))?;
+                written(necropsy_report::json(&report, few, &mut json))?;
                 written(necropsy_report::brief(&report, &mut brief))?;
                 written(necropsy_report::folded(snapshot, groups, &mut folded))?;
             }
@@ -276,7 +276,7 @@ fn shown(known: &[Known<'_>], redactor: &mut Option<Redactor>) -> Result<Vec<u8>
                 let mut filter = Filter::new(redactor, &mut text);
                 written(necropsy_report::text(&report, style, &mut filter).and_then(|()| filter.finish()))?;
                 let mut filter = Filter::new(redactor, &mut json);
-                written(necropsy_report::json(&report, true, &mut filter).and_then(|()| filter.finish()))?;
+                written(necropsy_report::json(&report, few, &mut filter).and_then(|()| filter.finish()))?;
                 let mut filter = Filter::new(redactor, &mut brief);
                 written(necropsy_report::brief(&report, &mut filter).and_then(|()| filter.finish()))?;
             }

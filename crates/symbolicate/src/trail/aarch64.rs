@@ -228,6 +228,11 @@ impl Lifter {
             (Arith::Or, Src::Const(0), from) | (Arith::Or, from, Src::Const(0)) => {
                 Op::Set { to: whole(to), from, extend: Extend::Zero }
             }
+            // uxtb, uxth, uxtw
+            (Arith::And, Src::Reg(part), Src::Const(bits @ (0xff | 0xffff | 0xffff_ffff))) if part.offset == 0 => {
+                let from = Src::Reg(Part { size: bits.count_ones().min(u32::from(part.size) * 8) as u8 / 8, ..part });
+                Op::Set { to: whole(to), from, extend: Extend::Zero }
+            }
             (Arith::Xor, one, other) if one == other && !matches!(one, Src::Const(_)) => {
                 Op::Set { to: whole(to), from: Src::Const(0), extend: Extend::Zero }
             }

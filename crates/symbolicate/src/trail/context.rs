@@ -326,7 +326,31 @@ impl Tracer<'_, '_, '_> {
 
     /// The function at the other end of an entry of the procedure linkage table.
     pub fn behind_plt(&self, target: u64) -> u64 {
-        unwind::behind_plt(Avma(target), self.machine.arch, self.space).map_or(target, |found| found.0)
+        let Some((slot, found)) = unwind::behind_plt(Avma(target), self.machine.arch, self.space) else {
+            return target;
+        };
+        self.name_by_link(slot, found.0);
+        found.0
+    }
+
+    /// Where a function has no name of its own, that by which a slot was bound to it counts: libraries have several variants of
+    /// `memcpy`, for one kind of processor each, and without debug information only one name for all.
+    fn name_by_link(&self, slot: Avma, function: u64) {
+        use object::{Object, ObjectSymbol, ObjectSymbolTable, RelocationTarget};
+        if self.linked.borrow().contains_key(&function) || self.function_name(function).is_some() {
+            return;
+        }
+        let name = || {
+            let (_, image) = self.space.images.at(slot)?;
+            let elf = image.elf.as_ref()?;
+            let at = image.bias.to_svma(slot).0;
+            let (_, bound) = elf.dynamic_relocations()?.find(|&(place, _)| place == at)?;
+            let RelocationTarget::Symbol(symbol) = bound.target() else { return None };
+            elf.dynamic_symbol_table()?.symbol_by_index(symbol).ok()?.name().ok().map(str::to_owned)
+        };
+        if let Some(name) = name() {
+            self.linked.borrow_mut().insert(function, name);
+        }
     }
 
     pub fn is_noreturn(&mut self, target: u64) -> bool {

@@ -172,7 +172,9 @@ impl Known {
                     };
                     // A constant stands on the right.
                     match (left, right) {
-                        (Src::Const(_), Src::Reg(_)) => Op::Compute { to, kind, left: right, right: left, size },
+                        (Src::Const(_), Src::Reg(_)) if matches!(kind, Arith::Add | Arith::Mul) => {
+                            Op::Compute { to, kind, left: right, right: left, size }
+                        }
                         _ => Op::Compute { to, kind, left, right, size },
                     }
                 }

@@ -9,8 +9,8 @@ use super::op::{Op, Reg, Src, mask};
 use super::sweep::{Does, Use};
 use super::{Limits, Tracer, sweep};
 
-/// Bytes behind the address of a structure that may be reached through a pointer to it.
-const REACH: u64 = 256;
+/// Bytes behind the address of a variable that may be reached through a pointer to it: the largest structure that is looked for.
+const REACH: u64 = 4096;
 
 /// Instructions in which a register with the address of an array is watched.
 const WATCHED: u8 = 24;

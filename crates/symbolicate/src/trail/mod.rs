@@ -64,6 +64,7 @@ mod sweep;
 mod writers;
 mod x86_64;
 
+use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 
@@ -120,6 +121,8 @@ struct Tracer<'t, 'a, 'data> {
     runs: Vec<Run>,
     of_frames: HashMap<usize, Option<Ctx>>,
     functions: HashMap<u64, Option<Rc<Function>>>,
+    /// Names of functions that were reached through a linkage table, and have none at their address: what the table calls them.
+    linked: RefCell<HashMap<u64, String>>,
     entered: HashMap<Entered, Ctx>,
     evaluated: HashMap<(Ctx, usize, Part), (Option<u64>, bool)>,
     /// Values that are being asked for.
@@ -181,6 +184,7 @@ impl<'t, 'a, 'data> Tracer<'t, 'a, 'data> {
             runs: Vec::new(),
             of_frames: HashMap::new(),
             functions: HashMap::new(),
+            linked: RefCell::default(),
             entered: HashMap::new(),
             evaluated: HashMap::new(),
             asked: HashSet::new(),
@@ -218,7 +222,8 @@ impl<'t, 'a, 'data> Tracer<'t, 'a, 'data> {
     /// The function that the code at an address belongs to, not one inlined there.
     pub fn function_name(&self, address: u64) -> Option<String> {
         let names = self.names(address);
-        names.last().and_then(|name| name.function.as_ref()).map(Text::to_string)
+        let known = names.last().and_then(|name| name.function.as_ref()).map(Text::to_string);
+        known.or_else(|| self.linked.borrow().get(&address).cloned())
     }
 
     /// The code at an address belongs to a library of the system.

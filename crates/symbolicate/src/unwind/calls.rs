@@ -59,10 +59,15 @@ pub(super) fn fixed_target(address: u64, arch: Arch, space: &AddressSpace<'_, '_
 
 /// The function behind an entry of the procedure linkage table.
 pub(super) fn behind_plt(address: u64, arch: Arch, space: &AddressSpace<'_, '_>) -> Option<u64> {
+    through_plt(address, arch, space).map(|(_, function)| function)
+}
+
+/// The same, with the slot that the entry goes through before it.
+pub(super) fn through_plt(address: u64, arch: Arch, space: &AddressSpace<'_, '_>) -> Option<(u64, u64)> {
     /// Bytes of an entry of the table.
     const ENTRY: usize = 16;
     let slot = plt_slot(space.read(Avma(address), ENTRY).ok()?, address, arch)?;
-    space.read_u64(Avma(slot)).ok()
+    Some((slot, space.read_u64(Avma(slot)).ok()?))
 }
 
 /// The word that holds the address of the function behind an entry of the procedure linkage table, from the entry's code.

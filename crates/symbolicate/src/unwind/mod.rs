@@ -78,9 +78,10 @@ pub(crate) fn function_range(space: &AddressSpace<'_, '_>, address: Avma) -> Opt
     Some((image.bias.to_avma(start), image.bias.to_avma(end)))
 }
 
-/// The function behind an entry of the procedure linkage table.
-pub(crate) fn behind_plt(address: Avma, arch: Arch, space: &AddressSpace<'_, '_>) -> Option<Avma> {
-    calls::behind_plt(address.0, arch, space).map(Avma)
+/// The slot that an entry of the procedure linkage table goes through, and the function behind it.
+pub(crate) fn behind_plt(address: Avma, arch: Arch, space: &AddressSpace<'_, '_>) -> Option<(Avma, Avma)> {
+    let (slot, function) = calls::through_plt(address.0, arch, space)?;
+    Some((Avma(slot), Avma(function)))
 }
 
 /// One step of unwinding at an address of an image's file, by its tables alone; says whether there is a caller.

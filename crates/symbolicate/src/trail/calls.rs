@@ -54,6 +54,12 @@ impl Tracer<'_, '_, '_> {
         self.function_clobbers(target, reg, ctx, call, 3)
     }
 
+    /// A register has the result of a call. Where the first argument stands in the same register, a function may leave that alone.
+    pub fn gives_back(&mut self, ctx: Ctx, call: usize, reg: Reg) -> bool {
+        let machine = self.machine;
+        machine.results.contains(&reg) && (!machine.arguments.contains(&reg) || self.clobbers(ctx, call, reg))
+    }
+
     pub fn function_clobbers(&mut self, target: u64, reg: Reg, ctx: Ctx, call: usize, left: usize) -> bool {
         if let Some(&known) = self.clobbered.get(&(target, reg)) {
             return known;
@@ -64,7 +70,13 @@ impl Tracer<'_, '_, '_> {
         }
         let Some(callee) = self.enter(ctx, call, target) else { return true };
         let function = self.function(callee);
-        let mut clobbers = function.incomplete || !function.tails.is_empty();
+        let mut clobbers = function.incomplete;
+        for &(_, target) in &function.tails {
+            clobbers |= match target {
+                Src::Const(next) => self.function_clobbers(next, reg, ctx, call, left - 1),
+                _ => true,
+            };
+        }
         for insn in &function.insns {
             clobbers |= insn.ops.iter().any(|op| match *op {
                 Op::Set { to, .. } | Op::MaySet { to, .. } | Op::Compute { to, .. } => to.reg == reg,
@@ -331,6 +343,15 @@ impl Tracer<'_, '_, '_> {
     pub fn find_result(&mut self, ctx: Ctx, call: usize, reach: usize) -> Option<u64> {
         let function = self.function(ctx);
         let mut at = call;
+        let result = Part { reg: self.machine.result, offset: 0, size: 8 };
+        // Where the first argument stands in the same register, the next call may get it as it is.
+        if let (Some(frame), Some(live), &[next]) = (self.run(ctx).frame, self.live(ctx), function.after(call))
+            && self.machine.arguments.contains(&result.reg)
+            && (next == live || !self.changed_between(ctx, next, live, Loc::Reg(result)))
+            && let Some(value) = self.live_value(ctx, frame, result.reg)
+        {
+            return Some(value);
+        }
         for _ in 0..reach {
             let &[next] = function.after(at) else { return None };
             at = next;

@@ -298,7 +298,7 @@ impl Tracer<'_, '_, '_> {
             if self.keeps_registers(insn) {
                 return false;
             }
-            return part.reg == self.machine.result || self.clobbers(ctx, at, part.reg);
+            return self.clobbers(ctx, at, part.reg) || self.gives_back(ctx, at, part.reg);
         }
         insn.ops.iter().any(|op| match (*op, loc) {
             (Op::Set { to, .. } | Op::MaySet { to, .. } | Op::Compute { to, .. }, Loc::Reg(part)) => to.reg == part.reg,

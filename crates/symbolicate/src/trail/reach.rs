@@ -89,6 +89,18 @@ impl Tracer<'_, '_, '_> {
         found
     }
 
+    /// When values are asked for: what a register that callees hand back had, where the frame still has it. What was before, in
+    /// earlier turns of a loop as well, then does not matter.
+    fn still_there(&mut self, ctx: Ctx, state: &State) -> Option<u64> {
+        let Loc::Reg(part) = state.loc else { return None };
+        if !self.stop_at_slots || (self.machine.is_scratch)(part.reg) || part.offset != 0 {
+            return None;
+        }
+        let (frame, live) = (self.run(ctx).frame?, self.live(ctx)?);
+        let value = self.frames.get(frame)?.registers.get(part.reg)?;
+        (!self.changed_between(ctx, state.at, live, state.loc)).then(|| mask(value, part.size))
+    }
+
     /// One instruction backwards.
     fn back_over(
         &mut self,
@@ -104,7 +116,7 @@ impl Tracer<'_, '_, '_> {
         if matches!(insn.flow, Flow::Call(_)) {
             match state.loc {
                 Loc::Reg(_) if self.keeps_registers(insn) => {}
-                Loc::Reg(part) if self.machine.results.contains(&part.reg) => {
+                Loc::Reg(part) if self.gives_back(ctx, at, part.reg) => {
                     return add(found, at, Kind::Result, state);
                 }
                 Loc::Reg(part) if (self.machine.is_scratch)(part.reg) => {
@@ -144,7 +156,11 @@ impl Tracer<'_, '_, '_> {
                         Some(what) => Some(Rc::new(Change { what, before: state.changes.clone() })),
                         None => state.changes.clone(),
                     };
-                    open.push_back(State { at, loc, value, store, changes });
+                    let state = State { at, loc, value, store, changes };
+                    match self.still_there(ctx, &state) {
+                        Some(kept) => add(found, at, Kind::Value(kept), &state),
+                        None => open.push_back(state),
+                    }
                     if !may {
                         return;
                     }

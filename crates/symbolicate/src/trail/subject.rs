@@ -181,7 +181,7 @@ impl<'data> Tracer<'_, '_, 'data> {
     fn of_moved_block(&mut self, subject: &Subject) {
         /// Behind a mapping so near, it was rather run over than taken away.
         const NEAR: u64 = 1 << 16;
-        let Some(value) = subject.value.filter(|value| self.machine.mappings.contains(value)) else { return };
+        let Some(value) = subject.value.filter(|&value| self.is_of_mappings(value)) else { return };
         let run_over = self.space.memory.region(Avma(value - NEAR)).is_some();
         let proven = |kind| matches!(kind, BirthKind::Freed | BirthKind::ReturnedConstant | BirthKind::GlobalStore);
         if run_over || self.is_mapped(value) || self.leads.iter().any(|lead| proven(lead.kind)) {
@@ -197,6 +197,21 @@ impl<'data> Tracer<'_, '_, 'data> {
         } else {
             self.leads.truncate(known);
         }
+    }
+
+    /// Mappings are put there; emulators put them elsewhere, but all together.
+    fn is_of_mappings(&self, value: u64) -> bool {
+        /// Bytes that the mappings of a small process take.
+        const SPREAD: u64 = 1 << 30;
+        let mut libraries =
+            self.space.images.all().iter().filter(|image| image.debug.get().is_some_and(|debug| debug.is_of_system()));
+        self.machine.mappings.contains(&value)
+            || libraries.any(|image| {
+                image
+                    .segments
+                    .first()
+                    .is_some_and(|segment| image.bias.to_avma(segment.start).0.abs_diff(value) < SPREAD)
+            })
     }
 
     fn of_fault(&mut self, scene: &Scene<'_, '_, 'data>, fault: &Fault<'data>) -> Option<Subject> {
@@ -339,7 +354,12 @@ impl<'data> Tracer<'_, '_, 'data> {
             return None;
         }
         let arguments = self.arguments(ctx, at);
-        let near = |value: u64| culprit.is_some_and(|culprit| culprit.wrapping_sub(value) < 4096);
+        // Functions of strings begin with the whole block of 16 or 32 bytes that the first byte lies in.
+        let near = |value: u64| {
+            culprit.is_some_and(|culprit| {
+                culprit.wrapping_sub(value) < 4096 || culprit != 0 && value.wrapping_sub(culprit) < 32
+            })
+        };
         let chosen = if releases {
             arguments.iter().find(|&&(number, _)| number == 0)
         } else {

@@ -187,6 +187,13 @@ impl Tracer<'_, '_, '_> {
             let scale = u64::from(mem.index.map_or(1, |(_, scale)| scale)).max(1);
             let rest = def.value.map(|value| value.wrapping_sub(mem.displacement.cast_unsigned()));
             let scaled = other.map(|other| other.wrapping_mul(scale));
+            if let (Some(rest), Some(one), Some(scaled)) = (rest, one, scaled)
+                && def.loc.size() == 8
+                && one.wrapping_add(scaled) != rest
+            {
+                // What is read from memory now is not what was read then.
+                return;
+            }
             let solved =
                 rest.zip(one).map(|(rest, one)| rest.wrapping_sub(one)).filter(|rest| rest.is_multiple_of(scale));
             let other = other.or(solved.map(|solved| (solved.cast_signed() / scale.cast_signed()).cast_unsigned()));

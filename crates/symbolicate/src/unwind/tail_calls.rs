@@ -208,6 +208,19 @@ impl Walker<'_, '_> {
             .is_ok_and(|row| matches!(row.cfa, Cfa::Register(register, offset) if register == sp && offset == pushed))
     }
 
+    /// The instruction before gives the frame back. clang says for aarch64 where the stack stands up to the body of a function,
+    /// and not how the end of it puts it back (`-fasynchronous-unwind-tables` is off there).
+    fn is_behind_epilogue(&self, at: u64, arch: Arch) -> bool {
+        let word = |back: u64| at.checked_sub(back).and_then(|at| self.space.read_u32(Avma(at)).ok());
+        let authenticates = |word: &u32| matches!(word, 0xd503_23bf | 0xd503_23ff);
+        let last = if arch == Arch::Aarch64 { word(4) } else { None };
+        let last = if last.as_ref().is_some_and(authenticates) { word(8) } else { last };
+        // add sp, sp, #n; ldp a, b, [sp], #n; ldr a, [sp], #n
+        last.is_some_and(|word| {
+            word & 0xff80_03ff == 0x9100_03ff || word & 0xffc0_03e0 == 0xa8c0_03e0 || word & 0xffe0_0fe0 == 0xf840_07e0
+        })
+    }
+
     /// The symbol table calls it the cold part of a function (gcc's `name.cold`, older ones `name.cold.0`).
     fn is_cold_part(&self, start: Avma) -> bool {
         let Some((_, image)) = self.space.images.at(start) else { return false };
@@ -225,7 +238,7 @@ impl Walker<'_, '_> {
         };
         let mut jumps = Vec::new();
         for (at, behind, target) in branches {
-            if !function.covers(target) && self.stack_as_at_entry(Avma(at)) {
+            if !function.covers(target) && (self.stack_as_at_entry(Avma(at)) || self.is_behind_epilogue(at, arch)) {
                 jumps.push((behind, calls::behind_plt(target, arch, self.space).unwrap_or(target)));
             }
         }

@@ -100,7 +100,12 @@ impl Word {
             // ldapur, stlur: ordered, with an offset.
             (0b011, 0b01) if !self.bit(26) && !self.bit(21) && self.bits(11, 10) == 0 => {
                 let access = self.single()?;
-                Some(Access { displacement: self.signed(20, 12), ..access })
+                let what = match access.what {
+                    What::Store => What::OrderedStore,
+                    What::Load { signed: false, .. } => What::OrderedLoad,
+                    other => other,
+                };
+                Some(Access { what, displacement: self.signed(20, 12), ..access })
             }
             _ => None,
         }
@@ -320,6 +325,17 @@ pub(crate) struct Index {
     /// How it is extended: 2 `uxtw`, 3 `lsl`, 6 `sxtw`, 7 `sxtx`.
     pub option: u8,
     pub shift: u8,
+}
+
+impl Index {
+    /// Its value as it is added, from that of the whole register.
+    pub fn extended(self, value: u64) -> u64 {
+        match self.option {
+            2 => value & 0xffff_ffff,
+            6 => i64::from(value as u32 as i32).cast_unsigned(),
+            _ => value,
+        }
+    }
 }
 
 /// A base register that is changed on the way.

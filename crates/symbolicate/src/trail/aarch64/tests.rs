@@ -59,7 +59,8 @@ fn arithmetic_and_flags() {
     assert_eq!(one(0x8b02_0020).ops, sum(Arith::Add, x(1), x(2), 8)); // add x0, x1, x2
     assert_eq!(one(0x4b02_0020).ops, sum(Arith::Sub, w(1), w(2), 4)); // sub w0, w1, w2
     assert_eq!(one(0x9140_0420).ops, sum(Arith::Add, x(1), Src::Const(0x1000), 8)); // add x0, x1, #0x1, lsl #12
-    assert_eq!(one(0x9240_1c20).ops, sum(Arith::And, x(1), Src::Const(0xff), 8)); // and x0, x1, #0xff
+    assert_eq!(one(0x9240_0c20).ops, sum(Arith::And, x(1), Src::Const(15), 8)); // and x0, x1, #0xf
+    assert_eq!(one(0x9240_1c20).ops, set(0, Src::Reg(Part { size: 1, ..whole(1) }))); // and x0, x1, #0xff
     assert_eq!(one(0xd37d_f020).ops, sum(Arith::Shl, x(1), Src::Const(3), 8)); // lsl x0, x1, #3
     assert_eq!(one(0x5304_7c20).ops, sum(Arith::Shr, w(1), Src::Const(4), 4)); // lsr w0, w1, #4
     assert_eq!(one(0x9b02_7c20).ops, sum(Arith::Mul, x(1), x(2), 8)); // mul x0, x1, x2

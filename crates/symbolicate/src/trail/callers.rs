@@ -16,6 +16,8 @@ const MAX_CALLS: usize = 64;
 
 /// What may take a block away from under a pointer into it: large blocks are mappings of their own.
 const MOVES: [&str; 4] = ["realloc", "reallocarray", "mremap", "munmap"];
+/// What releases blocks, and may do it by the way.
+const RELEASES: [&str; 4] = ["free", "cfree", "realloc", "reallocarray"];
 /// What makes a file shorter.
 const SHORTENS: [&str; 4] = ["ftruncate", "ftruncate64", "truncate", "truncate64"];
 /// What maps a file.
@@ -89,6 +91,20 @@ impl Tracer<'_, '_, '_> {
             !targets.into_iter().any(|target| self.is_called(self.behind_plt(target), &MAPS))
         });
         self.leads_of_callers(BirthKind::FileShortened, &calls, "makes a file shorter", path);
+    }
+
+    /// The one function of the program that releases anything, when no call on the way is known to have done it.
+    pub fn only_releaser(&mut self, path: &Path) -> bool {
+        let calls = self.callers_of(&RELEASES);
+        let before = self.leads.len();
+        let mut path = path.clone();
+        path.doubts.push("found only as the one place of the program that releases");
+        self.leads_of_callers(BirthKind::Freed, &calls, "releases blocks", &path);
+        if self.leads.get(before..).is_some_and(|found| found.iter().any(|lead| lead.kind == BirthKind::Freed)) {
+            return true;
+        }
+        self.leads.truncate(before);
+        false
     }
 
     /// Who may have moved or unmapped the block that a pointer led into.

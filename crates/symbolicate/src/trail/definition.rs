@@ -117,7 +117,7 @@ impl Def {
             value = match change.what {
                 Changed::Added { by, size } => mask(value.wrapping_add(by), size),
                 Changed::Extended { size, extend } => extended(value, size, extend),
-                Changed::Scaled { by, size } => mask(value.wrapping_mul(u64::from(by)), size),
+                Changed::Scaled { by, size } => mask(value.wrapping_mul(by), size),
                 Changed::TakenFrom { .. } | Changed::Flipped { .. } => change.what.before(value),
             };
             next = change.before.as_deref();
@@ -145,7 +145,7 @@ pub(super) enum Changed {
         extend: Extend,
     },
     Scaled {
-        by: u8,
+        by: u64,
         size: u8,
     },
     /// It was taken from a constant.

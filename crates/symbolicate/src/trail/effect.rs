@@ -7,6 +7,19 @@ use super::definition::{Changed, Kind, Loc, extended};
 use super::op::{Arith, Extend, Flow, Mem, Op, Part, Src, mask};
 use super::reach::State;
 
+/// Largest element of an array that is believed.
+const ELEMENT: u64 = 1 << 20;
+
+/// A whole register times a number.
+fn scaled_copy(from: Part, by: u64, value: Option<u64>) -> Effect {
+    let by = by.max(1);
+    let value = match value.map(u64::cast_signed) {
+        Some(value) if value % by.cast_signed() != 0 => return Effect::Impossible,
+        value => value.map(|value| (value / by.cast_signed()).cast_unsigned()),
+    };
+    Effect::Copy { loc: Loc::Reg(from), value, changed: Some(Changed::Scaled { by, size: 8 }) }
+}
+
 /// What an operation does to a place.
 pub(super) enum Effect {
     /// Nothing.
@@ -42,15 +55,15 @@ impl Tracer<'_, '_, '_> {
                     (Arith::Sub, Src::Reg(from), Src::Const(by)) => Some((from, by.wrapping_neg())),
                     _ => None,
                 };
-                if let (Arith::Shl, Src::Reg(from), Src::Const(count @ 1..=4), 8, 8) =
-                    (kind, left, right, size, part.size)
-                {
-                    let by = 1_u8 << count;
-                    if state.value.is_some_and(|value| !value.is_multiple_of(u64::from(by))) {
-                        return Effect::Impossible;
-                    }
-                    let value = state.value.map(|value| (value.cast_signed() / i64::from(by)).cast_unsigned());
-                    return Effect::Copy { loc: Loc::Reg(from), value, changed: Some(Changed::Scaled { by, size: 8 }) };
+                // An index times the size of an element.
+                let factor = match (kind, left, right) {
+                    (Arith::Shl, Src::Reg(from), Src::Const(count @ 1..=16)) => Some((from, 1_u64 << count)),
+                    (Arith::Mul, Src::Reg(from), Src::Const(by @ 2..=ELEMENT))
+                    | (Arith::Mul, Src::Const(by @ 2..=ELEMENT), Src::Reg(from)) => Some((from, by)),
+                    _ => None,
+                };
+                if let Some((from, by)) = factor.filter(|_| size == 8 && part.size == 8 && !self.sizing) {
+                    return scaled_copy(from, by, state.value);
                 }
                 // What can be undone: `-x`, `5 - x`, `~x`.
                 let undone = match (kind, left, right) {
@@ -214,13 +227,15 @@ impl Tracer<'_, '_, '_> {
                         if fits { Effect::Def(Kind::Value(given)) } else { Effect::Impossible }
                     }
                     (None, Some((index, by))) if mem.displacement == 0 && width == 8 => {
-                        let loc = Loc::Reg(Part { reg: index, offset: 0, size: 8 });
-                        let scale = u64::from(by).max(1);
-                        if value.is_some_and(|value| !value.is_multiple_of(scale)) {
-                            return Effect::Impossible;
-                        }
-                        let value = value.map(|value| (value.cast_signed() / scale.cast_signed()).cast_unsigned());
-                        Effect::Copy { loc, value, changed: Some(Changed::Scaled { by, size: 8 }) }
+                        let from = Part { reg: index, offset: 0, size: 8 };
+                        scaled_copy(from, u64::from(by).max(1), value)
+                    }
+                    // `lea (%rax,%rax,2)` is three times it.
+                    (Some(base), Some((index, by)))
+                        if base == index && mem.displacement == 0 && width == 8 && !self.sizing =>
+                    {
+                        let from = Part { reg: index, offset: 0, size: 8 };
+                        scaled_copy(from, u64::from(by).saturating_add(1), value)
                     }
                     _ => Effect::Def(Kind::Address(mem)),
                 }

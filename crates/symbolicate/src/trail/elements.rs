@@ -200,7 +200,7 @@ fn scale_of(change: Option<&super::definition::Change>) -> u64 {
     let (mut next, mut scale) = (change, 1_u64);
     while let Some(change) = next {
         if let Changed::Scaled { by, .. } = change.what {
-            scale = scale.saturating_mul(u64::from(by));
+            scale = scale.saturating_mul(by);
         }
         next = change.before.as_deref();
     }

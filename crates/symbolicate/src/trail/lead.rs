@@ -205,6 +205,11 @@ impl<'data> Tracer<'_, '_, 'data> {
         self.leads.push(Lead { kind, spot, global: None, declared: None, what, path, complete: true });
     }
 
+    fn is_destructor(&self, spot: Spot) -> bool {
+        let names = self.names(self.address(spot.ctx, spot.at));
+        names.last().and_then(|name| name.function.as_ref()).is_some_and(|name| qualified(name).contains('~'))
+    }
+
     /// The nearest spot outwards whose code is the program's own.
     pub fn own_spot(&mut self, mut spot: Spot) -> Spot {
         for _ in 0..64 {
@@ -254,7 +259,12 @@ impl<'data> Tracer<'_, '_, 'data> {
     }
 
     pub fn chain(&mut self, lead: &Lead, snapshot: &Snapshot<'data>, thread: usize) -> Chain<'data> {
-        let spot = self.own_spot(lead.spot);
+        let mut spot = self.own_spot(lead.spot);
+        // A destructor did what it was asked to: whoever destroyed the object is to name.
+        while lead.kind == BirthKind::Freed && self.is_destructor(spot) {
+            let Some((ctx, at)) = self.caller(spot.ctx) else { break };
+            spot = self.own_spot(Spot { ctx, at });
+        }
         let mut birth = self.shown(spot, snapshot, thread);
         if let Some((name, declared)) = &lead.global {
             birth.function = Some(name.clone().into());
@@ -322,7 +332,8 @@ impl<'data> Tracer<'_, '_, 'data> {
             frame: listed.map(|(index, _)| index),
             function,
             module: module.and_then(|module: ModuleId| snapshot.module(module)).map(|module| module.path.clone()),
-            location: named.and_then(|name| self.located(name, module)),
+            // A file without a line is that of what was inlined before.
+            location: named.and_then(|name| self.located(name, module)).filter(|location| location.line.is_some()),
             inlined: named.is_some_and(|name| name.inlined),
             trust: listed.map(|(_, trust)| trust),
             role: Role::Related,

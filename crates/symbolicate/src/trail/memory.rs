@@ -13,6 +13,9 @@ use super::op::{Arith, Flow, Mem, Op, Part, Reg, Src, mask};
 /// Bytes behind a pointer in which a store at an unknown index is looked for.
 const SOMEWHERE: u64 = 256;
 
+/// The argument of `memcpy` that says how many bytes.
+const COUNT_ARGUMENT: usize = 2;
+
 /// Smaller numbers are found everywhere.
 const RARE: u64 = 0x20;
 
@@ -227,6 +230,14 @@ impl Tracer<'_, '_, '_> {
                 return;
             }
             // A block that is alive was released only where the pointer is known for sure: it has been handed out again.
+            let sized = base.starts_with("operator delete") && name.contains(", unsigned long)");
+            if let (true, Some(size)) = (sized, argument(self, 1).filter(|&size| size > 0))
+                && let Some(room) = self.released_block(place.0).and_then(|block| self.block_size(block))
+                && super::writers::chunk_room(size).is_some_and(|expected| expected != room)
+            {
+                // An object of another size was deleted there.
+                return;
+            }
             let alive = !self.seeking && self.is_mapped(place.0) && self.released_block(place.0).is_none();
             if let Some(first) = first.filter(|&first| self.chunk_covers(first, place.0) && (sure || !alive)) {
                 let spot = self.who_released(spot, path);
@@ -259,9 +270,23 @@ impl Tracer<'_, '_, '_> {
                 return;
             };
             let mut path = path.with(spot, "copy", format!("{name} copies it from {:#x}", from.wrapping_add(offset)));
+            // Data of a length that is not fixed, where a pointer was: the copy ran out of its field.
+            let wild = value.is_some_and(|value| place.1 == 8 && !self.machine.is_canonical(value));
+            if wild && offset > 0 && !self.is_constant(spot, COUNT_ARGUMENT) {
+                path.doubts.push("how far the field reaches is not known");
+                self.lead(BirthKind::Overrun, spot, format!("{name} copies more than the field holds"), &path);
+                return;
+            }
             path.floor = None;
             self.memory(spot.ctx, spot.at, from.wrapping_add(offset), place.1, value, &path);
         }
+    }
+
+    /// An argument of a call is the same whenever it is made.
+    fn is_constant(&mut self, spot: Spot, number: usize) -> bool {
+        let Some(&reg) = self.machine.arguments.get(number) else { return false };
+        let defs = self.reaching(spot.ctx, spot.at, Loc::Reg(Part { reg, offset: 0, size: 8 }), None);
+        !defs.is_empty() && defs.iter().all(|def| matches!(def.kind, Kind::Value(_)))
     }
 
     /// A function that only releases did what it was asked to, both times: who asked it first is to name.

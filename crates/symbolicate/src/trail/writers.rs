@@ -303,7 +303,7 @@ impl Tracer<'_, '_, '_> {
 }
 
 /// Bytes that can be used of a block of glibc that was asked for so many (`request2size` in `malloc/malloc.c`).
-fn chunk_room(request: u64) -> Option<u64> {
+pub(super) fn chunk_room(request: u64) -> Option<u64> {
     let chunk = request.checked_add(8 + 15)? & !15;
     Some(chunk.max(0x20) - 8)
 }

@@ -72,6 +72,11 @@ fn value(value: u64, subject: &str) -> String {
     }
 }
 
+/// Smaller numbers are found everywhere.
+fn is_rare(value: u64) -> bool {
+    value > 0xffff
+}
+
 /// The grade of a chain, and what it rests on.
 fn grade(chain: &Chain<'_>, trail: &Trail<'_>, noise: &Noise) -> (Grade, &'static str) {
     if noise.is_place(&chain.birth) {
@@ -96,6 +101,9 @@ fn grade(chain: &Chain<'_>, trail: &Trail<'_>, noise: &Noise) -> (Grade, &'stati
         }
         (BirthKind::Constant, true) if trail.value == Some(0) && !is_number(&trail.subject) => {
             (Grade::C, "the only definition that fits, and it is NULL")
+        }
+        (BirthKind::Constant, true) if trail.value.is_some_and(is_rare) && !is_number(&trail.subject) => {
+            (Grade::C, "the only definition that fits, a number that no code puts anywhere by chance")
         }
         (BirthKind::Moved, _) => (Grade::C, "nothing else in the program moves or unmaps blocks"),
         (BirthKind::FileShortened, _) => (Grade::C, "nothing else in the program makes files shorter"),

@@ -112,14 +112,6 @@ impl Tracer<'_, '_, '_> {
         {
             return Some(Kind::Maker(object));
         }
-        if let Some(object) = self.result_of(ctx, call)
-            && !self.seeking
-            && !self.is_own(ctx, address)
-            && self.leads_to(object, address)
-            && self.first_argument_returned(ctx, call).is_none()
-        {
-            return Some(Kind::Maker(object));
-        }
         if !self.on_stack(address)
             && !self.is_static(address)
             && let Some(object) = self.stored_result(ctx, call, address)
@@ -134,6 +126,15 @@ impl Tracer<'_, '_, '_> {
             |&(_, argument): &(usize, u64)| self.covers(argument, address) || self.leads_to(argument, address);
         if arguments.iter().any(reaches) {
             return Some(Kind::Out);
+        }
+        // What it returned leads there, and nothing that it was given does.
+        if let Some(object) = self.result_of(ctx, call)
+            && !self.seeking
+            && !self.is_own(ctx, address)
+            && self.leads_to(object, address)
+            && self.first_argument_returned(ctx, call).is_none()
+        {
+            return Some(Kind::Maker(object));
         }
         if let Some((reg, element)) = self.element_given(ctx, call, address) {
             return Some(Kind::Element(reg, element));

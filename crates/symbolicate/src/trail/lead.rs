@@ -187,6 +187,9 @@ impl<'data> Tracer<'_, '_, 'data> {
                 | BirthKind::Unknown
                 | BirthKind::UninitialisedLocal
                 | BirthKind::NeverSet
+                // A number written down in the code was never right.
+                | BirthKind::Constant
+                | BirthKind::ReturnedConstant
         );
         let cut = path.narrow && kind == BirthKind::Stored;
         if !final_word && !cut && path.value.is_some_and(|value| self.is_lost(value)) {

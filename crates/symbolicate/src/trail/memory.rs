@@ -262,7 +262,10 @@ impl Tracer<'_, '_, '_> {
             let fits =
                 value.zip(byte).is_none_or(|(value, byte)| mask(u64::from_ne_bytes([byte as u8; 8]), place.1) == value);
             if fits {
-                let path = path.with(spot, "fill", format!("{name} fills {count} bytes here"));
+                let mut path = path.with(spot, "fill", format!("{name} fills {count} bytes here"));
+                if value != Some(0) {
+                    path.doubts.push("what was filled is rather another object that lay there");
+                }
                 self.lead(BirthKind::NeverSet, spot, format!("filled by {name} and not set since"), &path);
             }
         } else if base.starts_with("memcpy") || base.starts_with("memmove") || base.starts_with("mempcpy") {

@@ -49,6 +49,9 @@ pub(super) fn allocates(name: &str) -> bool {
     ) || base.starts_with("operator new")
 }
 
+/// Numbers that are put in many places.
+const SMALL: u64 = 0xffff;
+
 /// A value in words.
 pub(super) fn words(value: Option<u64>) -> String {
     match value {
@@ -180,7 +183,10 @@ impl Tracer<'_, '_, '_> {
                         return;
                     }
                 }
-                let path = path.with(here, "constant", format!("{} is put here", words(Some(value))));
+                let mut path = path.with(here, "constant", format!("{} is put here", words(Some(value))));
+                if value <= SMALL && self.sought.is_some_and(|sought| sought > SMALL) {
+                    path.doubts.push("it is only a small part of the value");
+                }
                 let kind = self.kind_here(ctx, &path, BirthKind::Constant, BirthKind::ReturnedConstant);
                 self.lead(kind, here, format!("gives {}", words(Some(value))), &path);
             }

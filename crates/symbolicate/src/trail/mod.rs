@@ -149,6 +149,8 @@ struct Tracer<'t, 'a, 'data> {
     part_given: bool,
     /// It is asked which element of an array a call got.
     in_elements: bool,
+    /// The value that failed.
+    sought: Option<u64>,
     /// The frame from which a function was called that jumped on, to where the process died.
     jumped_from: Option<usize>,
     /// It is asked who stores to a part of such objects: no caller is known.
@@ -201,6 +203,7 @@ impl<'t, 'a, 'data> Tracer<'t, 'a, 'data> {
             read_memory: false,
             part_given: false,
             in_elements: false,
+            sought: None,
             jumped_from: None,
             by_place: false,
             sizing: false,

@@ -153,6 +153,7 @@ impl<'data> Tracer<'_, '_, 'data> {
 
     fn chase(&mut self, subject: &Subject) {
         self.constraint = subject.constraint;
+        self.sought = subject.value;
         self.part_given = false;
         let spot = Spot { ctx: subject.ctx, at: subject.at };
         let text = format!("{} is {}", subject.name, super::chase::words(subject.value));

@@ -174,13 +174,16 @@ impl Redactor {
         if name.is_empty() || words::is_runtime_thread(name) || self.is_kept(name) {
             return name.to_owned();
         }
-        let stem = name.trim_end_matches(|c: char| c.is_ascii_digit());
-        let number = name.get(stem.len()..).unwrap_or_default();
+        // That a thread serves requests is no secret, and rules ask for it: `http-<thread-1>-3`.
+        let server = words::SERVERS.iter().find(|server| name.len() > server.len() && name.starts_with(**server));
+        let (server, own) = name.split_at(server.map_or(0, |server| server.len()));
+        let stem = own.trim_end_matches(|c: char| c.is_ascii_digit());
+        let number = own.get(stem.len()..).unwrap_or_default();
         let short = !number.is_empty() && number.len() <= NUMBERING && !stem.is_empty();
         let replaced = if short {
-            format!("{}-{number}", self.placeholder(Kind::Thread, stem))
+            format!("{server}{}-{number}", self.placeholder(Kind::Thread, stem))
         } else {
-            self.placeholder(Kind::Thread, name)
+            format!("{server}{}", self.placeholder(Kind::Thread, own))
         };
         self.remember(name, &replaced);
         replaced

@@ -58,6 +58,8 @@ fn threads_of_a_pool_stay_a_pool() {
         ("pool-1-thread-3", "pool-1-thread-3"),
         ("GC Thread#0", "GC Thread#0"),
         ("main", "main"),
+        ("http-alice-7", "http-<thread-1>-7"),
+        ("http-alice-8", "http-<thread-1>-8"),
     ] {
         assert_eq!(redactor.thread_name(name), want);
     }

@@ -128,7 +128,7 @@ fn numbers_of_texts_that_no_type_holds() {
         ),
         (
             "Thread 99999999999999999999 (LWP 18446744073709551615):\n#99999999999999999999  0xffffffffffffffffffff in main () at a.c:99999999999999999999\n#0  0x01 in main () at a.c:1\n",
-            "dump: hang-idle: no crash: the only thread was waiting [low]",
+            "dump: unclear: the dump tells neither a signal nor what the only thread did [low]",
         ),
     ] {
         assert_eq!(answer(dump.as_bytes()), expected);

@@ -5,8 +5,8 @@ use std::collections::HashMap;
 
 use necropsy_model::{Avma, BirthKind};
 
-use super::chase::plain_name;
 use super::lead::{Path, Spot};
+use super::library::plain_name;
 use super::{Tracer, sweep};
 
 /// Functions of a module without a linkage table that are asked for their names.

@@ -41,7 +41,7 @@ fn looks_only(name: &str) -> bool {
         "tolower",
         "ctype_b_loc",
     ];
-    let base = super::chase::plain_name(name);
+    let base = super::library::plain_name(name);
     NAMES.iter().any(|known| base.strip_prefix(known).is_some_and(|rest| rest.is_empty() || rest.starts_with('_')))
 }
 
@@ -182,7 +182,7 @@ impl Tracer<'_, '_, '_> {
         let found = if self.is_of_system(target) {
             self.function_name(target).is_some_and(|name| match sought {
                 Heap::Release => super::memory::releases(&name),
-                Heap::Allocation => super::chase::allocates(&name),
+                Heap::Allocation => super::library::allocates(&name),
             })
         } else {
             match self.function_at(target, None) {
@@ -421,6 +421,6 @@ impl Tracer<'_, '_, '_> {
         let target = self.target(ctx, call, target).filter(|&target| self.is_of_system(target))?;
         let name = self.function_name(target)?;
         let first = Src::Reg(Part { reg: *self.machine.arguments.first()?, offset: 0, size: 8 });
-        if super::chase::returns_first(&name) { self.eval(ctx, call, first) } else { None }
+        if super::library::returns_first(&name) { self.eval(ctx, call, first) } else { None }
     }
 }

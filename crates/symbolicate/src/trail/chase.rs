@@ -4,50 +4,14 @@ use necropsy_model::{Avma, BirthKind};
 
 use super::context::Ctx;
 use super::definition::{Def, Kind, Loc};
-use super::lead::{CHANGED, NO_VARIABLE, Path, RETURNED_ALIVE, Spot};
-use super::op::{Extend, Mem, Op, Part, Src, mask};
+use super::lead::{NO_VARIABLE, Path, RETURNED_ALIVE, Spot};
+use super::op::{Extend, Op, Src};
 use super::{Limits, Tracer};
 
 /// The first pages are never mapped (`vm.mmap_min_addr`).
 pub(super) const NULL_PAGES: u64 = 0x1_0000;
 /// `MAX_ERRNO` of the kernel's `include/linux/err.h`.
 pub(super) const ERROR_POINTERS: u64 = 0_u64.wrapping_sub(4095);
-
-/// The name of a function of the C library without the marks of its internal aliases: `__GI___libc_free`.
-pub(super) fn plain_name(name: &str) -> &str {
-    let name = name.split('@').next().unwrap_or(name);
-    let name = name.strip_prefix("__GI_").unwrap_or(name).trim_start_matches('_');
-    name.strip_prefix("libc_").unwrap_or(name)
-}
-
-/// Functions of the C library that return their first argument.
-pub(super) fn returns_first(name: &str) -> bool {
-    const NAMES: [&str; 8] = ["strcpy", "strncpy", "strcat", "strncat", "memcpy", "memmove", "memset", "fgets"];
-    let base = plain_name(name);
-    // The variants for one kind of processor have its name behind theirs: `__memcpy_avx_unaligned`.
-    NAMES.iter().any(|known| base.strip_prefix(known).is_some_and(|rest| rest.is_empty() || rest.starts_with('_')))
-}
-
-/// Functions that return fresh memory.
-pub(super) fn allocates(name: &str) -> bool {
-    let base = plain_name(name);
-    matches!(
-        base,
-        "malloc"
-            | "calloc"
-            | "realloc"
-            | "aligned_alloc"
-            | "posix_memalign"
-            | "memalign"
-            | "mmap"
-            | "mmap64"
-            | "strdup"
-            | "strndup"
-            | "rust_alloc"
-            | "rust_alloc_zeroed"
-            | "rust_realloc"
-    ) || base.starts_with("operator new")
-}
 
 /// Numbers that are put in many places.
 const SMALL: u64 = 0xffff;
@@ -360,125 +324,6 @@ impl Tracer<'_, '_, '_> {
         }
     }
 
-    /// A value that was read from memory.
-    pub fn load(&mut self, ctx: Ctx, def: &Def, mem: Mem, extend: Extend, path: &Path) {
-        let spot = Spot { ctx, at: def.at };
-        let value = def.value.map(|value| mask(value, mem.size));
-        if def
-            .value
-            .is_some_and(|value| mask(super::definition::extended(value, mem.size, extend), def.loc.size()) != value)
-        {
-            return;
-        }
-        let address = self.address_of(ctx, def.at, &mem);
-        let live = self.run(ctx).frame.is_some() && mem.size == 8;
-        let address = address.or_else(|| self.only_place_of(def.value.filter(|_| live)?));
-        let text = match address {
-            Some(address) => format!("read from memory at {address:#x}"),
-            None => "read from memory".to_owned(),
-        };
-        let mut path = path.with(spot, "load", text);
-        if let Some(address) = address {
-            path.seen_in(address);
-        }
-        let whole = mem.base.is_some() && mem.index.is_none();
-        path.read = (whole || address.is_some()).then_some(super::writers::Read {
-            address,
-            offset: mem.displacement,
-            size: mem.size,
-            value,
-        });
-        path.floor = None;
-        path.narrow = mem.size == 4;
-        path.loaded = Some(spot);
-        if address.is_none() && live && !self.seeking && value.is_some_and(|value| self.was_key(value, spot, &path)) {
-            return;
-        }
-        let Some(address) = address else {
-            if self.map_element(ctx, def.at, &mem, &path) {
-                return;
-            }
-            let cycle = mem.base.is_some_and(|base| self.feeds_itself(ctx, def.at, base));
-            let kind = match (self.run(ctx).frame.is_some(), cycle) {
-                (true, true) if value == Some(0) => BirthKind::EndOfList,
-                (true, _) => BirthKind::Loaded,
-                (false, _) => BirthKind::ReturnedComputed,
-            };
-            let spot = match (kind, path.returned.last()) {
-                // The walk found nothing: what it returns is the answer, not the link it read last.
-                (BirthKind::ReturnedComputed, Some(&returned)) if cycle && returned.ctx == ctx => returned,
-                _ => spot,
-            };
-            let what = match (cycle, kind) {
-                (true, BirthKind::ReturnedComputed) => "it went through a list and found nothing",
-                (true, _) => "the last link of a list was followed",
-                (false, _) => "read from memory whose place is not known any more",
-            };
-            self.lead(kind, spot, what.to_owned(), &path);
-            return;
-        };
-        if let Some((source, index)) = self.index_beyond(ctx, def.at, &mem, address) {
-            let mut path = path.with(spot, "index", format!("the index {} is beyond the object", words(Some(index))));
-            path.index = true;
-            self.start(ctx, def.at, source, Some(index), &path);
-            return;
-        }
-        let now = self.word(address, mem.size);
-        if let (Some(now), Some(value)) = (now, value)
-            && now != value
-            && !self.is_own(ctx, address)
-        {
-            path.doubts.push(CHANGED);
-        }
-        if !self.seeking
-            && !self.on_stack(address)
-            && !self.is_static(address)
-            && let Some(base) = mem.base
-            && let Some((outer, at, source, index)) = self.strayed(ctx, def.at, base, address)
-        {
-            let text = format!("{address:#x} lies outside of the block that it was counted from");
-            let path = path.with(Spot { ctx: outer, at }, "index", text);
-            self.start(outer, at, source, Some(index), &path);
-            return;
-        }
-        if !self.seeking
-            && let Some(block) = self.released_block(address)
-        {
-            let mut path =
-                path.with(spot, "released", format!("the block at {block:#x} bears the marks of a released one"));
-            path.seen_in(block);
-            if !self.freed(block, &path) && !self.only_releaser(&path) {
-                self.lead(
-                    BirthKind::Loaded,
-                    spot,
-                    "read from a released object; who released it was not found".to_owned(),
-                    &path,
-                );
-            }
-            return;
-        }
-        if self.is_below_stack(address)
-            && self.run(ctx).function.stack(def.at).slot(&mem).is_none()
-            && self.run(ctx).frame.is_some()
-            && let Some(base) = mem.base
-        {
-            let text = "the object lay in the frame of a function that has returned";
-            let path = path.with(spot, "gone", text.to_owned());
-            let source = Src::Reg(Part { reg: base, offset: 0, size: 8 });
-            let value = self.eval(ctx, def.at, source);
-            self.start(ctx, def.at, source, value, &path);
-            return;
-        }
-        self.memory(ctx, def.at, address, mem.size, value, &path);
-    }
-
-    /// A register that a load writes feeds its own address: a walk along a list.
-    pub fn feeds_itself(&mut self, ctx: Ctx, at: usize, base: super::op::Reg) -> bool {
-        let loc = Loc::Reg(Part { reg: base, offset: 0, size: 8 });
-        let defs = self.reaching(ctx, at, loc, None);
-        defs.iter().any(|def| def.at == at && matches!(def.kind, Kind::Load { .. }))
-    }
-
     /// What wrote a place in memory.
     pub fn memory(&mut self, ctx: Ctx, at: usize, address: u64, size: u8, value: Option<u64>, path: &Path) {
         if self.is_static(address) {
@@ -505,13 +350,6 @@ impl Tracer<'_, '_, '_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn aliases_inside_the_c_library_have_one_name() {
-        assert_eq!(["__GI___libc_free", "free", "__libc_free"].map(plain_name), ["free"; 3]);
-        assert_eq!(["__GI__setjmp", "_setjmp", "__sigsetjmp"].map(plain_name), ["setjmp", "setjmp", "sigsetjmp"]);
-        assert!(allocates("operator new(unsigned long)") && allocates("__GI___libc_malloc") && !allocates("mallopt"));
-    }
 
     #[test]
     fn values_in_words() {

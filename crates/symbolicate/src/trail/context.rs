@@ -301,7 +301,7 @@ impl Tracer<'_, '_, '_> {
         let twice = calls.iter().filter(|&&(_, target)| {
             let behind = self.behind_plt(target);
             let name = self.function_name(behind).unwrap_or_default();
-            NAMES.contains(&super::chase::plain_name(&name))
+            NAMES.contains(&super::library::plain_name(&name))
         });
         let twice: Vec<usize> = twice.map(|&(at, _)| at).collect();
         function.returns_twice = !twice.is_empty();
@@ -354,48 +354,10 @@ impl Tracer<'_, '_, '_> {
     }
 
     pub fn is_noreturn(&mut self, target: u64) -> bool {
-        const NAMES: [&str; 15] = [
-            "abort",
-            "exit",
-            "Exit",
-            "quick_exit",
-            "assert_fail",
-            "assert_perror_fail",
-            "assert",
-            "stack_chk_fail",
-            "fortify_fail",
-            "chk_fail",
-            "longjmp",
-            "siglongjmp",
-            "longjmp_chk",
-            "pthread_exit",
-            "Unwind_Resume",
-        ];
-        const STARTS: [&str; 12] = [
-            "__cxa_throw",
-            "__cxa_rethrow",
-            "__cxa_bad_",
-            "__cxa_call_unexpected",
-            "std::terminate",
-            "std::__throw_",
-            "core::panicking::",
-            "core::option::unwrap_failed",
-            "core::option::expect_failed",
-            "core::result::unwrap_failed",
-            "core::slice::index::slice_",
-            "std::panicking::begin_panic",
-        ];
         let behind = self.behind_plt(target);
         let name = self.function_name(behind).or_else(|| self.function_name(target));
         let Some(name) = name else { return false };
-        let base = super::chase::plain_name(&name);
-        let name = name.as_str();
-        NAMES.contains(&base)
-            || STARTS.iter().any(|start| name.starts_with(start))
-            || name.starts_with("core::str::slice_error_fail")
-            || name == "alloc::alloc::handle_alloc_error"
-            || base == "clang_call_terminate"
-            || !super::go::comes_back(name)
+        !super::library::comes_back(&name)
     }
 
     /// The address that a call or jump goes to, through the procedure linkage table.

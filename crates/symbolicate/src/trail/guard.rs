@@ -47,7 +47,7 @@ impl<'data> Tracer<'_, '_, 'data> {
             let Some(target) = self.target(ctx, at, target) else { continue };
             let name = self.function_name(target).unwrap_or_default();
             // The library of a language ends the process that way, whatever was wrong.
-            let own_way = super::chase::plain_name(&name) == "abort" && self.is_library(address);
+            let own_way = super::library::plain_name(&name) == "abort" && self.is_library(address);
             if ends_process(&name) && !own_way {
                 return Some((ctx, at, name));
             }
@@ -261,7 +261,7 @@ fn ends_process(name: &str) -> bool {
         "std::__glibcxx_assert_fail",
         "std::__throw_",
     ];
-    let base = super::chase::plain_name(name);
+    let base = super::library::plain_name(name);
     matches!(base, "assert_fail" | "assert_fail_base" | "assert" | "assert_perror_fail" | "assert_rtn" | "abort")
         || STARTS.iter().any(|start| name.starts_with(start))
 }

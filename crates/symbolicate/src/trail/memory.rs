@@ -3,11 +3,11 @@
 use necropsy_model::BirthKind;
 
 use super::Tracer;
-use super::chase::{allocates, plain_name};
 use super::context::Ctx;
 use super::definition::{Kind, Loc};
 use super::heap::near;
 use super::lead::{FREED_UNSEEN, Lead, Path, RETURNED_ALIVE, Spot, UNKNOWN_INDEX};
+use super::library::{allocates, plain_name};
 use super::op::{Arith, Flow, Mem, Op, Part, Reg, Src, mask};
 
 /// Bytes behind a pointer in which a store at an unknown index is looked for.

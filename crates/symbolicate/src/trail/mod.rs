@@ -13,7 +13,8 @@
 //! reach     definitions of a place that reach an instruction; branch and calls say what is impossible on the way
 //! subject   what to follow: the operand at fault; guard: the operand of a check that failed
 //! chase     from definition to definition, across calls; returns: into results; sum: through arithmetic;
-//!           memory: through stores
+//!           load: through reads; memory: through stores
+//! library   functions of libraries, by their names
 //! survived  accesses on the way that a bad pointer would not have survived
 //! bound     what a loop counts up to, when it counted too far
 //! elements  calls that get one element of an array after the other
@@ -50,6 +51,8 @@ mod go;
 mod guard;
 mod heap;
 mod lead;
+mod library;
+mod load;
 mod machine;
 mod memory;
 mod op;

@@ -145,7 +145,7 @@ impl Tracer<'_, '_, '_> {
         ];
         if self.is_of_system(target) {
             let name = self.function_name(target)?;
-            let base = super::chase::plain_name(&name);
+            let base = super::library::plain_name(&name);
             let known = NAMES
                 .iter()
                 .any(|known| base.strip_prefix(known).is_some_and(|rest| rest.is_empty() || rest.starts_with('_')));

@@ -3,10 +3,11 @@
 use necropsy_model::BirthKind;
 
 use super::Tracer;
-use super::chase::{ERROR_POINTERS, NULL_PAGES, allocates, plain_name, returns_first};
+use super::chase::{ERROR_POINTERS, NULL_PAGES};
 use super::context::Ctx;
 use super::definition::Loc;
 use super::lead::{NO_MEMORY, Path, Spot, UNKNOWN_INDEX};
+use super::library::{allocates, plain_name, returns_first};
 use super::op::{Flow, Op, Part};
 
 /// Blocks of the allocators begin at multiples of it (`MALLOC_ALIGNMENT`).

@@ -3,10 +3,10 @@
 use necropsy_model::BirthKind;
 
 use super::Tracer;
-use super::chase::plain_name;
 use super::context::Ctx;
 use super::definition::{Kind, Loc};
 use super::lead::{Path, Spot};
+use super::library::plain_name;
 use super::op::{Arith, Mem, Part, Reg, Src};
 
 /// A sum: its value, and its operands with theirs.

@@ -349,7 +349,7 @@ impl<'data> Tracer<'_, '_, 'data> {
         let culprit = scene.stop.fault.as_ref().and_then(|fault| fault.address).map(|address| address.0);
         let faulted = scene.stop.fault.is_some();
         let freed = scene.stop.messages.iter().any(|message| message.kind == necropsy_model::MessageKind::Heap);
-        let base = super::chase::plain_name(&called).to_owned();
+        let base = super::library::plain_name(&called).to_owned();
         let releases = matches!(base.as_str(), "free" | "cfree" | "realloc") || base.starts_with("operator delete");
         if !(faulted || releases && freed) {
             return None;

@@ -5,10 +5,10 @@ use std::collections::BTreeSet;
 
 use necropsy_model::BirthKind;
 
-use super::chase::{allocates, plain_name};
 use super::context::Ctx;
 use super::definition::Loc;
 use super::lead::{Lead, NO_MEMORY, Path, Spot};
+use super::library::{allocates, plain_name};
 use super::op::{Op, Part, Src, mask};
 use super::{Limits, Tracer, sweep};
 

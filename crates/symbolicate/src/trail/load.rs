@@ -1,0 +1,131 @@
+//! Values that were read from memory.
+
+use necropsy_model::BirthKind;
+
+use super::Tracer;
+use super::chase::words;
+use super::context::Ctx;
+use super::definition::{Def, Kind, Loc};
+use super::lead::{CHANGED, Path, Spot};
+use super::op::{Extend, Mem, Part, Src, mask};
+
+impl Tracer<'_, '_, '_> {
+    /// A value that was read from memory.
+    pub fn load(&mut self, ctx: Ctx, def: &Def, mem: Mem, extend: Extend, path: &Path) {
+        let spot = Spot { ctx, at: def.at };
+        let value = def.value.map(|value| mask(value, mem.size));
+        if def
+            .value
+            .is_some_and(|value| mask(super::definition::extended(value, mem.size, extend), def.loc.size()) != value)
+        {
+            return;
+        }
+        let address = self.address_of(ctx, def.at, &mem);
+        let live = self.run(ctx).frame.is_some() && mem.size == 8;
+        let address = address.or_else(|| self.only_place_of(def.value.filter(|_| live)?));
+        let text = match address {
+            Some(address) => format!("read from memory at {address:#x}"),
+            None => "read from memory".to_owned(),
+        };
+        let mut path = path.with(spot, "load", text);
+        if let Some(address) = address {
+            path.seen_in(address);
+        }
+        let whole = mem.base.is_some() && mem.index.is_none();
+        path.read = (whole || address.is_some()).then_some(super::writers::Read {
+            address,
+            offset: mem.displacement,
+            size: mem.size,
+            value,
+        });
+        path.floor = None;
+        path.narrow = mem.size == 4;
+        path.loaded = Some(spot);
+        if address.is_none() && live && !self.seeking && value.is_some_and(|value| self.was_key(value, spot, &path)) {
+            return;
+        }
+        let Some(address) = address else {
+            if self.map_element(ctx, def.at, &mem, &path) {
+                return;
+            }
+            let cycle = mem.base.is_some_and(|base| self.feeds_itself(ctx, def.at, base));
+            let kind = match (self.run(ctx).frame.is_some(), cycle) {
+                (true, true) if value == Some(0) => BirthKind::EndOfList,
+                (true, _) => BirthKind::Loaded,
+                (false, _) => BirthKind::ReturnedComputed,
+            };
+            let spot = match (kind, path.returned.last()) {
+                // The walk found nothing: what it returns is the answer, not the link it read last.
+                (BirthKind::ReturnedComputed, Some(&returned)) if cycle && returned.ctx == ctx => returned,
+                _ => spot,
+            };
+            let what = match (cycle, kind) {
+                (true, BirthKind::ReturnedComputed) => "it went through a list and found nothing",
+                (true, _) => "the last link of a list was followed",
+                (false, _) => "read from memory whose place is not known any more",
+            };
+            self.lead(kind, spot, what.to_owned(), &path);
+            return;
+        };
+        if let Some((source, index)) = self.index_beyond(ctx, def.at, &mem, address) {
+            let mut path = path.with(spot, "index", format!("the index {} is beyond the object", words(Some(index))));
+            path.index = true;
+            self.start(ctx, def.at, source, Some(index), &path);
+            return;
+        }
+        let now = self.word(address, mem.size);
+        if let (Some(now), Some(value)) = (now, value)
+            && now != value
+            && !self.is_own(ctx, address)
+        {
+            path.doubts.push(CHANGED);
+        }
+        if !self.seeking
+            && !self.on_stack(address)
+            && !self.is_static(address)
+            && let Some(base) = mem.base
+            && let Some((outer, at, source, index)) = self.strayed(ctx, def.at, base, address)
+        {
+            let text = format!("{address:#x} lies outside of the block that it was counted from");
+            let path = path.with(Spot { ctx: outer, at }, "index", text);
+            self.start(outer, at, source, Some(index), &path);
+            return;
+        }
+        if !self.seeking
+            && let Some(block) = self.released_block(address)
+        {
+            let mut path =
+                path.with(spot, "released", format!("the block at {block:#x} bears the marks of a released one"));
+            path.seen_in(block);
+            if !self.freed(block, &path) && !self.only_releaser(&path) {
+                self.lead(
+                    BirthKind::Loaded,
+                    spot,
+                    "read from a released object; who released it was not found".to_owned(),
+                    &path,
+                );
+            }
+            return;
+        }
+        if self.is_below_stack(address)
+            && self.run(ctx).function.stack(def.at).slot(&mem).is_none()
+            && self.run(ctx).frame.is_some()
+            && let Some(base) = mem.base
+        {
+            let text = "the object lay in the frame of a function that has returned";
+            let path = path.with(spot, "gone", text.to_owned());
+            let source = Src::Reg(Part { reg: base, offset: 0, size: 8 });
+            let value = self.eval(ctx, def.at, source);
+            self.start(ctx, def.at, source, value, &path);
+            return;
+        }
+        self.memory(ctx, def.at, address, mem.size, value, &path);
+    }
+
+    /// A register that a load writes feeds its own address: a walk along a list.
+    pub fn feeds_itself(&mut self, ctx: Ctx, at: usize, base: super::op::Reg) -> bool {
+        let loc = Loc::Reg(Part { reg: base, offset: 0, size: 8 });
+        let defs = self.reaching(ctx, at, loc, None);
+        defs.iter().any(|def| def.at == at && matches!(def.kind, Kind::Load { .. }))
+    }
+}

@@ -84,6 +84,10 @@ bench-symbols *ARGS:
 bench-java *ARGS:
     bash benches/java.sh {{ARGS}}
 
+# Peak memory against the size of the input, for every reader
+bench-memory *ARGS:
+    bash benches/memory.sh {{ARGS}}
+
 # API documentation of all crates
 doc:
     cargo doc --workspace --no-deps

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# benches/memory.sh [BINARY]: peak memory against the size of the input, for every reader. A dump of the lab, ten and a hundred of it.
+# benches/memory.sh [BINARY]: peak memory against the size of the input, for every reader. A dump of the lab, as often as it takes for 1, 10 and 50 MB.
 #
 # Text dumps are put one behind the other, as they lie in a log, with other thread numbers where equal ones would be folded; cores and
 # the apport report around them are made of a program that holds so many MB of random bytes. Peak memory is `ru_maxrss` of the process, pages
@@ -22,17 +22,32 @@ int main(int argc, char **argv) {
 }
 C
 gcc -O1 -g hold.c -o hold
-core() { (ulimit -c unlimited && ./hold "$1" 2>/dev/null) >/dev/null 2>&1 || true; mv core* "$2"; }
+core() { # MB FILE
+    mkdir run
+    { (cd run && ulimit -c unlimited && ../hold "$1") || true; } >/dev/null 2>&1
+    mv run/core* "$2"
+    rmdir run
+}
 dump_of() { # CASE: its dump, unpacked
     local file
     file=$(ls "$fixtures/$1"/dump* | head -1)
     case $file in *.zst) zstd -dcq "$file" ;; *) cat "$file" ;; esac
 }
-repeat() { # CASE FACTOR FILE
+repeat() { # CASE MB FILE
     dump_of "$1" >one
     python3 - one "$2" "$3" "$1" <<'P'
-import re, sys
-text, times, out, case = open(sys.argv[1], "rb").read(), int(sys.argv[2]), open(sys.argv[3], "wb"), sys.argv[4]
+import json, re, sys
+text, size, out, case = open(sys.argv[1], "rb").read(), int(sys.argv[2]), open(sys.argv[3], "wb"), sys.argv[4]
+times = -(-size * 1000 * 1000 // len(text))
+if case.startswith("java-dump-file"):  # one dump of more threads
+    dump = json.loads(text)
+    containers = dump["threadDump"]["threadContainers"]
+    dump["threadDump"]["threadContainers"] = [
+        {**one, "threads": [{**thread, "tid": str(int(thread["tid"]) + 1_000_000 * turn)} for thread in one["threads"]],
+         "container": one["container"] if turn == 0 else f"{one['container']}{turn}"}
+        for turn in range(times) for one in containers if turn == 0 or one["parent"]]
+    out.write(json.dumps(dump, indent=2).encode())
+    times = 0
 for turn in range(times):
     more = text
     if case.startswith("goroutines"):  # one dump of more goroutines
@@ -47,7 +62,8 @@ P
 peak() { # FILE: KB, seconds of CPU
     python3 - "$binary" "$1" <<'P'
 import resource, subprocess, sys
-subprocess.run([sys.argv[1], "--json", "--no-config", sys.argv[2]], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+done = subprocess.run([sys.argv[1], "--json", "--no-config", sys.argv[2]], stdout=subprocess.DEVNULL)
+assert done.returncode == 0, "the input is not read"
 used = resource.getrusage(resource.RUSAGE_CHILDREN)
 print(used.ru_maxrss, f"{used.ru_utime + used.ru_stime:.2f}")
 P
@@ -85,6 +101,6 @@ done
 row apport-crash crash.1 crash.10 crash.100
 rm -f core.* crash.*
 for case in goroutines/leak java-threads/monitor-deadlock java-dump-file/virtual-monitors hs-err/jni-null native-stacks/gdb-core kernel-log/segfault; do
-    for factor in 10 100 1000; do repeat "$case" "$factor" "text.$factor"; done
-    row "${case%%/*}" text.10 text.100 text.1000
+    for size in 1 10 50; do repeat "$case" "$size" "text.$size"; done
+    row "${case%%/*}" text.1 text.10 text.50
 done

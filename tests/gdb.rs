@@ -38,6 +38,7 @@ const KNOWN: &[(&str, &str, &str)] = &[
     ("refund-aarch64-pac", "process_batch events", SIGNED),
     ("refund-aarch64-pac", "process_batch count", SIGNED),
     ("refund-aarch64-pac", " function", SIGNED),
+    ("go-index-range", " function", "gdb 13 does not read Go's own table of functions"),
     ("go-stripped", " function", "gdb 13 does not read Go's own table of functions"),
     ("*", "runtime.sigtrampgo sig", CLOBBERED),
     ("*", "runtime.sigtrampgo info", CLOBBERED),

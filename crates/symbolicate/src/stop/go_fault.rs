@@ -1,7 +1,7 @@
 //! A fault that Go's runtime made a panic. Its signal handler returned long ago and left a note in the goroutine: the signal, its
 //! code, the address and where it struck.
 
-use necropsy_model::{Avma, CodeAddress, FrameKind, Signal, Stop, Thread};
+use necropsy_model::{Arch, Avma, CodeAddress, FrameKind, Signal, Stop, Thread};
 
 use super::Place;
 use crate::goroutine::{self, Goroutine};
@@ -42,17 +42,79 @@ pub(super) fn find<'data>(place: &Place<'_, '_, 'data>, thread: Option<usize>) -
     })
 }
 
-/// The register that the address of the fault gives away: the only one in the operand. The others went with the signal frame.
+/// Adds registers that the walk could not know: the one that the address of a fault gives away, since it is the only one in the operand (the
+/// others went with the signal frame), and those that a failed check of bounds wrote down.
 pub(super) fn recall(walk: &mut Walk, thread: &Thread<'_>, space: &AddressSpace<'_, '_>) {
     let thread_pointer = thread.detail.as_ref().and_then(|detail| detail.thread_pointer);
-    let Some(stop) = find(&Place { walk, thread_pointer, space }, None) else { return };
-    let base = stop.fault.and_then(|fault| fault.operand?.base);
-    let (Some((name, value)), Some(frame)) = (base, walk.frames.get_mut(stop.frame)) else { return };
-    let names = frame.registers.arch().register_names();
-    let number = names.iter().position(|&other| other == name).and_then(|number| u16::try_from(number).ok());
-    if let Some(number) = number.filter(|&number| frame.registers.get(number).is_none()) {
-        frame.registers.set(number, value);
+    let known = of_fault(&Place { walk, thread_pointer, space }).or_else(|| of_bounds(walk, space));
+    let Some((frame, registers)) = known else { return };
+    let Some(frame) = walk.frames.get_mut(frame) else { return };
+    for (number, value) in registers {
+        if frame.registers.get(number).is_none() {
+            frame.registers.set(number, value);
+        }
     }
+}
+
+/// A raw frame, and values of its registers.
+type Known = (usize, Vec<(u16, u64)>);
+
+fn of_fault(place: &Place<'_, '_, '_>) -> Option<Known> {
+    let stop = find(place, None)?;
+    let (name, value) = stop.fault?.operand?.base?;
+    let names = place.walk.frames.get(stop.frame)?.registers.arch().register_names();
+    let number = names.iter().position(|&other| other == name).and_then(|number| u16::try_from(number).ok())?;
+    Some((stop.frame, vec![(number, value)]))
+}
+
+/// `runtime.panicBounds` saves the registers that an index can be in at its stack pointer (`runtime/asm_amd64.s`, `asm_arm64.s`; since
+/// Go 1.26, which passes no index to it).
+fn of_bounds(walk: &Walk, space: &AddressSpace<'_, '_>) -> Option<Known> {
+    /// In the order in which the processor numbers them, by DWARF number; the stack pointer and the goroutine are left out.
+    const X86_64: [Option<u16>; 16] = [
+        Some(0),
+        Some(2),
+        Some(1),
+        Some(3),
+        None,
+        Some(6),
+        Some(4),
+        Some(5),
+        Some(8),
+        Some(9),
+        Some(10),
+        Some(11),
+        Some(12),
+        Some(13),
+        None,
+        Some(15),
+    ];
+    let frame = walk.frames.iter().take(MOST_FRAMES).position(|frame| is_bounds(frame, space))?;
+    let callee = walk.frames.get(frame)?;
+    let area = callee.registers.sp()?.checked_add(match callee.registers.arch() {
+        Arch::X86_64 => 16,
+        Arch::Aarch64 => 24,
+        _ => return None,
+    })?;
+    let number = |index: u16| match callee.registers.arch() {
+        Arch::X86_64 => X86_64.get(usize::from(index)).copied().flatten(),
+        _ => Some(index),
+    };
+    let registers = (0..16).filter_map(|index| {
+        let value = space.read_u64(Avma(area.checked_add(8 * u64::from(index))?)).ok()?;
+        Some((number(index)?, value))
+    });
+    Some((frame + 1, registers.collect()))
+}
+
+/// Frames of the runtime above a failed check: the end of the program, and the signal that it sends itself.
+const MOST_FRAMES: usize = 64;
+
+fn is_bounds(frame: &RawFrame, space: &AddressSpace<'_, '_>) -> bool {
+    let Some((_, image)) = space.images.at(frame.address.lookup()) else { return false };
+    let svma = image.bias.to_svma(frame.address.lookup());
+    let named = image.go_table().map(|table| table.look_up(svma)).unwrap_or_default();
+    named.last().is_some_and(|function| function.name.as_deref() == Some("runtime.panicBounds"))
 }
 
 /// What the note of a goroutine says of the fault at an instruction: signal, address, and where the note is.

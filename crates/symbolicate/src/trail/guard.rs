@@ -250,7 +250,12 @@ pub(super) fn short(name: &str) -> &str {
 
 /// Functions that end the process because a check failed.
 fn ends_process(name: &str) -> bool {
-    const STARTS: [&str; 9] = [
+    const STARTS: [&str; 14] = [
+        "runtime.panicBounds",
+        "runtime.panicIndex",
+        "runtime.panicSlice",
+        "runtime.panicdivide",
+        "runtime.panicshift",
         "core::panicking::",
         "core::option::",
         "core::result::",

@@ -154,6 +154,7 @@ impl<'data> Tracer<'_, '_, 'data> {
     fn chase(&mut self, subject: &Subject) {
         self.constraint = subject.constraint;
         self.sought = subject.value;
+        self.struck = self.run(subject.ctx).frame.unwrap_or(self.struck);
         self.part_given = false;
         let spot = Spot { ctx: subject.ctx, at: subject.at };
         let text = format!("{} is {}", subject.name, super::chase::words(subject.value));

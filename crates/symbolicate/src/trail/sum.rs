@@ -220,9 +220,11 @@ impl Tracer<'_, '_, '_> {
                 return;
             }
         }
-        let path = path.with(here, "address", "an address that is computed here".to_owned());
+        // `lea` serves for sums of numbers too.
+        let what = if def.value.is_some_and(|value| value < NULL_PAGES) { "a number" } else { "an address" };
+        let path = path.with(here, "address", format!("{what} that is computed here"));
         let birth = self.kind_here(ctx, &path, BirthKind::Arithmetic, BirthKind::ReturnedArithmetic);
-        self.lead(birth, here, "an address computed here".to_owned(), &path);
+        self.lead(birth, here, format!("{what} computed here"), &path);
     }
 
     /// The part of an address that leads out of the variable that the other part points at.

@@ -159,7 +159,9 @@ impl Tracer<'_, '_, '_> {
             // What is taken from 0 is negated.
             (Some(1), Some(_)) if kind == Arith::Sub && one == Some(0) => pick(right, other),
             // What is added to 0 is the sum.
-            (Some(1), Some(_)) if one == Some(0) && other.is_some_and(|other| other >= NULL_PAGES) => pick(right, other),
+            (Some(1), Some(_)) if one == Some(0) && other.is_some_and(|other| other >= NULL_PAGES) => {
+                pick(right, other)
+            }
             (Some(_), Some(1)) if other == Some(0) && one.is_some_and(|one| one >= NULL_PAGES) => pick(left, one),
             // NULL plus an offset: the one that is NULL.
             (Some(1), Some(1)) if one == Some(0) && other != Some(0) => pick(left, one),

@@ -63,6 +63,12 @@ impl Arch {
         }
     }
 
+    /// DWARF number of the register of this name.
+    pub fn register(self, name: &str) -> Option<u16> {
+        let slot = self.register_names().iter().position(|&other| other == name)?;
+        u16::try_from(slot).ok()
+    }
+
     /// Register names by DWARF number: System V psABI AMD64 figure 3.36, `AArch64` "DWARF for the Arm 64-bit Architecture".
     /// Empty for machines whose stacks are not unwound.
     pub fn register_names(self) -> &'static [&'static str] {
@@ -168,8 +174,7 @@ impl Registers {
 
     /// A register by its name.
     pub fn by_name(&self, name: &str) -> Option<u64> {
-        let slot = self.arch.register_names().iter().position(|&other| other == name)?;
-        self.get(u16::try_from(slot).ok()?)
+        self.get(self.arch.register(name)?)
     }
 
     /// Known registers with their names, in DWARF order.

@@ -1,5 +1,19 @@
 //! What only a Java virtual machine says. Filled by the readers of thread dumps and fatal error logs, read by the rules.
 
+/// What names of threads begin with that serve requests: words of servers. Such threads wait for work in the server's own code, never in the
+/// program's.
+pub const SERVERS: [&str; 9] = [
+    "http-",
+    "https-",
+    "ajp-",
+    "qtp",
+    "XNIO-",
+    "default task-",
+    "grpc-default-executor-",
+    "executor-thread-",
+    "catalina-exec-",
+];
+
 /// Facts of a JVM dump that have no place in the general model.
 #[derive(Clone, Debug, Default)]
 pub struct JvmFacts<'data> {

@@ -9,7 +9,7 @@ use necropsy_debuginfod::Client;
 use necropsy_diagnose::series::{self, LogSite};
 use necropsy_model::jvm::Joined;
 use necropsy_model::{Arena, Snapshot};
-use necropsy_redact::{Filter, Redactor};
+use necropsy_redact::Redactor;
 use necropsy_report::{Report, Several};
 
 use crate::args::Args;
@@ -129,14 +129,7 @@ fn triage(
         let groups = view.unwrap_or(groups);
         let owner = args.policy.owner(&verdict);
         let report = Report { input: &input, snapshot: &snapshot, groups: &groups, verdict: &verdict, owner };
-        match &mut redactor {
-            None => write(&report, args, out)?,
-            Some(redactor) => {
-                let mut filter = Filter::new(redactor, out);
-                write(&report, args, &mut filter)?;
-                filter.finish()?;
-            }
-        }
+        necropsy_redact::through(redactor.as_mut(), out, |out| write(&report, args, out))?;
     }
     Ok(triaged)
 }

@@ -16,6 +16,21 @@ pub struct Filter<'a> {
     before: String,
 }
 
+/// Writes through a filter where there is a redactor, else straight to the output.
+///
+/// # Errors
+/// Those of `write` and of the output.
+pub fn through(
+    redactor: Option<&mut Redactor>,
+    out: &mut dyn Write,
+    write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+) -> io::Result<()> {
+    let Some(redactor) = redactor else { return write(out) };
+    let mut filter = Filter::new(redactor, out);
+    write(&mut filter)?;
+    filter.finish()
+}
+
 /// A line of more bytes than this (JSON is one line) is written in pieces.
 const PIECE: usize = 1 << 16;
 /// Longest text before a number that tells what it means: `"module_offset":"`.

@@ -4,7 +4,7 @@
 //!
 //! This happens **before** anything is concluded. Rules and renderers therefore never see what was taken out, and no sentence
 //! they make can contain it. What has no place for a placeholder in the model, an address, is a number until it is written:
-//! [`Filter`] stands before the output and replaces it there.
+//! [`through`] puts a filter before the output, which replaces it there.
 //!
 //! No field can be forgotten: every structure of the model has a table here (`table`, `go`, `hs_err`) that names each of its
 //! fields with what happens to it. A new field of the model does not compile until it has its line.
@@ -20,5 +20,5 @@ mod table;
 mod text;
 mod words;
 
-pub use filter::Filter;
+pub use filter::{Filter, through};
 pub use placeholder::Redactor;

@@ -2,6 +2,7 @@
 
 use std::sync::LazyLock;
 
+use necropsy_model::jvm::SERVERS;
 use regex::{Captures, Regex};
 
 use crate::Redactor;
@@ -175,7 +176,7 @@ impl Redactor {
             return name.to_owned();
         }
         // That a thread serves requests is no secret, and rules ask for it: `http-<thread-1>-3`.
-        let server = words::SERVERS.iter().find(|server| name.len() > server.len() && name.starts_with(**server));
+        let server = SERVERS.iter().find(|server| name.len() > server.len() && name.starts_with(**server));
         let (server, own) = name.split_at(server.map_or(0, |server| server.len()));
         let stem = own.trim_end_matches(|c: char| c.is_ascii_digit());
         let number = own.get(stem.len()..).unwrap_or_default();

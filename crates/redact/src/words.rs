@@ -9,19 +9,6 @@ pub(crate) fn base(path: &str) -> &str {
     path.rsplit(['/', '\\']).next().unwrap_or(path)
 }
 
-/// What names of threads begin with that serve requests: words of servers, and what is behind them is the program's.
-pub(crate) const SERVERS: [&str; 9] = [
-    "http-",
-    "https-",
-    "ajp-",
-    "qtp",
-    "XNIO-",
-    "default task-",
-    "grpc-default-executor-",
-    "executor-thread-",
-    "catalina-exec-",
-];
-
 /// Whether a thread has the name that a runtime or a well-known library gives it.
 pub(crate) fn is_runtime_thread(name: &str) -> bool {
     static NAMES: LazyLock<Option<Regex>> = LazyLock::new(|| {

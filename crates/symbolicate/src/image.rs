@@ -81,6 +81,11 @@ impl<'data> Image<'data> {
         self.go.get_or_init(|| GoTable::of(self.elf.as_ref()?, &self.segments)).as_ref()
     }
 
+    /// The code at an address was made by Go's compiler or assembler.
+    pub fn is_go(&self, address: Svma) -> bool {
+        self.go_table().is_some_and(|table| table.covers(address))
+    }
+
     /// The bytes of the file behind an address, to the end of its segment; only where the process could not write.
     pub fn constant_bytes(&self, address: Svma) -> Option<&'data [u8]> {
         let segment = self.segments.iter().find(|segment| {

@@ -9,7 +9,7 @@ use necropsy_group::bucket::{self, FrameRules};
 use necropsy_group::pair::{self, Side};
 use necropsy_model::{Arena, Groups, Order, Similarity, Snapshot, Verdict};
 use necropsy_read::stored_core;
-use necropsy_redact::{Filter, Redactor};
+use necropsy_redact::{Redactor, through};
 use necropsy_report::{BucketReport, Input, PairReport, Report, Style};
 use necropsy_symbolicate::Options;
 
@@ -265,21 +265,11 @@ fn shown(known: &[Known<'_>], redactor: &mut Option<Redactor>) -> Result<Vec<u8>
         let few = snapshot.threads.len() <= super::MOST_THREADS_SHOWN;
         let style = Style { threads: few, all: few, ..STYLE };
         let (mut text, mut json, mut brief, mut folded) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-        match redactor {
-            None => {
-                written(necropsy_report::text(&report, style, &mut text))?;
-                written(necropsy_report::json(&report, few, &mut json))?;
-                written(necropsy_report::brief(&report, &mut brief))?;
-                written(necropsy_report::folded(snapshot, groups, &mut folded))?;
-            }
-            Some(redactor) => {
-                let mut filter = Filter::new(redactor, &mut text);
-                written(necropsy_report::text(&report, style, &mut filter).and_then(|()| filter.finish()))?;
-                let mut filter = Filter::new(redactor, &mut json);
-                written(necropsy_report::json(&report, few, &mut filter).and_then(|()| filter.finish()))?;
-                let mut filter = Filter::new(redactor, &mut brief);
-                written(necropsy_report::brief(&report, &mut filter).and_then(|()| filter.finish()))?;
-            }
+        written(through(redactor.as_mut(), &mut text, |out| necropsy_report::text(&report, style, out)))?;
+        written(through(redactor.as_mut(), &mut json, |out| necropsy_report::json(&report, few, out)))?;
+        written(through(redactor.as_mut(), &mut brief, |out| necropsy_report::brief(&report, out)))?;
+        if redactor.is_none() {
+            written(necropsy_report::folded(snapshot, groups, &mut folded))?;
         }
         let flaw =
             [&text, &brief, &folded].into_iter().find_map(|shown| check::text(shown)).or_else(|| check::json(&json));

@@ -8,7 +8,7 @@ use necropsy_debuginfod::Client;
 use necropsy_diagnose::pair::{PairCase, Told};
 use necropsy_group::pair::Side;
 use necropsy_model::{Arena, Order, SameProcess, Snapshot};
-use necropsy_redact::{Filter, Redactor};
+use necropsy_redact::Redactor;
 use necropsy_report::{Input, PairReport, Style};
 
 use super::Failure;
@@ -82,14 +82,7 @@ pub(super) fn run(args: &Args, out: &mut dyn Write) -> Result<(), Failure> {
         Args { brief: true, .. } => necropsy_report::brief_pair(&report, out),
         _ => necropsy_report::text_pair(&report, Style { all: args.all, ..terminal::plain(args.look) }, out),
     };
-    match &mut redactor {
-        None => write(out)?,
-        Some(redactor) => {
-            let mut filter = Filter::new(redactor, out);
-            write(&mut filter)?;
-            filter.finish()?;
-        }
-    }
+    necropsy_redact::through(redactor.as_mut(), out, write)?;
     if comparison.identity.same == SameProcess::No {
         out.flush()?;
         return Err(Failure::Said(verdict.headline.clone()));

@@ -9,7 +9,7 @@ use std::time::UNIX_EPOCH;
 use necropsy_debuginfod::Client;
 use necropsy_group::bucket::{self, FrameRules};
 use necropsy_model::{Arena, Occurrence, Seen, SeenBasis};
-use necropsy_redact::{Filter, Redactor};
+use necropsy_redact::Redactor;
 use necropsy_report::{BucketReport, Style};
 
 use super::Failure;
@@ -92,14 +92,8 @@ pub(super) fn run(args: &Args, out: &mut dyn Write) -> Result<(), Failure> {
         Args { brief: true, .. } => necropsy_report::brief_buckets(&report, out),
         _ => necropsy_report::text_buckets(&report, Style { all: args.all, ..terminal::plain(args.look) }, out),
     };
-    if args.policy.redacts() {
-        let mut redactor = Redactor::new();
-        let mut filter = Filter::new(&mut redactor, out);
-        write(&mut filter)?;
-        filter.finish()?;
-    } else {
-        write(out)?;
-    }
+    let mut redactor = args.policy.redacts().then(Redactor::new);
+    necropsy_redact::through(redactor.as_mut(), out, write)?;
     match (failed, occurrences.len()) {
         (0, 1..) => Ok(()),
         (0, 0) => Err(Failure::Said("there is no dump in what was given".to_owned())),

@@ -54,9 +54,7 @@ pub(super) fn registers(words: &str, registers: &mut Registers) -> bool {
 }
 
 fn by_name(name: &str) -> Option<u16> {
-    let name = if name == "lr" { "x30" } else { name };
-    let names = Arch::Aarch64.register_names();
-    names.iter().position(|&other| other == name).and_then(|at| u16::try_from(at).ok())
+    Arch::Aarch64.register(if name == "lr" { "x30" } else { name })
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ mod oom;
 use memchr::memmem;
 use necropsy_model::{Arena, Snapshot};
 
-use crate::{Error, Probe, Reader};
+use crate::{Error, Probe, Reader, text};
 
 /// Name of the reader.
 const NAME: &str = "kernel-log";
@@ -45,12 +45,7 @@ impl Reader for KernelLog {
     }
 
     fn read<'data>(&self, data: &'data [u8], arena: &'data Arena) -> Result<Vec<Snapshot<'data>>, Error> {
-        let data = data.strip_prefix(b"\xef\xbb\xbf").unwrap_or(data);
-        let text = match std::str::from_utf8(data) {
-            Ok(text) => text,
-            // A name in another encoding costs its letters only.
-            Err(_) => arena.keep_str(String::from_utf8_lossy(data).into_owned()),
-        };
+        let text = text::decoded(data, arena);
         let snapshots = build::snapshots(text, arena);
         if snapshots.is_empty() {
             return Err(Error::Unreadable { reason: "no process ends in it".to_owned() });

@@ -38,12 +38,7 @@ impl Reader for NativeStacks {
     }
 
     fn read<'data>(&self, data: &'data [u8], arena: &'data Arena) -> Result<Vec<Snapshot<'data>>, Error> {
-        let data = data.strip_prefix(b"\xef\xbb\xbf").unwrap_or(data);
-        let text = match std::str::from_utf8(data) {
-            Ok(text) => text,
-            // A name in another encoding costs its letters only.
-            Err(_) => arena.keep_str(String::from_utf8_lossy(data).into_owned()),
-        };
+        let text = text::decoded(data, arena);
         let snapshot = build::snapshot(text);
         if snapshot.threads.is_empty() {
             return Err(Error::Unreadable { reason: "there is no stack in it".to_owned() });

@@ -36,6 +36,9 @@ pub(crate) struct Prepared<'data> {
 /// Marks to look at before text is believed to be as the runtime printed it.
 const SAMPLE: usize = 64;
 
+/// The byte order mark that Windows puts before UTF-8.
+const MARK: &[u8] = b"\xef\xbb\xbf";
+
 /// Bytes in which line ends are looked at.
 const HEAD: usize = 64 * 1024;
 
@@ -43,13 +46,22 @@ const HEAD: usize = 64 * 1024;
 pub(crate) fn prepare<'data>(data: &'data [u8], arena: &'data Arena, marker: &Marker) -> Prepared<'data> {
     let data = match utf16::decode(data) {
         Some(text) => arena.keep(text),
-        None => data.strip_prefix(b"\xef\xbb\xbf").unwrap_or(data),
+        None => data.strip_prefix(MARK).unwrap_or(data),
     };
     if is_clean(data, marker) {
         return Prepared { text: data, lines: LineMap::identity() };
     }
     let (text, lines) = unwrap::unwrap(data, marker);
     Prepared { text: arena.keep(text), lines }
+}
+
+/// Text that needs no more than to be UTF-8. A name in another encoding costs its letters only.
+pub(crate) fn decoded<'data>(data: &'data [u8], arena: &'data Arena) -> &'data str {
+    let data = data.strip_prefix(MARK).unwrap_or(data);
+    match std::str::from_utf8(data) {
+        Ok(text) => text,
+        Err(_) => arena.keep_str(String::from_utf8_lossy(data).into_owned()),
+    }
 }
 
 /// Where the first record begins, whatever stands before it on its line.

@@ -62,9 +62,8 @@ type Known = (usize, Vec<(u16, u64)>);
 fn of_fault(place: &Place<'_, '_, '_>) -> Option<Known> {
     let stop = find(place, None)?;
     let (name, value) = stop.fault?.operand?.base?;
-    let names = place.walk.frames.get(stop.frame)?.registers.arch().register_names();
-    let number = names.iter().position(|&other| other == name).and_then(|number| u16::try_from(number).ok())?;
-    Some((stop.frame, vec![(number, value)]))
+    let register = place.walk.frames.get(stop.frame)?.registers.arch().register(name)?;
+    Some((stop.frame, vec![(register, value)]))
 }
 
 /// `runtime.panicBounds` saves the registers that an index can be in at its stack pointer (`runtime/asm_amd64.s`, `asm_arm64.s`; since
@@ -90,19 +89,16 @@ fn of_bounds(walk: &Walk, space: &AddressSpace<'_, '_>) -> Option<Known> {
         Some(15),
     ];
     let frame = walk.frames.iter().take(MOST_FRAMES).position(|frame| is_bounds(frame, space))?;
-    let callee = walk.frames.get(frame)?;
-    let area = callee.registers.sp()?.checked_add(match callee.registers.arch() {
-        Arch::X86_64 => 16,
-        Arch::Aarch64 => 24,
+    let callee = &walk.frames.get(frame)?.registers;
+    let (offset, order) = match callee.arch() {
+        Arch::X86_64 => (16, X86_64),
+        Arch::Aarch64 => (24, std::array::from_fn(|number| u16::try_from(number).ok())),
         _ => return None,
-    })?;
-    let number = |index: u16| match callee.registers.arch() {
-        Arch::X86_64 => X86_64.get(usize::from(index)).copied().flatten(),
-        _ => Some(index),
     };
-    let registers = (0..16).filter_map(|index| {
-        let value = space.read_u64(Avma(area.checked_add(8 * u64::from(index))?)).ok()?;
-        Some((number(index)?, value))
+    let area = callee.sp()?.checked_add(offset)?;
+    let registers = (0..).zip(order).filter_map(|(slot, register): (u64, _)| {
+        let value = space.read_u64(Avma(area.checked_add(8 * slot)?)).ok()?;
+        Some((register?, value))
     });
     Some((frame + 1, registers.collect()))
 }

@@ -112,8 +112,7 @@ impl<'data> Place<'_, '_, 'data> {
     fn expression(&self, frame: usize, fault: &necropsy_model::Fault<'_>) -> Option<FieldPath> {
         let operand = fault.operand.as_ref()?;
         let (name, value) = operand.base?;
-        let names = self.walk.frames.first()?.registers.arch().register_names();
-        let register = names.iter().position(|&other| other == name).and_then(|number| u16::try_from(number).ok())?;
+        let register = self.walk.frames.first()?.registers.arch().register(name)?;
         let index = operand.index.map_or(0, |(_, index, scale)| index.wrapping_mul(scale)).cast_signed();
         let displacement = operand.displacement.checked_add(index)?;
         let operand = Operand { at: fault.via.unwrap_or(fault.pc), base: (register, value), displacement };

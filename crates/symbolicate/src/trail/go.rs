@@ -38,6 +38,9 @@ const NO_RETURN: [&str; 8] = [
     "runtime.Goexit",
     "os.Exit",
 ];
+/// Functions that end a check which the compiler put before an operation.
+const FAILED_CHECKS: [&str; 5] =
+    ["runtime.panicBounds", "runtime.panicIndex", "runtime.panicSlice", "runtime.panicdivide", "runtime.panicshift"];
 /// Functions of the runtime that give out the place of a map's element, or of a zero where there is none (`runtime/map.go`).
 const LOOKS_UP: [&str; 2] = ["runtime.mapaccess", "internal/runtime/maps.runtime_mapaccess"];
 
@@ -51,14 +54,18 @@ const ALLOCATES: [&str; 5] =
 
 /// The convention of the code at an address.
 pub(super) fn convention(address: Avma, space: &AddressSpace<'_, '_>) -> Convention {
-    let table = space.images.at(address).and_then(|(_, image)| Some((image, image.go_table()?)));
-    let go = table.is_some_and(|(image, table)| table.covers(image.bias.to_svma(address)));
+    let go = space.images.at(address).is_some_and(|(_, image)| image.is_go(image.bias.to_svma(address)));
     if go { Convention::Go } else { Convention::C }
 }
 
 /// Whether a function of this name gives out memory.
 pub(super) fn allocates(name: &str) -> bool {
     ALLOCATES.iter().any(|known| name.starts_with(known))
+}
+
+/// Whether a check of the compiler ends in a function of this name.
+pub(super) fn ends_check(name: &str) -> bool {
+    FAILED_CHECKS.iter().any(|known| name.starts_with(known))
 }
 
 /// Whether a function of this name comes back to its caller.

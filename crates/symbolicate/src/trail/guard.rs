@@ -250,12 +250,7 @@ pub(super) fn short(name: &str) -> &str {
 
 /// Functions that end the process because a check failed.
 fn ends_process(name: &str) -> bool {
-    const STARTS: [&str; 14] = [
-        "runtime.panicBounds",
-        "runtime.panicIndex",
-        "runtime.panicSlice",
-        "runtime.panicdivide",
-        "runtime.panicshift",
+    const STARTS: [&str; 9] = [
         "core::panicking::",
         "core::option::",
         "core::result::",
@@ -269,6 +264,7 @@ fn ends_process(name: &str) -> bool {
     let base = super::library::plain_name(name);
     matches!(base, "assert_fail" | "assert_fail_base" | "assert" | "assert_perror_fail" | "assert_rtn" | "abort")
         || STARTS.iter().any(|start| name.starts_with(start))
+        || super::go::ends_check(name)
 }
 
 #[cfg(test)]

@@ -170,7 +170,7 @@ impl Machine {
 
     /// The register of a name.
     pub fn register(&self, name: &str) -> Option<Reg> {
-        self.arch.register_names().iter().position(|&other| other == name).and_then(|at| Reg::try_from(at).ok())
+        self.arch.register(name)
     }
 
     /// It can be an address, of a program or of the kernel: the upper bits are all alike.

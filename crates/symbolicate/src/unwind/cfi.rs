@@ -209,9 +209,11 @@ impl<'data> Tables<'data> {
     }
 
     fn find(&self, image: &Image<'data>, address: Svma, context: &mut Context) -> Found<'data> {
-        let row = self.look_up(image, address, context)?;
-        let go = row.preserves && image.go_table().is_some_and(|table| table.covers(address));
-        Ok(if go { Arc::new(Row { preserves: false, ..(*row).clone() }) } else { row })
+        let mut row = self.look_up(image, address, context)?;
+        if row.preserves && image.is_go(address) {
+            Arc::make_mut(&mut row).preserves = false;
+        }
+        Ok(row)
     }
 
     fn look_up(&self, image: &Image<'data>, address: Svma, context: &mut Context) -> Found<'data> {

@@ -1,5 +1,6 @@
 //! Many threads wait for something of which there is a limited number.
 
+use necropsy_model::jvm::SERVERS;
 use necropsy_model::{Activity, Confidence, Finding, Role, Severity, WaitKind};
 
 use super::{At, Java, finding, threads};
@@ -41,19 +42,6 @@ const BORROWS: [&str; 14] = [
     "org.apache.http.pool.AbstractConnPool.getPoolEntryBlocking",
     "redis.clients.jedis.util.Pool.getResource",
     "org.jboss.ejb3.pool.strictmax.StrictMaxPool.get",
-];
-
-/// Names of threads that serve requests: they wait for work in the server's own code, never in the program's.
-const SERVERS: [&str; 9] = [
-    "http-",
-    "https-",
-    "ajp-",
-    "qtp",
-    "XNIO-",
-    "default task-",
-    "grpc-default-executor-",
-    "executor-thread-",
-    "catalina-exec-",
 ];
 
 fn check<'data>(case: &Case<'_, 'data>) -> Vec<Finding<'data>> {

@@ -65,9 +65,8 @@ pub(super) fn registers(dump: &RawDump<'_>, arch: Option<Arch>) -> Option<Regist
     let mut known = false;
     for (name, value) in &dump.registers {
         let name = String::from_utf8_lossy(name).to_ascii_lowercase();
-        let place = arch.register_names().iter().position(|known| *known == name);
-        if let Some(place) = place.and_then(|place| u16::try_from(place).ok()) {
-            registers.set(place, *value);
+        if let Some(register) = arch.register(&name) {
+            registers.set(register, *value);
             known = true;
         }
     }

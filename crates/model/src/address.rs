@@ -50,7 +50,7 @@ impl fmt::Display for Svma {
 /// A return address points *behind* the call. When the call is the last instruction of a function (a call that never
 /// returns) it even points into the next function. Every look-up of a caller therefore goes one byte back;
 /// the frame that was interrupted (frame 0, and the one below a signal handler) does not.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum CodeAddress {
     /// The instruction that was about to run.
     Instruction(Avma),

@@ -39,6 +39,13 @@ pub struct Chain<'data> {
     pub doubts: Vec<&'static str>,
 }
 
+impl Trail<'_> {
+    /// Not looked at: stores of other threads.
+    pub const OTHER_THREADS: &'static str = "other threads";
+    /// Not looked at: [`Trail::limit_hit`].
+    pub const BEYOND_LIMITS: &'static str = "what lies beyond the limits of the search";
+}
+
 impl Chain<'_> {
     /// A doubt: the value was made or stored inside of a library, whose caller is shown.
     pub const INSIDE_LIBRARY: &'static str = "it was made inside of a library";

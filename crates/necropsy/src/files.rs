@@ -68,6 +68,11 @@ fn walk(folder: &Path, named: &Path, depth: usize, jobs: &mut Vec<Job>) {
     for entry in entries {
         match entry.file_type() {
             Ok(kind) if kind.is_dir() && depth < DEPTH => walk(&entry.path(), named, depth + 1, jobs),
+            Ok(kind) if kind.is_dir() => {
+                let why =
+                    io::Error::other(format!("it lies more than {DEPTH} directories deep, and is not looked into"));
+                push(jobs, &entry.path(), Some(named), Some(why.into()));
+            }
             Ok(kind) if kind.is_file() => push(jobs, &entry.path(), Some(named), None),
             Ok(_) => {}
             Err(error) => push(jobs, &entry.path(), Some(named), Some(error.into())),

@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use necropsy_model::advice::{CoreSettings, Fact, Observed, ObservedThread};
+use necropsy_model::{Full, Source};
 
 use text::{Stat, Status};
 
@@ -49,20 +50,22 @@ pub(crate) fn observe(pid: u64) -> io::Result<Observed> {
     (process.resident, process.anonymous) = (status.resident, status.anonymous);
 
     let begun = Instant::now();
-    let before = threads(&folder);
+    let before = threads(&folder, &mut Full::default());
     // What takes time is read while the clock runs.
     identify(&folder, &mut process);
     process.core = core_settings(&folder, &status, &mut process.unread);
-    process.ports = ports(&folder);
+    let mut full = Full::default();
+    process.ports = ports(&folder, &mut full);
     std::thread::sleep(WATCHED.saturating_sub(begun.elapsed()));
-    let after = threads(&folder);
+    let after = threads(&folder, &mut full);
     process.interval = begun.elapsed();
 
     let tick =
         Duration::from_secs(1).checked_div(u32::try_from(rustix::param::clock_ticks_per_second()).unwrap_or(100));
     let tick = tick.unwrap_or(Duration::from_millis(10));
     for (id, stat) in &after {
-        let earlier = before.iter().find(|(other, _)| other == id).map_or(stat.ticks, |(_, stat)| stat.ticks);
+        let earlier = before.binary_search_by_key(id, |&(other, _)| other).ok().and_then(|at| before.get(at));
+        let earlier = earlier.map_or(stat.ticks, |(_, stat)| stat.ticks);
         let ticks = u32::try_from(stat.ticks.saturating_sub(earlier)).unwrap_or(u32::MAX);
         let waits_in = fs::read_to_string(folder.join(format!("task/{id}/wchan"))).ok();
         process.threads.push(ObservedThread {
@@ -73,6 +76,7 @@ pub(crate) fn observe(pid: u64) -> io::Result<Observed> {
             waits_in: waits_in.filter(|function| !function.is_empty() && function != "0"),
         });
     }
+    process.unread.extend(full.warnings(Source::DUMP).map(|warning| Fact::new(warning.text.into_owned(), "task")));
     process.cpu = process.threads.iter().map(|thread| thread.cpu).sum();
     if process.threads.is_empty() {
         process.unread.push(Fact::new("its threads can not be read", "task"));
@@ -89,6 +93,11 @@ fn identify(folder: &Path, process: &mut Observed) {
     }
     match read(&folder.join("maps")) {
         Ok(maps) => {
+            if maps.len() as u64 >= MOST {
+                process
+                    .unread
+                    .push(Fact::new(format!("only the first {} MiB of its mappings are read", MOST >> 20), "maps"));
+            }
             let files = text::mapped_files(&maps);
             process.runtime = runtime::of(&files, process.exe.as_deref(), &folder.join("exe"));
             let root = folder.join("root");
@@ -110,10 +119,10 @@ fn identify(folder: &Path, process: &mut Observed) {
 }
 
 /// The threads with their CPU time, by number.
-fn threads(folder: &Path) -> Vec<(u64, Stat)> {
+fn threads(folder: &Path, full: &mut Full) -> Vec<(u64, Stat)> {
     let entries = fs::read_dir(folder.join("task")).into_iter().flatten().flatten();
     let numbers = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<u64>().ok());
-    let mut numbers: Vec<_> = numbers.take(THREADS).collect();
+    let mut numbers = full.first("threads", THREADS, numbers);
     numbers.sort_unstable();
     let stat = |id: u64| Some((id, Stat::parse(&read(&folder.join(format!("task/{id}/stat"))).ok()?)?));
     numbers.into_iter().filter_map(stat).collect()
@@ -171,10 +180,10 @@ fn core_directory(folder: &Path, pattern: Option<&str>) -> Option<PathBuf> {
 }
 
 /// TCP ports on which it listens: its sockets, by the inodes in the table of its network namespace.
-fn ports(folder: &Path) -> Vec<u16> {
-    let links = fs::read_dir(folder.join("fd")).into_iter().flatten().flatten().take(FILES);
+fn ports(folder: &Path, full: &mut Full) -> Vec<u16> {
+    let links = full.first("open files", FILES, fs::read_dir(folder.join("fd")).into_iter().flatten().flatten());
     let inodes: BTreeSet<u64> =
-        links.filter_map(|entry| text::socket(&fs::read_link(entry.path()).ok()?.to_string_lossy())).collect();
+        links.iter().filter_map(|entry| text::socket(&fs::read_link(entry.path()).ok()?.to_string_lossy())).collect();
     let tables = ["net/tcp", "net/tcp6"].map(|name| read(&folder.join(name)).unwrap_or_default());
     let ports: BTreeSet<u16> = tables.iter().flat_map(|table| text::listening(table, &inodes)).collect();
     ports.into_iter().collect()

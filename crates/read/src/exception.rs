@@ -19,7 +19,10 @@ pub(crate) fn told(head: &[u8]) -> Option<String> {
     let cause = lines.iter().rposition(|line| line.contains("Caused by: "));
     let root = cause.and_then(|at| class(lines.get(at)?)).filter(|root| *root != thrown);
     let first = lines.get(cause.unwrap_or(0)..)?.iter().find_map(|line| frame(line))?;
-    let cut = |text: &str| text.chars().take(LONGEST).collect::<String>();
+    let cut = |text: &str| match text.char_indices().nth(LONGEST) {
+        Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),
+        None => text.to_owned(),
+    };
     let (thrown, first) = (cut(thrown), cut(first));
     let caused = root.map(|root| format!(", caused by {},", cut(root))).unwrap_or_default();
     Some(format!(

@@ -1,6 +1,6 @@
 //! A table of modules alone: a copy of `/proc/PID/maps`, as people take it beside a log of addresses.
 
-use necropsy_model::{Avma, Module, Snapshot};
+use necropsy_model::{Avma, Full, Module, Snapshot, Source};
 
 /// Most modules of one table; Linux allows a process 65,530 mappings unless told otherwise.
 const MOST_MODULES: usize = 1 << 16;
@@ -9,6 +9,7 @@ const MOST_MODULES: usize = 1 << 16;
 /// line in it is not needed: it begins where the offset of its first mapping says.
 pub fn maps(data: &[u8]) -> Option<Snapshot<'_>> {
     let mut modules: Vec<(Module<'_>, bool)> = Vec::new();
+    let mut full = Full::default();
     for line in data.split(|&byte| byte == b'\n') {
         let Some(mapping) = std::str::from_utf8(line).ok().and_then(mapping) else { continue };
         // The mappings of a file follow each other; between them there may be those of no file.
@@ -16,8 +17,8 @@ pub fn maps(data: &[u8]) -> Option<Snapshot<'_>> {
         if let Some((module, code)) = known {
             module.size = mapping.end.saturating_sub(module.base.0).max(module.size);
             *code |= mapping.executable;
-        } else if modules.len() < MOST_MODULES
-            && let Some(base) = mapping.start.checked_sub(mapping.offset)
+        } else if let Some(base) = mapping.start.checked_sub(mapping.offset)
+            && full.room("modules", modules.len(), MOST_MODULES)
         {
             let module = Module {
                 deleted: mapping.deleted,
@@ -29,7 +30,8 @@ pub fn maps(data: &[u8]) -> Option<Snapshot<'_>> {
         }
     }
     let modules: Vec<_> = modules.into_iter().filter(|(_, code)| *code).map(|(module, _)| module).collect();
-    (!modules.is_empty()).then(|| Snapshot { format: "maps", modules, ..Snapshot::default() })
+    let warnings = full.warnings(Source::DUMP).collect();
+    (!modules.is_empty()).then(|| Snapshot { format: "maps", modules, warnings, ..Snapshot::default() })
 }
 
 struct Mapping<'t> {

@@ -2,7 +2,7 @@
 
 #![allow(clippy::unnecessary_wraps, reason = "all targets have one signature")]
 
-use necropsy_model::Arch;
+use necropsy_model::{Arch, Full};
 use necropsy_read::tokens::{self, Line};
 use necropsy_symbolicate::doors;
 use object::{Object, ObjectSection};
@@ -41,7 +41,7 @@ pub(super) fn tokens(input: &[u8]) -> Result<(), String> {
     let mut previous: &[u8] = &[];
     for line in input.split(|&byte| byte == b'\n') {
         for bare in [false, true] {
-            let found = tokens::find(&Line { bytes: line, previous }, bare);
+            let found = tokens::find(&Line { bytes: line, previous }, bare, &mut Full::default());
             let ranges: Vec<_> = found.iter().map(|(_, token)| token.range.clone()).collect();
             if ranges.iter().any(|range| range.is_empty() || range.end > line.len()) {
                 return Err("a token outside of its line".to_owned());

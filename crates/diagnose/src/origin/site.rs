@@ -123,7 +123,10 @@ fn arrays(frame: &Frame<'_>) -> Option<(String, Source)> {
         let type_name = variable.type_name.as_deref().map(|name| format!(" ({name})")).unwrap_or_default();
         Some(format!("{}{type_name}", variable.name.as_deref()?))
     });
-    let names: Vec<_> = named.take(MOST_ARRAYS).collect();
+    let mut names: Vec<_> = named.take(MOST_ARRAYS + 1).collect();
+    if let Some(beyond) = names.get_mut(MOST_ARRAYS) {
+        "…".clone_into(beyond);
+    }
     (!names.is_empty()).then(|| (format!("arrays in its frame: {}", names.join(", ")), Source::DUMP))
 }
 

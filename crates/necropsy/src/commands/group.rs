@@ -116,7 +116,7 @@ fn items(given: &[String]) -> Result<(Vec<Item>, usize), Failure> {
     let mut items = Vec::new();
     let mut absent = 0;
     let mut add = |path: &str| match std::fs::metadata(path) {
-        Ok(metadata) if metadata.is_dir() => walk(Path::new(path), 0, &mut items),
+        Ok(metadata) if metadata.is_dir() => absent += walk(Path::new(path), 0, &mut items),
         Ok(_) => items.push(Item { path: path.to_owned(), named: true }),
         Err(error) => {
             absent += 1;
@@ -135,20 +135,32 @@ fn items(given: &[String]) -> Result<(Vec<Item>, usize), Failure> {
     Ok((items, absent))
 }
 
-/// The files of a directory. Links to directories are not followed, so that there is no loop.
-fn walk(directory: &Path, depth: usize, items: &mut Vec<Item>) {
-    let Ok(entries) = std::fs::read_dir(directory) else { return };
+/// The files of a directory. Links to directories are not followed, so that there is no loop. How many directories could not be read.
+fn walk(directory: &Path, depth: usize, items: &mut Vec<Item>) -> usize {
+    let entries = match std::fs::read_dir(directory) {
+        Ok(entries) if depth <= DEEPEST => entries,
+        Ok(_) => {
+            terminal::say(&format!("{}: more than {DEEPEST} folders deep, and not looked into", directory.display()));
+            return 1;
+        }
+        Err(error) => {
+            terminal::say(&format!("{}: {error}", directory.display()));
+            return 1;
+        }
+    };
+    let mut unread = 0;
     let mut entries: Vec<_> = entries.flatten().collect();
     entries.sort_by_key(std::fs::DirEntry::file_name);
     for entry in entries {
         let Ok(kind) = entry.file_type() else { continue };
         let path = entry.path();
-        if kind.is_dir() && depth < DEEPEST {
-            walk(&path, depth + 1, items);
+        if kind.is_dir() {
+            unread += walk(&path, depth + 1, items);
         } else if kind.is_file() || kind.is_symlink() && path.is_file() {
             items.push(Item { path: path.to_string_lossy().into_owned(), named: false });
         }
     }
+    unread
 }
 
 type Found = (usize, Result<Vec<Occurrence>, Error>);

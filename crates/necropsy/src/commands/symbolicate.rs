@@ -8,7 +8,7 @@ use std::io::{self, Write};
 use std::ops::Range;
 use std::path::PathBuf;
 
-use necropsy_model::{Arena, Avma, BuildId, Meant, StatedAddress, StatedFile, Svma, Symbol, SymbolSource};
+use necropsy_model::{Arena, Avma, BuildId, Full, Meant, StatedAddress, StatedFile, Svma, Symbol, SymbolSource};
 use necropsy_read::tokens::{self, Kind, Line, Stated};
 use necropsy_symbolicate::{Depth, FileId, Named, Resolver, Unresolved};
 use rustc_hash::FxHashMap;
@@ -17,7 +17,7 @@ use super::Failure;
 use crate::config::ConfigFile;
 use crate::input;
 use crate::reading::Places;
-use crate::symbols;
+use crate::{symbols, terminal};
 use source::Source;
 
 /// One example per form of input.
@@ -139,6 +139,7 @@ pub(super) fn run(args: &Args, out: &mut dyn Write) -> Result<(), Failure> {
         asked: Vec::new(),
         line: 0,
         previous: Vec::new(),
+        full: Full::default(),
     };
     let inputs = if args.files.is_empty() { vec![PathBuf::from("-")] } else { args.files.clone() };
     for path in inputs {
@@ -154,6 +155,9 @@ pub(super) fn run(args: &Args, out: &mut dyn Write) -> Result<(), Failure> {
         pass.report(&mut io::stderr().lock())?;
     }
     if !args.quiet {
+        for warning in pass.full.warnings(necropsy_model::Source::DUMP) {
+            terminal::say(&warning.text);
+        }
         symbols::say_what_failed(&client);
     }
     Ok(())
@@ -187,6 +191,8 @@ struct Pass<'a, 'data> {
     asked: Vec<Asked>,
     line: u64,
     previous: Vec<u8>,
+    /// Lists that found no room for all.
+    full: Full,
 }
 
 /// An address of a batch.
@@ -247,10 +253,14 @@ impl Pass<'_, '_> {
             let bytes = bytes.strip_suffix(b"\n").unwrap_or(bytes);
             match tokens::stated_build(bytes) {
                 Some(Stated::Process) => self.builds.clear(),
-                Some(Stated::Module(name, id)) if self.builds.len() < MOST_BUILDS => drop(self.builds.insert(name, id)),
-                Some(Stated::Module(..)) | None => {}
+                Some(Stated::Module(name, id)) => {
+                    if self.full.room("builds of modules of one process", self.builds.len(), MOST_BUILDS) {
+                        self.builds.insert(name, id);
+                    }
+                }
+                None => {}
             }
-            for (kind, mut token) in tokens::find(&Line { bytes, previous }, plain) {
+            for (kind, mut token) in tokens::find(&Line { bytes, previous }, plain, &mut self.full) {
                 if kind.name == MODULE_OFFSET && !self.is_module(&token.address) {
                     continue;
                 }
@@ -323,7 +333,7 @@ impl Pass<'_, '_> {
         if let Some(asked) = known {
             asked.addresses += 1;
             asked.named += u64::from(named);
-        } else if self.asked.len() < MOST_LISTED {
+        } else if self.full.room("files with addresses", self.asked.len(), MOST_LISTED) {
             self.asked.push(Asked { file, addresses: 1, named: u64::from(named) });
         }
     }
@@ -345,6 +355,7 @@ impl Pass<'_, '_> {
                 }
             }
             if text.len() > LONGEST {
+                text.push_str(" …");
                 break;
             }
         }

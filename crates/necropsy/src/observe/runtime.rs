@@ -31,7 +31,11 @@ pub(super) fn of(files: &BTreeSet<String>, exe: Option<&str>, open: &Path) -> Op
     if program.starts_with("python") {
         return Some((Runtime::Python, "its name".to_owned()));
     }
-    by_marks(open).or_else(|| (!files.is_empty()).then(|| (Runtime::Native, "no mark of another runtime".to_owned())))
+    by_marks(open).or_else(|| {
+        let cut = std::fs::metadata(open).is_ok_and(|metadata| metadata.len() > SEARCHED);
+        let within = if cut { format!(" in the first {} MiB of it", SEARCHED >> 20) } else { String::new() };
+        (!files.is_empty()).then(|| (Runtime::Native, format!("no mark of another runtime{within}")))
+    })
 }
 
 /// What the bytes of the executable say. It is opened through `/proc`, so that it is the file that runs.

@@ -3,7 +3,7 @@
 use std::io::{self, Read};
 
 /// Most fields of a report; apport's own hooks add some tens.
-const MOST_FIELDS: usize = 4096;
+pub(super) const MOST_FIELDS: usize = 4096;
 
 /// A field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,8 +36,8 @@ fn lines(text: &[u8]) -> impl Iterator<Item = &[u8]> {
     text.strip_suffix(b"\n").unwrap_or(text).split(|&byte| byte == b'\n')
 }
 
-/// All fields, in order.
-pub(super) fn parse(data: &[u8]) -> Vec<Field<'_>> {
+/// The fields in order, at most [`MOST_FIELDS`], and whether that was all.
+pub(super) fn parse(data: &[u8]) -> (Vec<Field<'_>>, bool) {
     let mut fields = Vec::new();
     let mut rest = data;
     while !rest.is_empty() && fields.len() < MOST_FIELDS {
@@ -53,7 +53,7 @@ pub(super) fn parse(data: &[u8]) -> Vec<Field<'_>> {
         }
         rest = behind;
     }
-    fields
+    (fields, rest.is_empty())
 }
 
 /// A line without its end, and what stands behind it.
@@ -135,13 +135,13 @@ mod tests {
 
     #[test]
     fn fields_of_one_line_and_of_many() {
-        let all =
+        let (all, whole) =
             parse(b"ProblemType: Crash\nProcMaps:\n 55-56 r-xp\n  77\nCoreDump: base64\n aGVs\n bG8=\nX:\nbroken\n");
         let text: Vec<_> = all.iter().map(|field| (String::from_utf8_lossy(field.key), field.text())).collect();
         assert_eq!(text[0], ("ProblemType".into(), "Crash".to_owned()));
         assert_eq!(text[1], ("ProcMaps".into(), "55-56 r-xp\n 77\n".to_owned()));
         assert!(all[2].is_encoded() && !all[1].is_encoded());
-        assert_eq!((all[3].value, all.len()), (&b""[..], 4));
+        assert_eq!((all[3].value, all.len(), whole), (&b""[..], 4, true));
     }
 
     #[test]

@@ -35,13 +35,13 @@ impl Reader for Apport {
     }
 
     fn enclosed<'data>(&self, data: &'data [u8]) -> Option<Box<dyn Read + 'data>> {
-        let all = fields::parse(data);
+        let (all, _) = fields::parse(data);
         let core = all.iter().find(|field| field.key == b"CoreDump" && field.is_encoded())?;
         Some(Box::new(Decoder::new(core)))
     }
 
     fn read<'data>(&self, data: &'data [u8], arena: &'data Arena) -> Result<Vec<Snapshot<'data>>, Error> {
-        let all = fields::parse(data);
+        let (all, whole) = fields::parse(data);
         let text = |key: &str| field(&all, key).map(Field::text);
         let printed = text("ThreadStacktrace").or_else(|| text("Stacktrace"));
         let mut snapshot = printed.map(|text| native_stacks::of_text(arena.keep_str(text))).unwrap_or_default();
@@ -50,11 +50,12 @@ impl Reader for Apport {
         // gdb names modules by their paths too; the list of mappings is whole.
         if let Some(listed) = listed.filter(|_| snapshot.modules.is_empty()) {
             snapshot.modules = listed.modules;
+            snapshot.warnings.extend(listed.warnings);
         }
         if snapshot.threads.is_empty() && field(&all, "Signal").is_none() {
             return Err(Error::Unreadable { reason: "the report holds neither a core nor a stack".to_owned() });
         }
-        finish(&mut snapshot, &all);
+        finish(&mut snapshot, &all, whole);
         let why = "the report holds no core that can be read, only what apport printed";
         snapshot.warnings.push(Warning::new(why, Source::DUMP));
         Ok(vec![snapshot])
@@ -66,11 +67,11 @@ impl Reader for Apport {
         inner: &'data [u8],
         arena: &'data Arena,
     ) -> Result<Vec<Snapshot<'data>>, Error> {
-        let all = fields::parse(outer);
+        let (all, whole) = fields::parse(outer);
         let mut snapshots = ElfCore.read(inner, arena)?;
         for snapshot in &mut snapshots {
             snapshot.format = self.name();
-            finish(snapshot, &all);
+            finish(snapshot, &all, whole);
         }
         Ok(snapshots)
     }
@@ -80,8 +81,11 @@ fn field<'a, 't>(all: &'a [Field<'t>], key: &str) -> Option<&'a Field<'t>> {
     all.iter().find(|field| field.key == key.as_bytes())
 }
 
-/// Adds what the fields say.
-fn finish(snapshot: &mut Snapshot<'_>, all: &[Field<'_>]) {
+/// Adds what the fields say; `whole` says that they are all.
+fn finish(snapshot: &mut Snapshot<'_>, all: &[Field<'_>], whole: bool) {
+    if !whole {
+        snapshot.warnings.push(Warning::full("fields", fields::MOST_FIELDS, Source::DUMP));
+    }
     let text =
         |key: &str| field(all, key).map(Field::text).map(|text| text.trim().to_owned()).filter(|text| !text.is_empty());
     let status = text("ProcStatus").unwrap_or_default();

@@ -18,8 +18,14 @@ const MAX_ENVIRONMENT: usize = 1 << 16;
 const MARK_WORDS: usize = 4;
 
 /// The arguments with a space between them, as the kernel joins them; `None` when they are not in the core, or do not begin
-/// as `short`, the kernel's copy, does.
-pub(super) fn whole(short: &str, auxv: &[u8], anchor: u64, memory: &Memory<'_>, layout: Layout) -> Option<String> {
+/// as `short`, the kernel's copy, does. `true` with them: there are more.
+pub(super) fn whole(
+    short: &str,
+    auxv: &[u8],
+    anchor: u64,
+    memory: &Memory<'_>,
+    layout: Layout,
+) -> Option<(String, bool)> {
     let size = layout.word_size();
     let region = memory.region(Avma(anchor))?;
     let mark = auxv.get(..MARK_WORDS * size)?;
@@ -36,18 +42,19 @@ pub(super) fn whole(short: &str, auxv: &[u8], anchor: u64, memory: &Memory<'_>, 
     let arguments = rest.get(environment + 1..)?;
     // Walking down, the count stands behind as many pointers as it says.
     let count = arguments.iter().take(MAX_ARGUMENTS).enumerate().position(|(index, &word)| word == index as u64)?;
-    let mut line = Vec::new();
+    let (mut line, mut cut) = (Vec::new(), false);
     for &pointer in arguments.get(..count)?.iter().rev() {
         let tail = memory.tail(Avma(pointer));
         let argument = tail.get(..memchr::memchr(0, tail)?)?;
         if line.len() + argument.len() > MAX_BYTES {
+            cut = true;
             break;
         }
         line.extend_from_slice(argument);
         line.push(b' ');
     }
     let line = String::from_utf8_lossy(&line).trim_end().to_owned();
-    (line.len() > short.len() && line.starts_with(short)).then_some(line)
+    (line.len() > short.len() && line.starts_with(short)).then_some((line, cut))
 }
 
 #[cfg(test)]
@@ -81,7 +88,7 @@ mod tests {
         let memory = stack(&[7, 7, 3, at, at + 5, at + 11, 0, at + 20, at + 30, 0], b"./pay\0--id\0\0x\0");
         assert_eq!(whole("./pay", &auxv(), START, &memory, LAYOUT), None, "the pointers do not fit the texts");
         let memory = stack(&[7, 7, 3, at, at + 6, at + 11, 0, at + 20, at + 30, 0], b"./pay\0--id\0eu-1002\0");
-        assert_eq!(whole("./pay --i", &auxv(), START, &memory, LAYOUT).as_deref(), Some("./pay --id eu-1002"));
+        assert_eq!(whole("./pay --i", &auxv(), START, &memory, LAYOUT), Some(("./pay --id eu-1002".to_owned(), false)));
         assert_eq!(whole("other", &auxv(), START, &memory, LAYOUT), None);
         assert_eq!(whole("./pay", &[0; 8], START, &memory, LAYOUT), None);
         assert_eq!(whole("./pay", &auxv(), 0x10, &memory, LAYOUT), None);
@@ -92,5 +99,13 @@ mod tests {
         let at = START + 0x200;
         let memory = stack(&[9, at, at + 6, 0, at + 20, 0], b"./pay\0--id\0");
         assert_eq!(whole("./pay", &auxv(), START, &memory, LAYOUT), None);
+    }
+
+    #[test]
+    fn arguments_beyond_the_bound_are_cut_with_a_mark() {
+        let at = START + 0x200;
+        let long = [b"./pay\0".as_slice(), &vec![b'x'; MAX_BYTES], b"\0"].concat();
+        let memory = stack(&[7, 2, at, at + 6, 0, at + 20, 0], &long);
+        assert_eq!(whole("./pa", &auxv(), START, &memory, LAYOUT), Some(("./pay".to_owned(), true)));
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! A crash may leave the list cut, cyclic or overwritten. It is therefore the second source, behind `NT_FILE`.
 
-use necropsy_model::{Avma, Memory, Text};
+use necropsy_model::{Avma, Full, Memory, Text};
 use rustc_hash::FxHashSet;
 
 use super::auxv::Auxv;
@@ -29,12 +29,15 @@ pub(super) struct Link<'data> {
 }
 
 /// The list, as far as it can be followed; empty for a static executable.
-pub(super) fn walk<'data>(memory: &Memory<'data>, auxv: &Auxv, layout: Layout) -> Vec<Link<'data>> {
+pub(super) fn walk<'data>(memory: &Memory<'data>, auxv: &Auxv, layout: Layout, full: &mut Full) -> Vec<Link<'data>> {
     let Some(first) = first(memory, auxv, layout) else { return Vec::new() };
     let mut links = Vec::new();
     let mut seen = FxHashSet::default();
     let mut at = first;
-    while at != 0 && links.len() < MOST_LINKS && seen.insert(at) {
+    while at != 0
+        && seen.insert(at)
+        && full.room("libraries in the list of the dynamic loader", links.len(), MOST_LINKS)
+    {
         let Some([bias, name, dynamic, next]) = words(memory, at, layout) else { break };
         let path = memory.tail(Avma(name));
         links.push(Link { bias, path: text(path.get(..LONGEST_PATH).unwrap_or(path)), dynamic });

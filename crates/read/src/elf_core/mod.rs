@@ -20,7 +20,7 @@ mod syscalls;
 mod threads;
 mod truncation;
 
-use necropsy_model::{Arena, Snapshot};
+use necropsy_model::{Arena, Full, Snapshot, Source};
 
 use crate::{Error, Probe, Reader};
 
@@ -55,13 +55,16 @@ impl Reader for ElfCore {
         let memory = space::build(data, &headers.segments, &facts.mappings);
         let mut snapshot = Snapshot { format: self.name(), ..Snapshot::default() };
         let exec_path = process::exec_path(&facts, &memory);
-        snapshot.modules = modules::find(&modules::Clues {
+        let mut full = Full::default();
+        let clues = modules::Clues {
             memory: &memory,
             mappings: &facts.mappings,
             auxv: facts.auxv,
             layout: headers.layout,
             exec_path: exec_path.clone(),
-        });
+        };
+        snapshot.modules = modules::find(&clues, &mut full);
+        snapshot.warnings.extend(full.warnings(Source::DUMP));
         snapshot.process = process::describe(&facts, &headers, exec_path, &snapshot.modules, &memory);
         snapshot.stop = threads::stop(&facts, headers.arch);
         snapshot.memory = memory.in_dump(data);

@@ -1,6 +1,6 @@
 //! Which files the process ran: from `NT_FILE`, the loader's list, and the images in memory, in this order of trust.
 
-use necropsy_model::{Avma, Bias, Memory, Module, Symbols, Text};
+use necropsy_model::{Avma, Bias, Full, Memory, Module, Symbols, Text};
 use rustc_hash::FxHashMap;
 
 use super::auxv::Auxv;
@@ -20,10 +20,10 @@ pub(super) struct Clues<'a, 'data> {
 }
 
 /// Finds the modules, in order of address.
-pub(super) fn find<'data>(clues: &Clues<'_, 'data>) -> Vec<Module<'data>> {
+pub(super) fn find<'data>(clues: &Clues<'_, 'data>, full: &mut Full) -> Vec<Module<'data>> {
     let mut modules = mapped(clues);
     modules.sort_by_key(|module| module.base);
-    linked(clues, &mut modules);
+    linked(clues, &mut modules, full);
     modules.sort_by_key(|module| module.base);
     unclaimed(clues, &mut modules);
     let executable = executable(clues, &mut modules);
@@ -121,8 +121,8 @@ fn extent(memory: &Memory<'_>, start: u64, end: u64, image: Option<&Image>) -> u
 }
 
 /// Adds what only the loader's list knows, and the bias of modules whose headers were not dumped.
-fn linked<'data>(clues: &Clues<'_, 'data>, modules: &mut Vec<Module<'data>>) {
-    for (index, link) in link_map::walk(clues.memory, &clues.auxv, clues.layout).into_iter().enumerate() {
+fn linked<'data>(clues: &Clues<'_, 'data>, modules: &mut Vec<Module<'data>>, full: &mut Full) {
+    for (index, link) in link_map::walk(clues.memory, &clues.auxv, clues.layout, full).into_iter().enumerate() {
         let dynamic = Avma(link.dynamic);
         if let Some(known) = holder(modules, dynamic).and_then(|known| modules.get_mut(known)) {
             known.bias = known.bias.or(Some(Bias(link.bias)));

@@ -387,6 +387,7 @@ impl<'d> Builder<'d> {
             let text: Text<'d> = format!("{more} more goroutines are torn").into();
             snapshot.warnings.push(Warning::new(text, necropsy_model::Source::DUMP));
         }
+        snapshot.warnings.extend(self.interner.full.warnings(necropsy_model::Source::DUMP));
         self.dump
     }
 }

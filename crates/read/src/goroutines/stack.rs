@@ -2,7 +2,7 @@
 
 use memchr::memmem;
 use necropsy_model::{
-    Arena, Avma, CodeAddress, Frame, FrameId, FrameKind, Gap, Location, Snapshot, Stack, StackEnd, Text,
+    Arena, Avma, CodeAddress, Frame, FrameId, FrameKind, Full, Gap, Location, Snapshot, Stack, StackEnd, Text,
 };
 use rustc_hash::FxHashMap;
 
@@ -24,6 +24,8 @@ pub(super) struct Interner<'d> {
     arena: &'d Arena,
     frames: FxHashMap<FrameKey<'d>, FrameId>,
     stacks: FxHashMap<(Vec<FrameId>, u64), necropsy_model::StackId>,
+    /// Lists that found no room for all.
+    pub full: Full,
 }
 
 #[derive(PartialEq, Eq, Hash)]
@@ -46,7 +48,7 @@ pub(super) struct Resolved {
 
 impl<'d> Interner<'d> {
     pub(super) fn new(arena: &'d Arena) -> Self {
-        Self { arena, frames: FxHashMap::default(), stacks: FxHashMap::default() }
+        Self { arena, frames: FxHashMap::default(), stacks: FxHashMap::default(), full: Full::default() }
     }
 
     /// Takes a record apart, given the bytes behind its header.
@@ -60,7 +62,10 @@ impl<'d> Interner<'d> {
         for start in memmem::find_iter(text, ORIGIN) {
             let Some(rest) = text.get(start + ORIGIN.len()..) else { break };
             let line = crate::text::line_at(rest);
-            let Some((id, _)) = header::number(line).filter(|_| ancestors.len() < MAX_ANCESTORS) else { break };
+            let Some((id, _)) = header::number(line) else { break };
+            if !self.full.room("ancestors of one goroutine", ancestors.len(), MAX_ANCESTORS) {
+                break;
+            }
             let body = rest.get(line.len() + 1..).unwrap_or_default();
             ancestors.push((id, self.take(body, false, snapshot)));
         }

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use necropsy_model::Full;
 use necropsy_model::hs_err::{Argument, Arguments, GlobalFlag, HandlerLine, HsErr, NmtLine, Said};
 
 use super::words::{Line, after, size_after};
@@ -10,10 +11,13 @@ use super::words::{Line, after, size_after};
 const MAX_ENTRIES: usize = 8192;
 
 /// A line below `VM Arguments:`.
-pub(super) fn line<'d>(arguments: &mut Arguments<'d>, line: Line<'d>) {
+pub(super) fn line<'d>(arguments: &mut Arguments<'d>, line: Line<'d>, full: &mut Full) {
     let text = line.text.trim_end();
     if let Some(rest) = text.strip_prefix("jvm_args:").or_else(|| text.strip_prefix("jvm_flags:")) {
-        for word in rest.split_whitespace().take(MAX_ENTRIES) {
+        for word in rest.split_whitespace() {
+            if !full.room("arguments of the virtual machine", arguments.vm.len(), MAX_ENTRIES) {
+                break;
+            }
             arguments.vm.push(Argument { text: Cow::Borrowed(word), source: line.source });
         }
     } else if let Some(command) = text.strip_prefix("java_command:") {
@@ -29,9 +33,11 @@ pub(super) fn line<'d>(arguments: &mut Arguments<'d>, line: Line<'d>) {
 }
 
 /// `     intx CICompilerCount                          = 2                            {product} {ergonomic}`.
-pub(super) fn flag<'d>(flags: &mut Vec<GlobalFlag<'d>>, line: Line<'d>) {
+pub(super) fn flag<'d>(flags: &mut Vec<GlobalFlag<'d>>, line: Line<'d>, full: &mut Full) {
     let Some((before, after)) = line.text.split_once('=') else { return };
-    let Some(name) = before.split_whitespace().nth(1).filter(|_| flags.len() < MAX_ENTRIES) else { return };
+    let Some(name) = before.split_whitespace().nth(1).filter(|_| full.room("flags", flags.len(), MAX_ENTRIES)) else {
+        return;
+    };
     let value = after.split(" {").next().unwrap_or(after).trim();
     let origin = after.rsplit_once('{').map(|(_, origin)| origin.trim_end().trim_end_matches('}'));
     flags.push(GlobalFlag {
@@ -43,16 +49,16 @@ pub(super) fn flag<'d>(flags: &mut Vec<GlobalFlag<'d>>, line: Line<'d>) {
 }
 
 /// `PATH=/usr/bin`.
-pub(super) fn variable<'d>(log: &mut HsErr<'d>, line: Line<'d>) {
+pub(super) fn variable<'d>(log: &mut HsErr<'d>, line: Line<'d>, full: &mut Full) {
     let Some((name, value)) = line.text.split_once('=') else { return };
     let plain = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
-    if plain && log.process.environment.len() < MAX_ENTRIES {
+    if plain && full.room("environment variables", log.process.environment.len(), MAX_ENTRIES) {
         log.process.environment.push((Cow::Borrowed(name), Cow::Borrowed(value), line.source));
     }
 }
 
 /// `   SIGSEGV: crash_handler in libjvm.so, mask=…, flags=…`, `SIGSEGV: [libjvm.so+0x1], sa_mask[0]=…, sa_flags=…`.
-pub(super) fn handler<'d>(handlers: &mut Vec<HandlerLine<'d>>, line: Line<'d>) {
+pub(super) fn handler<'d>(handlers: &mut Vec<HandlerLine<'d>>, line: Line<'d>, full: &mut Full) {
     let text = line.text.trim();
     if text.contains("Handler was modified") {
         if let Some(last) = handlers.last_mut() {
@@ -69,7 +75,7 @@ pub(super) fn handler<'d>(handlers: &mut Vec<HandlerLine<'d>>, line: Line<'d>) {
     let handler = rest.get(..cut).unwrap_or(rest);
     let bracket = handler.strip_prefix('[').and_then(|inside| inside.split_once('+')).map(|(library, _)| library);
     let library = bracket.or_else(|| after(handler, " in "));
-    if handlers.len() < MAX_ENTRIES {
+    if full.room("signal handlers", handlers.len(), MAX_ENTRIES) {
         handlers.push(HandlerLine {
             signal: Cow::Borrowed(signal),
             handler: Cow::Borrowed(handler),
@@ -81,7 +87,7 @@ pub(super) fn handler<'d>(handlers: &mut Vec<HandlerLine<'d>>, line: Line<'d>) {
 }
 
 /// `Total: reserved=1KB, committed=2KB` and `-                 Java Heap (reserved=1KB, committed=2KB)`.
-pub(super) fn native_memory<'d>(lines: &mut Vec<NmtLine<'d>>, line: Line<'d>) {
+pub(super) fn native_memory<'d>(lines: &mut Vec<NmtLine<'d>>, line: Line<'d>, full: &mut Full) {
     let text = line.text.trim();
     let name = match text.strip_prefix('-') {
         Some(rest) => rest.split(" (reserved=").next(),
@@ -89,7 +95,8 @@ pub(super) fn native_memory<'d>(lines: &mut Vec<NmtLine<'d>>, line: Line<'d>) {
     };
     let Some(name) = name.map(str::trim).filter(|name| !name.is_empty()) else { return };
     let sizes = size_after(text, "reserved=").zip(size_after(text, "committed="));
-    if let Some((reserved, committed)) = sizes.filter(|_| lines.len() < MAX_ENTRIES) {
+    if let Some((reserved, committed)) = sizes.filter(|_| full.room("lines of native memory", lines.len(), MAX_ENTRIES))
+    {
         lines.push(NmtLine { name: Cow::Borrowed(name), reserved, committed, source: line.source });
     }
 }
@@ -107,9 +114,17 @@ mod tests {
     #[test]
     fn arguments_and_flags_are_found_by_name() {
         let mut log = HsErr::default();
-        line(&mut log.process.arguments, at("jvm_args: -Xmx256m -XX:+UseZGC -XX:ErrorFile=/tmp/x.log "));
-        line(&mut log.process.arguments, at("java_command: <unknown>"));
-        flag(&mut log.process.flags, at("     intx CICompilerCount      = 2             {product} {ergonomic}"));
+        line(
+            &mut log.process.arguments,
+            at("jvm_args: -Xmx256m -XX:+UseZGC -XX:ErrorFile=/tmp/x.log "),
+            &mut Full::default(),
+        );
+        line(&mut log.process.arguments, at("java_command: <unknown>"), &mut Full::default());
+        flag(
+            &mut log.process.flags,
+            at("     intx CICompilerCount      = 2             {product} {ergonomic}"),
+            &mut Full::default(),
+        );
         assert_eq!(log.process.flag("UseZGC"), Some("true"));
         assert_eq!(log.process.flag("ErrorFile"), Some("/tmp/x.log"));
         assert_eq!(log.process.flag("CICompilerCount"), Some("2"));
@@ -127,7 +142,7 @@ mod tests {
             "  *** Handler was modified!",
             "   SIGPIPE: SIG_DFL, mask=000, flags=none",
         ] {
-            handler(&mut handlers, at(text));
+            handler(&mut handlers, at(text), &mut Full::default());
         }
         assert_eq!(handlers[0].library.as_deref(), Some("libjvm.so"));
         assert_eq!((handlers[1].library.as_deref(), handlers[1].modified), (Some("libjvm.so"), true));

@@ -17,7 +17,7 @@ use super::{build, memory, stack, warn};
 
 /// The snapshot of a log.
 pub(super) fn snapshot(scan: Scan<'_>) -> Snapshot<'_> {
-    let Scan { mut log, native, java, .. } = scan;
+    let Scan { mut log, native, java, full, .. } = scan;
     build::read(&mut log);
     complete(&mut log);
     let (frames, list, native_frames) = stack::merge(native, java);
@@ -29,6 +29,7 @@ pub(super) fn snapshot(scan: Scan<'_>) -> Snapshot<'_> {
     current(&mut snapshot, &mut log, frames, list, native_frames);
     snapshot.stop = stop(&log);
     snapshot.warnings = warn::warnings(&log);
+    snapshot.warnings.extend(full.warnings(Source::DUMP));
     snapshot.hs_err = Some(Box::new(log));
     snapshot
 }

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use necropsy_model::Full;
 use necropsy_model::hs_err::{Event, EventRing};
 
 use super::words::{Line, leading_decimal, leading_hex, milliseconds};
@@ -20,16 +21,18 @@ pub(super) fn header(line: Line<'_>) -> Option<EventRing<'_>> {
 }
 
 /// Takes a ring.
-pub(super) fn push<'d>(rings: &mut Vec<EventRing<'d>>, ring: EventRing<'d>) {
-    if rings.len() < MAX_RINGS {
+pub(super) fn push<'d>(rings: &mut Vec<EventRing<'d>>, ring: EventRing<'d>, full: &mut Full) {
+    if full.room("rings of events", rings.len(), MAX_RINGS) {
         rings.push(ring);
     }
 }
 
 /// Takes a line of the last ring.
-pub(super) fn event<'d>(rings: &mut [EventRing<'d>], line: Line<'d>) {
-    let Some(ring) = rings.last_mut().filter(|ring| ring.events.len() < MAX_EVENTS) else { return };
-    let Some(rest) = line.text.strip_prefix("Event: ") else { return };
+pub(super) fn event<'d>(rings: &mut [EventRing<'d>], line: Line<'d>, full: &mut Full) {
+    let (Some(ring), Some(rest)) = (rings.last_mut(), line.text.strip_prefix("Event: ")) else { return };
+    if !full.room("events of one ring", ring.events.len(), MAX_EVENTS) {
+        return;
+    }
     let (time, text) = rest.trim_start().split_once(' ').unwrap_or((rest, ""));
     let (thread, text) = match text.trim_start().strip_prefix("Thread 0x") {
         Some(rest) => (leading_hex(rest), rest.trim_start_matches(|c: char| c.is_ascii_hexdigit()).trim_start()),
@@ -47,11 +50,15 @@ mod tests {
     #[test]
     fn rings_and_their_events() {
         let line = |text| Line { text, source: Source::line(1) };
-        let mut rings = Vec::new();
-        push(&mut rings, header(line("Deoptimization events (250 events):")).unwrap());
-        event(&mut rings, line("Event: 27639.184 Thread 0x000001da1b1ed800 Uncommon trap: reason=null_check"));
-        event(&mut rings, line("Event: 0.5 Loaded shared library libnio.so"));
-        event(&mut rings, line("No events"));
+        let (mut rings, mut full) = (Vec::new(), Full::default());
+        push(&mut rings, header(line("Deoptimization events (250 events):")).unwrap(), &mut full);
+        event(
+            &mut rings,
+            line("Event: 27639.184 Thread 0x000001da1b1ed800 Uncommon trap: reason=null_check"),
+            &mut full,
+        );
+        event(&mut rings, line("Event: 0.5 Loaded shared library libnio.so"), &mut full);
+        event(&mut rings, line("No events"), &mut full);
         let [first, second] = rings[0].events.as_slice() else { panic!("{rings:?}") };
         assert_eq!((rings[0].count, rings[0].name.as_ref()), (250, "Deoptimization events"));
         assert_eq!((first.at_ms, first.thread), (Some(27_639_184), Some(0x1da_1b1e_d800)));

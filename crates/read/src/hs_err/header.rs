@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use necropsy_model::Full;
 use necropsy_model::hs_err::{CoreNote, ErrorHeader, ErrorKind, HsErr, NativeOom, OomCall, Said};
 
 use super::frame;
@@ -41,11 +42,11 @@ pub(super) struct State {
 }
 
 /// Takes a line, without its `#`.
-pub(super) fn line<'d>(log: &mut HsErr<'d>, state: &mut State, line: Line<'d>) {
-    state.lines += 1;
-    if state.lines > MAX_LINES {
+pub(super) fn line<'d>(log: &mut HsErr<'d>, state: &mut State, line: Line<'d>, full: &mut Full) {
+    if !full.room("lines of the header", state.lines, MAX_LINES) {
         return;
     }
+    state.lines += 1;
     let text = line.text.trim();
     let header = &mut log.header;
     if std::mem::take(&mut state.frame_next) {
@@ -205,7 +206,7 @@ mod tests {
     fn read(lines: &'static [&'static str]) -> HsErr<'static> {
         let (mut log, mut state) = (HsErr::default(), State::default());
         for (number, &text) in (1..).zip(lines) {
-            line(&mut log, &mut state, Line { text, source: Source::line(number) });
+            line(&mut log, &mut state, Line { text, source: Source::line(number) }, &mut Full::default());
         }
         log
     }

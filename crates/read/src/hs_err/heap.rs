@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use necropsy_model::Full;
 use necropsy_model::hs_err::{AddressRange, CodeHeap, HeapLine, ProcessState, Said, SpaceUse};
 
 use super::words::{Line, after, hex_after, leading_decimal, range, size, size_after};
@@ -23,9 +24,10 @@ pub(super) fn vm_state<'d>(process: &mut ProcessState<'d>, line: Line<'d>, text:
 }
 
 /// `OutOfMemoryError java_heap_errors=1`, `StackOverflowErrors=3`.
-pub(super) fn exception_count<'d>(process: &mut ProcessState<'d>, line: Line<'d>) {
+pub(super) fn exception_count<'d>(process: &mut ProcessState<'d>, line: Line<'d>, full: &mut Full) {
     let Some((name, count)) = line.text.trim().rsplit_once('=') else { return };
-    if let Some(count) = leading_decimal(count.trim()).filter(|_| process.exception_counts.len() < MAX_LINES) {
+    let mut room = || full.room("counts of exceptions", process.exception_counts.len(), MAX_LINES);
+    if let Some(count) = leading_decimal(count.trim()).filter(|_| room()) {
         process.exception_counts.push((Cow::Borrowed(name.trim()), count, line.source));
     }
 }
@@ -41,13 +43,13 @@ pub(super) fn address<'d>(process: &mut ProcessState<'d>, line: Line<'d>) {
 
 /// A line below `Heap:`: ` PSYoungGen      total 1278528K, used 1173867K [0x…, 0x…, 0x…)`,
 /// `  eden space 1005440K, 100% used [0x…,0x…,0x…)`, ` ZHeap           used 2M, capacity 256M, max capacity 256M`.
-pub(super) fn line<'d>(process: &mut ProcessState<'d>, line: Line<'d>) {
+pub(super) fn line<'d>(process: &mut ProcessState<'d>, line: Line<'d>, full: &mut Full) {
     let text = line.text.trim();
     if text.starts_with("Metaspace ") || text.starts_with("class space") {
         return metaspace(process, line);
     }
     let sized = text.contains("used") && text.bytes().any(|byte| byte.is_ascii_digit());
-    if !sized || text.starts_with('|') || process.heap.lines.len() >= MAX_LINES {
+    if !sized || text.starts_with('|') || !full.room("spaces of the heap", process.heap.lines.len(), MAX_LINES) {
         return;
     }
     let digits = text.find(|c: char| c.is_ascii_digit()).unwrap_or(text.len());
@@ -99,14 +101,14 @@ pub(super) fn metaspace(process: &mut ProcessState<'_>, line: Line<'_>) {
 }
 
 /// `CodeHeap 'non-nmethods': size=5692Kb used=1331Kb max_used=1331Kb free=4360Kb`, `CodeCache: size=…`.
-pub(super) fn code_heap<'d>(process: &mut ProcessState<'d>, line: Line<'d>) {
+pub(super) fn code_heap<'d>(process: &mut ProcessState<'d>, line: Line<'d>, full: &mut Full) {
     let text = line.text.trim();
     let name = after(text, "CodeHeap '").and_then(|rest| rest.split('\'').next()).unwrap_or("CodeCache");
     if name == "CodeCache" && process.code_heaps.iter().any(|heap| heap.name != "CodeCache") {
         // The sum of the heaps, from JDK 21 on.
         return;
     }
-    if process.code_heaps.len() < MAX_LINES {
+    if full.room("heaps of code", process.code_heaps.len(), MAX_LINES) {
         // JDK 6 and 7: `Code Cache  [0x…, 0x…, 0x…)`.
         let addresses = if text.starts_with("Code Cache") { range(text) } else { None };
         process.code_heaps.push(CodeHeap {
@@ -135,7 +137,7 @@ mod tests {
 
     fn read(text: &'static str) -> HeapLine<'static> {
         let mut process = ProcessState::default();
-        line(&mut process, Line { text, source: Source::line(1) });
+        line(&mut process, Line { text, source: Source::line(1) }, &mut Full::default());
         process.heap.lines.pop().unwrap()
     }
 

@@ -2,8 +2,8 @@
 
 use std::borrow::Cow;
 
-use necropsy_model::Arena;
 use necropsy_model::hs_err::{Bytes, MachineState, MappedValue, PrintedAccess, Register, Said, SigInfo, ValueKind};
+use necropsy_model::{Arena, Full};
 
 use super::words::{Line, after, decimal_after, hex_after, leading_decimal, leading_hex, number};
 
@@ -103,22 +103,22 @@ fn name(text: &str) -> Option<(&str, &str)> {
 
 /// Takes a line of `Registers:` or of `Register to memory mapping:`. The build of JDK 11 for aarch64 put each list under the
 /// other's header, so that the line decides.
-pub(super) fn register_line<'d>(state: &mut MachineState<'d>, line: Line<'d>) {
+pub(super) fn register_line<'d>(state: &mut MachineState<'d>, line: Line<'d>, full: &mut Full) {
     let Some((_, value)) = name(line.text) else { return };
     if !value.trim_start().starts_with("0x") {
-        return mapping(state, line);
+        return mapping(state, line, full);
     }
     let digits = value.trim_start().trim_start_matches("0x").trim_start_matches(|c: char| c.is_ascii_hexdigit());
     let rest = digits.trim_start_matches([',', ' ']);
     if rest.is_empty() || name(rest).is_some_and(|(_, value)| value.trim_start().starts_with("0x")) {
-        registers(state, line);
+        registers(state, line, full);
     } else {
-        mapping(state, line);
+        mapping(state, line, full);
     }
 }
 
 /// `RAX=0x…, RBX=0x…`.
-fn registers<'d>(state: &mut MachineState<'d>, line: Line<'d>) {
+fn registers<'d>(state: &mut MachineState<'d>, line: Line<'d>, full: &mut Full) {
     let mut rest = line.text;
     while let Some((name, value)) = name(rest) {
         let value = value.trim_start();
@@ -126,7 +126,7 @@ fn registers<'d>(state: &mut MachineState<'d>, line: Line<'d>) {
         match name {
             "ERR" => state.error_code = Some(Said::new(number, line.source)),
             "TRAPNO" => state.trap = Some(Said::new(number, line.source)),
-            _ if state.registers.len() < MAX_REGISTERS => {
+            _ if full.room("registers", state.registers.len(), MAX_REGISTERS) => {
                 let name = name.to_ascii_lowercase();
                 if !state.registers.iter().any(|known| known.name == name) {
                     state.registers.push(Register { name: Cow::Owned(name), value: number, source: line.source });
@@ -140,21 +140,21 @@ fn registers<'d>(state: &mut MachineState<'d>, line: Line<'d>) {
 }
 
 /// `RAX=0x… is an oop: …`, `RBX={method} {0x…} 'm' '()V' in 'C'`, `RIP=0x…: f+0x1 in /lib/x.so at 0x…`.
-fn mapping<'d>(state: &mut MachineState<'d>, line: Line<'d>) {
+fn mapping<'d>(state: &mut MachineState<'d>, line: Line<'d>, full: &mut Full) {
     let Some((name, rest)) = name(line.text) else { return };
     let lower = name.to_ascii_lowercase();
     let known = state.mapped.iter().any(|mapped| mapped.name == lower);
-    if known || state.mapped.len() >= MAX_REGISTERS {
+    if known || !full.room("registers with what they point to", state.mapped.len(), MAX_REGISTERS) {
         return;
     }
     state.mapped.extend(mapped(Cow::Owned(lower), rest, line));
 }
 
 /// `stack at sp + 1 slots: 0x… is …`.
-pub(super) fn slot<'d>(state: &mut MachineState<'d>, line: Line<'d>) {
+pub(super) fn slot<'d>(state: &mut MachineState<'d>, line: Line<'d>, full: &mut Full) {
     let Some(rest) = line.text.trim_start().strip_prefix("stack at sp + ") else { return };
     let (Some(slot), Some((_, rest))) = (leading_decimal(rest), rest.split_once("slots:")) else { return };
-    if state.slots.len() < MAX_REGISTERS {
+    if full.room("words of the stack with what they point to", state.slots.len(), MAX_REGISTERS) {
         let name = Cow::Owned(format!("sp+{}", slot.saturating_mul(8)));
         state.slots.extend(mapped(name, rest, line));
     }
@@ -240,7 +240,7 @@ pub(super) struct Rows {
 impl Rows {
     /// Takes `=>0x7f10:   48 8b 50 08 …` or `0x7f10:   000000018f3c30d8 … ..text`. Words are printed in the order of the
     /// machine: little-endian ones are turned.
-    pub(super) fn line(&mut self, line: Line<'_>, big_endian: bool) {
+    pub(super) fn line(&mut self, line: Line<'_>, big_endian: bool, full: &mut Full) {
         let text = line.text.trim_start().trim_start_matches("=>").trim_start();
         let Some((address, rest)) = text.strip_prefix("0x").and_then(|text| text.split_once(':')) else { return };
         let Some(address) = leading_hex(address) else { return };
@@ -261,7 +261,7 @@ impl Rows {
                 break;
             }
         }
-        if bytes.is_empty() || self.bytes + bytes.len() > MAX_BYTES {
+        if bytes.is_empty() || !full.room("bytes of a piece of memory", self.bytes + bytes.len() - 1, MAX_BYTES) {
             return;
         }
         self.bytes += bytes.len();

@@ -2,8 +2,8 @@
 
 use std::borrow::Cow;
 
-use necropsy_model::Permissions;
 use necropsy_model::hs_err::{AddressRange, MapEntry, MapList};
+use necropsy_model::{Full, Permissions};
 
 use super::words::{Line, leading_decimal, leading_hex};
 
@@ -13,15 +13,14 @@ const MAX_ENTRIES: usize = 1 << 20;
 const MACOS_LAST: u64 = 1 << 20;
 
 /// Takes a line.
-pub(super) fn line<'d>(list: &mut MapList<'d>, line: Line<'d>) {
+pub(super) fn line<'d>(list: &mut MapList<'d>, line: Line<'d>, full: &mut Full) {
     let text = line.text;
     if let Some(rest) = text.trim_start().strip_prefix("Total number of mappings:") {
         list.total = leading_decimal(rest.trim_start());
         return;
     }
-    if list.entries.len() < MAX_ENTRIES {
-        list.entries.extend(linux(line).or_else(|| windows(line)).or_else(|| macos(line)));
-    }
+    let entry = linux(line).or_else(|| windows(line)).or_else(|| macos(line));
+    list.entries.extend(entry.filter(|_| full.room("mappings", list.entries.len(), MAX_ENTRIES)));
 }
 
 /// `7fba6b938000-7fba6bba8000 rwxp 00000000 00:00 0    /path (deleted)`.
@@ -107,7 +106,7 @@ mod tests {
     fn read(lines: &'static [&'static str]) -> MapList<'static> {
         let mut list = MapList::default();
         for &text in lines {
-            line(&mut list, Line { text, source: Source::line(1) });
+            line(&mut list, Line { text, source: Source::line(1) }, &mut Full::default());
         }
         finish(&mut list, true);
         list
@@ -132,8 +131,21 @@ mod tests {
         assert_eq!(list.at(0x1_0000_2fff).unwrap().path.as_deref(), Some("/usr/lib/a.dylib"));
         for text in ["", "-", "a-b", "1-2 r", "0x", "0x1 - 0x", "zz-yy rwxp 0 0 0"] {
             let mut list = MapList::default();
-            line(&mut list, Line { text, source: Source::line(1) });
+            line(&mut list, Line { text, source: Source::line(1) }, &mut Full::default());
             assert!(list.entries.is_empty(), "{text}");
         }
+    }
+
+    #[test]
+    fn a_full_list_says_so() {
+        let text = "7f0000000000-7f0000002000 r-xp 00000000 fe:00 12 /opt/libx.so";
+        let at = Line { text, source: Source::line(1) };
+        let mut list = MapList::default();
+        list.entries.resize(MAX_ENTRIES, linux(at).unwrap());
+        let mut full = Full::default();
+        line(&mut list, at, &mut full);
+        let told: Vec<_> = full.warnings(Source::DUMP).collect();
+        assert_eq!(told[0].text, "there are more than 1048576 mappings; the others are left out");
+        assert_eq!(list.entries.len(), MAX_ENTRIES);
     }
 }

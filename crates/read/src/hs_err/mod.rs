@@ -71,7 +71,7 @@ impl Reader for HsErrLog {
             // Windows writes paths and error texts in its own code page.
             Err(_) => arena.keep_str(String::from_utf8_lossy(prepared.text).into_owned()),
         };
-        let logs = split(text, announced, &prepared.lines);
+        let (logs, all) = split(text, announced, &prepared.lines);
         if logs.is_empty() {
             return Err(Error::Unreadable { reason: "there is no fatal error log in it".to_owned() });
         }
@@ -83,11 +83,11 @@ impl Reader for HsErrLog {
             for line in lines {
                 scan.line(line);
             }
-            let mut scan = scan.finish(torn && index + 1 == count, arena);
+            let mut scan = scan.finish(torn && index + 1 == all, arena);
             scan.log.header.followed = index + 1 < count;
             snapshots.push(assemble::snapshot(scan));
         }
-        Ok(snapshots)
+        Ok(crate::first_dumps(snapshots, MAX_LOGS, all))
     }
 }
 
@@ -105,22 +105,28 @@ fn is_banner(line: &[u8]) -> bool {
         .any(|word| name.starts_with(word))
 }
 
-/// The lines of each log. Each begins at the `#` line before its announcement; what stands before the first is not read.
-fn split<'d>(text: &'d str, announced: bool, map: &LineMap) -> Vec<Vec<Line<'d>>> {
+/// The lines of each of the first logs, and how many there are. Each begins at the `#` line before its announcement; what stands before
+/// the first is not read.
+fn split<'d>(text: &'d str, announced: bool, map: &LineMap) -> (Vec<Vec<Line<'d>>>, usize) {
     let mut logs: Vec<Vec<Line<'d>>> = Vec::new();
     if !announced {
         logs.push(Vec::new());
     }
+    let mut all = logs.len();
     for (number, text) in (0..).zip(text.lines()) {
         let starts = text.strip_prefix("# ").is_some_and(header::is_announcement);
-        if starts && logs.len() < MAX_LOGS {
+        if starts {
+            all += 1;
+            if all > MAX_LOGS {
+                continue;
+            }
             logs.push(Vec::new());
         }
-        if let Some(log) = logs.last_mut() {
+        if let Some(log) = logs.last_mut().filter(|_| all <= MAX_LOGS) {
             log.push(Line { text, source: map.source(number) });
         }
     }
-    logs
+    (logs, all)
 }
 
 #[cfg(test)]

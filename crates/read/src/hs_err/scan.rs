@@ -2,8 +2,8 @@
 
 use std::borrow::Cow;
 
-use necropsy_model::Arena;
 use necropsy_model::hs_err::{Completeness, Damage, DamageKind, HsErr, HsFrame, Said, Section, SeenSection};
+use necropsy_model::{Arena, Full, Text};
 
 use super::words::{Line, after, hex_after, milliseconds, range};
 use super::{arguments, damage, events, frame, header, heap, machine, maps, system, thread};
@@ -152,6 +152,8 @@ pub(super) struct Scan<'d> {
     ended: bool,
     nul_bytes: u64,
     last: Option<Line<'d>>,
+    /// Lists that found no room for all.
+    pub full: Full,
 }
 
 impl<'d> Scan<'d> {
@@ -171,12 +173,12 @@ impl<'d> Scan<'d> {
         if let Some(rest) = line.text.strip_prefix('#') {
             if self.log.sections.iter().all(|seen| seen.section == Section::Header) {
                 self.seen(Section::Header, line);
-                header::line(&mut self.log, &mut self.header, Line { text: rest, ..line });
+                header::line(&mut self.log, &mut self.header, Line { text: rest, ..line }, &mut self.full);
             }
             return;
         }
         if let Some(mark) = damage::mark(line) {
-            if self.log.damage.len() < damage::MAX_MARKS {
+            if self.full.room("marks of failed steps", self.log.damage.len(), damage::MAX_MARKS) {
                 self.log.damage.push(mark);
             }
             return;
@@ -191,7 +193,7 @@ impl<'d> Scan<'d> {
     fn is_header(&mut self, line: Line<'d>) -> bool {
         if let Some(ring) = events::header(line) {
             self.seen(Section::Events, line);
-            events::push(&mut self.log.process.events, ring);
+            events::push(&mut self.log.process.events, ring, &mut self.full);
             self.enter(Part::Events);
             return true;
         }
@@ -244,7 +246,7 @@ impl<'d> Scan<'d> {
         let text = line.text;
         let rest = text.get(start.len()..).unwrap_or_default().trim();
         let said = || Some(Said::new(Cow::Borrowed(rest), line.source)).filter(|_| !rest.is_empty());
-        let log = &mut self.log;
+        let (log, full) = (&mut self.log, &mut self.full);
         match start {
             "Command Line:" => log.summary.command_line = said(),
             "Host:" => {
@@ -284,11 +286,11 @@ impl<'d> Scan<'d> {
             "Polling page:" => {
                 log.process.polling_page = hex_after(text, "page:").map(|page| Said::new(page, line.source));
             }
-            "CodeHeap '" | "CodeCache:" | "Code Cache " => heap::code_heap(&mut log.process, line),
+            "CodeHeap '" | "CodeCache:" | "Code Cache " => heap::code_heap(&mut log.process, line, full),
             "Compilation:" => log.process.compilation = said(),
-            "rlimit" => system::limits(&mut log.system, line),
+            "rlimit" => system::limits(&mut log.system, line, full),
             "/proc/sys/" | "/sys/"
-                if !system::tunable(&mut log.system, line) => {
+                if !system::tunable(&mut log.system, line, full) => {
                     self.part = Part::None;
                 }
             "container information not found" => log.system.no_container_information = true,
@@ -320,7 +322,7 @@ impl<'d> Scan<'d> {
     /// A line below a header.
     fn body(&mut self, line: Line<'d>) {
         let text = line.text.trim();
-        let log = &mut self.log;
+        let (log, full) = (&mut self.log, &mut self.full);
         let process = &mut log.process;
         match self.part {
             Part::CompileTask => {
@@ -330,51 +332,44 @@ impl<'d> Scan<'d> {
                 }
             }
             Part::NativeFrames => {
-                frames(&mut self.native, line, log.thread.as_mut().map(|thread| &mut thread.more_frames));
+                frames(&mut self.native, line, log.thread.as_mut().map(|thread| &mut thread.more_frames), full);
             }
-            Part::JavaFrames => frames(&mut self.java, line, None),
-            Part::Registers => machine::register_line(&mut log.machine, line),
-            Part::TopOfStack => self.stack.line(line, big_endian(&log.build)),
-            Part::Instructions => self.instructions.line(line, big_endian(&log.build)),
-            Part::Slots => machine::slot(&mut log.machine, line),
-            Part::LockStack if !text.is_empty() && log.machine.lock_stack.len() < MAX_SHORT => {
-                if text.starts_with("LockStack[") || text.starts_with("0x") {
-                    log.machine.lock_stack.push(Said::new(Cow::Borrowed(text), line.source));
-                }
+            Part::JavaFrames => frames(&mut self.java, line, None, full),
+            Part::Registers => machine::register_line(&mut log.machine, line, full),
+            Part::TopOfStack => self.stack.line(line, big_endian(&log.build), full),
+            Part::Instructions => self.instructions.line(line, big_endian(&log.build), full),
+            Part::Slots => machine::slot(&mut log.machine, line, full),
+            Part::LockStack if text.starts_with("LockStack[") || text.starts_with("0x") => {
+                short("entries of the lock stack", &mut log.machine.lock_stack, line, full);
             }
             Part::Threads => {
-                if log.threads.len() < MAX_THREADS {
-                    log.threads.extend(thread::listed(line));
-                }
+                let listed = thread::listed(line);
+                log.threads.extend(listed.filter(|_| full.room("threads", log.threads.len(), MAX_THREADS)));
             }
-            Part::Mutexes if text.starts_with('[') && process.mutexes.len() < MAX_SHORT => {
-                process.mutexes.push(Said::new(Cow::Borrowed(text), line.source));
-            }
-            Part::Counts => heap::exception_count(process, line),
-            Part::Heap => heap::line(process, line),
-            Part::Precious if !text.is_empty() && process.heap.precious.len() < MAX_SHORT => {
-                process.heap.precious.push(Said::new(Cow::Borrowed(text), line.source));
+            Part::Mutexes if text.starts_with('[') => short("mutexes", &mut process.mutexes, line, full),
+            Part::Counts => heap::exception_count(process, line, full),
+            Part::Heap => heap::line(process, line, full),
+            Part::Precious if !text.is_empty() => {
+                short("settings of the heap", &mut process.heap.precious, line, full);
             }
             Part::Metaspace => heap::metaspace(process, line),
             Part::CodeCache if text.starts_with("bounds") => heap::bounds(process, line),
-            Part::Events => events::event(&mut process.events, line),
-            Part::Libraries => maps::line(&mut process.map, line),
-            Part::Agents if !text.is_empty() && text != "none" && process.agents.len() < MAX_SHORT => {
-                process.agents.push(Said::new(Cow::Borrowed(text), line.source));
-            }
-            Part::Arguments => arguments::line(&mut process.arguments, line),
-            Part::Flags => arguments::flag(&mut process.flags, line),
-            Part::Environment => arguments::variable(log, line),
-            Part::Handlers => arguments::handler(&mut process.handlers, line),
-            Part::NativeMemory => arguments::native_memory(&mut process.native_memory, line),
+            Part::Events => events::event(&mut process.events, line, full),
+            Part::Libraries => maps::line(&mut process.map, line, full),
+            Part::Agents if !text.is_empty() && text != "none" => short("agents", &mut process.agents, line, full),
+            Part::Arguments => arguments::line(&mut process.arguments, line, full),
+            Part::Flags => arguments::flag(&mut process.flags, line, full),
+            Part::Environment => arguments::variable(log, line, full),
+            Part::Handlers => arguments::handler(&mut process.handlers, line, full),
+            Part::NativeMemory => arguments::native_memory(&mut process.native_memory, line, full),
             Part::Os => self.os(line, text),
-            Part::MemInfo => system::meminfo(&mut log.system, line),
-            Part::ProcessMemory => system::process_memory(&mut log.system, line),
+            Part::MemInfo => system::meminfo(&mut log.system, line, full),
+            Part::ProcessMemory => system::process_memory(&mut log.system, line, full),
             Part::Tunable => {
                 system::tunable_value(&mut log.system, line);
                 self.part = Part::None;
             }
-            Part::Container => system::container(&mut log.system, line),
+            Part::Container => system::container(&mut log.system, line, full),
             Part::CpuInfo => system::cpu_model(&mut log.system.cpu, line),
             Part::Memory => {
                 if let Some(memory) = &mut log.system.memory {
@@ -426,13 +421,21 @@ impl<'d> Scan<'d> {
 }
 
 /// A line of a list of frames.
-fn frames<'d>(list: &mut Vec<HsFrame<'d>>, line: Line<'d>, more: Option<&mut bool>) {
+fn frames<'d>(list: &mut Vec<HsFrame<'d>>, line: Line<'d>, more: Option<&mut bool>, full: &mut Full) {
     if line.text.starts_with("...<more frames>...") {
         if let Some(more) = more {
             *more = true;
         }
-    } else if list.len() < MAX_FRAMES {
-        list.extend(frame::parse(line));
+    } else if let Some(frame) = frame::parse(line).filter(|_| full.room("frames of one stack", list.len(), MAX_FRAMES))
+    {
+        list.push(frame);
+    }
+}
+
+/// A line of a short list.
+fn short<'d>(what: &'static str, list: &mut Vec<Said<Text<'d>>>, line: Line<'d>, full: &mut Full) {
+    if full.room(what, list.len(), MAX_SHORT) {
+        list.push(Said::new(Cow::Borrowed(line.text.trim()), line.source));
     }
 }
 
@@ -440,4 +443,22 @@ fn frames<'d>(list: &mut Vec<HsFrame<'d>>, line: Line<'d>, more: Option<&mut boo
 fn big_endian(build: &necropsy_model::hs_err::Build<'_>) -> bool {
     let vm = build.vm.as_ref().map(|vm| vm.value.as_ref()).unwrap_or_default();
     ["sparc", "s390", "ppc64,", "ppc64)", "ppc64 ", "-ppc "].iter().any(|machine| vm.contains(machine))
+}
+
+#[cfg(test)]
+mod tests {
+    use necropsy_model::Source;
+
+    use super::*;
+
+    #[test]
+    fn a_full_list_of_threads_says_so() {
+        let text = "  0x00007f0010001000 JavaThread \"Finalizer\" daemon [_thread_blocked, id=9]";
+        let line = Line { text, source: Source::line(1) };
+        let mut scan = Scan { part: Part::Threads, ..Scan::default() };
+        scan.log.threads.resize(MAX_THREADS, thread::listed(line).unwrap());
+        scan.body(line);
+        let told: Vec<_> = scan.full.warnings(Source::DUMP).collect();
+        assert_eq!(told[0].text, "there are more than 1048576 threads; the others are left out");
+    }
 }

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use necropsy_model::Full;
 use necropsy_model::hs_err::{Cpu, Limit, Measure, MemoryLine, Rlimit, Said, SystemState};
 
 use super::words::{Line, after, decimal_after, hex_after, leading_decimal, size, size_after};
@@ -10,12 +11,15 @@ use super::words::{Line, after, decimal_after, hex_after, leading_decimal, size,
 const MAX_LINES: usize = 1024;
 
 /// `rlimit (soft/hard): STACK 8192k/infinity , CORE 0k/infinity , …`, `rlimit: STACK 8192k, CORE 0k, …`.
-pub(super) fn limits<'d>(system: &mut SystemState<'d>, line: Line<'d>) {
+pub(super) fn limits<'d>(system: &mut SystemState<'d>, line: Line<'d>, full: &mut Full) {
     let Some((_, rest)) = line.text.split_once(':') else { return };
-    for part in rest.split(',').take(MAX_LINES) {
+    for part in rest.split(',') {
         let Some((name, value)) = part.trim().split_once(' ') else { continue };
         let (soft, hard) = value.split_once('/').map_or((value, None), |(soft, hard)| (soft, Some(hard)));
         let Some(soft) = limit(soft) else { continue };
+        if !full.room("limits of the process", system.rlimits.len(), MAX_LINES) {
+            return;
+        }
         system.rlimits.push(Rlimit {
             name: Cow::Borrowed(name),
             soft,
@@ -33,29 +37,29 @@ fn limit(text: &str) -> Option<Limit> {
 }
 
 /// `MemTotal:       24684084 kB`.
-pub(super) fn meminfo<'d>(system: &mut SystemState<'d>, line: Line<'d>) {
-    measure(&mut system.meminfo, line);
+pub(super) fn meminfo<'d>(system: &mut SystemState<'d>, line: Line<'d>, full: &mut Full) {
+    measure(&mut system.meminfo, line, full);
 }
 
-fn measure<'d>(lines: &mut Vec<Measure<'d>>, line: Line<'d>) {
+fn measure<'d>(lines: &mut Vec<Measure<'d>>, line: Line<'d>, full: &mut Full) {
     let Some((name, value)) = line.text.split_once(':') else { return };
-    if let Some(bytes) = size(value).filter(|_| lines.len() < MAX_LINES) {
+    if let Some(bytes) = size(value).filter(|_| full.room("sizes of memory", lines.len(), MAX_LINES)) {
         lines.push(Measure { name: Cow::Borrowed(name.trim()), bytes, source: line.source });
     }
 }
 
 /// `Virtual Size: 2860812K (peak: 2860812K)`.
-pub(super) fn process_memory<'d>(system: &mut SystemState<'d>, line: Line<'d>) {
-    measure(&mut system.process_memory, line);
+pub(super) fn process_memory<'d>(system: &mut SystemState<'d>, line: Line<'d>, full: &mut Full) {
+    measure(&mut system.process_memory, line, full);
 }
 
 /// `/proc/sys/vm/max_map_count (…): 65530`; the value may stand on the next line, and then `true` comes back.
-pub(super) fn tunable<'d>(system: &mut SystemState<'d>, line: Line<'d>) -> bool {
+pub(super) fn tunable<'d>(system: &mut SystemState<'d>, line: Line<'d>, full: &mut Full) -> bool {
     let text = line.text.trim();
     let end = text.find([' ', ':']).unwrap_or(text.len());
     let (path, rest) = text.split_at_checked(end).unwrap_or((text, ""));
     let value = rest.rsplit_once(':').map_or("", |(_, value)| value).trim();
-    if system.tunables.len() < MAX_LINES {
+    if full.room("settings of the kernel", system.tunables.len(), MAX_LINES) {
         system.tunables.push((Cow::Borrowed(path), Said::new(Cow::Borrowed(value), line.source)));
     }
     value.is_empty()
@@ -69,10 +73,10 @@ pub(super) fn tunable_value<'d>(system: &mut SystemState<'d>, line: Line<'d>) {
 }
 
 /// `memory_limit_in_bytes: 2097152 k`.
-pub(super) fn container<'d>(system: &mut SystemState<'d>, line: Line<'d>) {
+pub(super) fn container<'d>(system: &mut SystemState<'d>, line: Line<'d>, full: &mut Full) {
     let Some((key, value)) = line.text.trim().split_once(':') else { return };
     let plain = key.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
-    if plain && system.container.len() < MAX_LINES {
+    if plain && full.room("lines about the container", system.container.len(), MAX_LINES) {
         system.container.push((Cow::Borrowed(key), Said::new(Cow::Borrowed(value.trim()), line.source)));
     }
 }
@@ -155,12 +159,16 @@ mod tests {
     #[test]
     fn limits_of_every_age() {
         let mut system = SystemState::default();
-        limits(&mut system, at("rlimit (soft/hard): STACK 8192k/infinity , NPROC 96365/96365 , AS infinity/infinity"));
+        limits(
+            &mut system,
+            at("rlimit (soft/hard): STACK 8192k/infinity , NPROC 96365/96365 , AS infinity/infinity"),
+            &mut Full::default(),
+        );
         assert_eq!(system.rlimit("STACK").unwrap().soft, Limit::At(8192 << 10));
         assert_eq!(system.rlimit("STACK").unwrap().hard, Some(Limit::Unlimited));
         assert_eq!(system.rlimit("NPROC").unwrap().soft, Limit::At(96365));
         let mut system = SystemState::default();
-        limits(&mut system, at("rlimit: STACK 8192k, CORE 0k, NPROC 96365, AS 2097152k"));
+        limits(&mut system, at("rlimit: STACK 8192k, CORE 0k, NPROC 96365, AS 2097152k"), &mut Full::default());
         assert_eq!((system.rlimit("AS").unwrap().soft, system.rlimits.len()), (Limit::At(2 << 30), 4));
     }
 
@@ -182,8 +190,12 @@ mod tests {
     #[test]
     fn tunables_on_one_line_and_on_two() {
         let mut system = SystemState::default();
-        assert!(!tunable(&mut system, at("/proc/sys/vm/max_map_count (maximum number of memory map areas): 65530")));
-        assert!(tunable(&mut system, at("/proc/sys/kernel/pid_max (system-wide limit):")));
+        assert!(!tunable(
+            &mut system,
+            at("/proc/sys/vm/max_map_count (maximum number of memory map areas): 65530"),
+            &mut Full::default()
+        ));
+        assert!(tunable(&mut system, at("/proc/sys/kernel/pid_max (system-wide limit):"), &mut Full::default()));
         tunable_value(&mut system, at("32768"));
         assert_eq!(system.tunable("max_map_count").unwrap().value, "65530");
         assert_eq!(system.tunable("pid_max").unwrap().value, "32768");

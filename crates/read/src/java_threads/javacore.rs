@@ -49,12 +49,12 @@ impl Reader for Javacore {
     fn read<'data>(&self, data: &'data [u8], arena: &'data Arena) -> Result<Vec<Snapshot<'data>>, Error> {
         let whole = text::find(data, &TITLE).is_some() || text::find_wide(data, &TITLE);
         let prepared = text::prepare(data, arena, if whole { &TITLE } else { &THREAD });
-        let dumps = scan::scan(prepared.text);
+        let (dumps, all) = scan::scan(prepared.text);
         let snapshots: Vec<_> = dumps.iter().map(|dump| build::build(dump, &prepared.lines)).collect();
         if snapshots.iter().all(|snapshot| snapshot.threads.is_empty() && snapshot.stop.is_none()) {
             return Err(Error::Unreadable { reason: "there is no Java thread in it".to_owned() });
         }
-        Ok(snapshots)
+        Ok(crate::first_dumps(snapshots, scan::MAX_DUMPS, all))
     }
 }
 

@@ -38,7 +38,7 @@ pub(super) fn snapshots<'data>(text: &'data str, arena: &'data Arena) -> Vec<Sna
     let mut block = oom::Block::default();
     let mut open: Option<(End<'data>, u64)> = None;
     let mut times: Vec<(usize, Source, Option<&'data str>)> = Vec::new();
-    let mut beyond: Option<Source> = None;
+    let (mut beyond, mut kills_beyond): (Option<Source>, Option<Source>) = (None, None);
     let mut close = |end: End<'data>, all: &mut Vec<Snapshot<'data>>| {
         let key = key(&end);
         let (source, when) = (end.source, end.when);
@@ -73,16 +73,20 @@ pub(super) fn snapshots<'data>(text: &'data str, arena: &'data Arena) -> Vec<Sna
             let words = cut(parsed.words);
             let below = if fault.arch == Arch::Aarch64 { LINES_BELOW } else { 2 };
             open = Some((End { fault, when: parsed.when, words, source, registers, code: None }, number + below));
-        } else if let Some(kill) = block.line(parsed.words, source)
-            && all.len() < MOST_ENDS
-        {
-            all.push(killed(kill, parsed, source));
+        } else if let Some((kill, full)) = block.line(parsed.words, source) {
+            if all.len() < MOST_ENDS {
+                let mut snapshot = killed(kill, parsed, source);
+                snapshot.warnings.extend(full.warnings(source));
+                all.push(snapshot);
+            } else {
+                kills_beyond = kills_beyond.or(Some(source));
+            }
         }
     }
     if let Some((end, _)) = open {
         close(end, &mut all);
     }
-    if let (Some(source), Some(last)) = (beyond, all.last_mut()) {
+    if let (Some(source), Some(last)) = (beyond.or(kills_beyond), all.last_mut()) {
         let text = format!("the log tells of more than {MOST_ENDS} ends; those from here on are not reported");
         last.warnings.push(Warning::new(text, source));
     }

@@ -2,8 +2,8 @@
 //! `mem_cgroup_print_oom_meminfo` of `mm/memcontrol.c`. The block begins with `… invoked oom-killer`, and ends with
 //! `Killed process`; a log often holds only its end.
 
-use necropsy_model::Source;
 use necropsy_model::oom::{OomKill, OomScope, OomTask};
+use necropsy_model::{Full, Source};
 
 /// Tasks kept of one table. The kernel lists every process.
 const MOST_TASKS: usize = 65_536;
@@ -20,11 +20,12 @@ pub(super) struct Block<'t> {
     /// Anonymous pages of each task, to find out the size of a page.
     anonymous: Vec<Option<u64>>,
     begun: bool,
+    full: Full,
 }
 
 impl<'t> Block<'t> {
-    /// Reads a line; the kill, when this line ends the block.
-    pub(super) fn line(&mut self, words: &'t str, source: Source) -> Option<OomKill<'t>> {
+    /// Reads a line; the kill, when this line ends the block, with what found no room in it.
+    pub(super) fn line(&mut self, words: &'t str, source: Source) -> Option<(OomKill<'t>, Full)> {
         if let Some((name, _)) = words.split_once(" invoked oom-killer: ") {
             *self = Self { begun: true, ..Self::default() };
             self.kill.invoked_by = Some(name.into());
@@ -51,7 +52,10 @@ impl<'t> Block<'t> {
     /// `[  21357]     0 21357    17762    16946    15296     1650         0   188416        0             0 python3`
     fn row(&mut self, words: &'t str, source: Source) {
         let Some((pid, rest)) = words.strip_prefix('[').and_then(|rest| rest.split_once(']')) else { return };
-        let (Ok(pid), true) = (pid.trim().parse(), self.kill.tasks.len() < MOST_TASKS) else { return };
+        let Ok(pid) = pid.trim().parse() else { return };
+        if !self.full.room("tasks in the table of the kernel", self.kill.tasks.len(), MOST_TASKS) {
+            return;
+        }
         let mut rest = rest;
         let mut values = Vec::new();
         // The name stands last and may hold blanks.
@@ -90,7 +94,7 @@ impl<'t> Block<'t> {
         }
     }
 
-    fn finish(&mut self, words: &'t str, mut killed: OomTask<'t>, source: Source) -> OomKill<'t> {
+    fn finish(&mut self, words: &'t str, mut killed: OomTask<'t>, source: Source) -> (OomKill<'t>, Full) {
         let block = std::mem::take(self);
         let mut kill = block.kill;
         if kill.scope == OomScope::Unknown {
@@ -123,7 +127,7 @@ impl<'t> Block<'t> {
         if kill.source == Source::DUMP {
             kill.source = source;
         }
-        kill
+        (kill, block.full)
     }
 }
 
@@ -178,7 +182,7 @@ mod tests {
 
     fn read(text: &str) -> Option<OomKill<'_>> {
         let mut block = Block::default();
-        (1..).zip(text.lines()).find_map(|(number, line)| block.line(line, Source::line(number)))
+        (1..).zip(text.lines()).find_map(|(number, line)| Some(block.line(line, Source::line(number))?.0))
     }
 
     const BLOCK: &str = "\

@@ -1,13 +1,13 @@
 //! Arguments as gdb prints them: `futex=futex@entry=0x563bb5900060 <ledger>, private=0, text=0x55… "a, b"`.
 
-use necropsy_model::{Absence, Value, Variable, VariableKind};
+use necropsy_model::{Absence, Full, Value, Variable, VariableKind};
 
 /// Arguments of one frame that are kept.
 const MOST: usize = 64;
 
 /// The arguments in a pair of parentheses.
-pub(super) fn parse(text: &str) -> Vec<Variable<'_>> {
-    split(text).filter_map(argument).take(MOST).collect()
+pub(super) fn parse<'t>(text: &'t str, full: &mut Full) -> Vec<Variable<'t>> {
+    full.first("arguments of one frame", MOST, split(text).filter_map(argument))
 }
 
 /// Pieces between commas that stand outside of quotes and brackets.

@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 
 use necropsy_model::{
-    Avma, CodeAddress, Frame, FrameKind, Gap, Location, Missing, Module, ModuleId, Process, Runtime, Signal, Snapshot,
-    Source, Stack, StackEnd, Stop, Svma, Symbol, SymbolSource, Text, Thread, ThreadId, Trust, Value,
+    Avma, CodeAddress, Frame, FrameKind, Full, Gap, Location, Missing, Module, ModuleId, Process, Runtime, Signal,
+    Snapshot, Source, Stack, StackEnd, Stop, Svma, Symbol, SymbolSource, Text, Thread, ThreadId, Trust, Value, Warning,
 };
 
 use super::heading::Heading;
@@ -43,12 +43,19 @@ struct Building<'data> {
     by_path: HashMap<&'data str, ModuleId>,
     /// The last heading announced a thread whose stack has not begun.
     open: bool,
+    /// Lists that found no room for all.
+    full: Full,
+    /// Lines of frames that are longer than any, and the first of them.
+    too_long: Option<(u64, Source)>,
 }
 
 impl<'data> Building<'data> {
     fn line(&mut self, line: &'data str, source: Source) {
         if let Some(parsed) = frame::parse(line) {
             self.frame(&parsed, source);
+        } else if frame::is_too_long(line) {
+            let (lines, _) = self.too_long.get_or_insert((0, source));
+            *lines += 1;
         } else if let Some((file, line)) = frame::source_line(line) {
             let last = self.stacks.last_mut().and_then(|stack| stack.frames.last_mut());
             if let Some(last) = last.filter(|frame| frame.location.is_none() && frame.address.is_some()) {
@@ -107,7 +114,7 @@ impl<'data> Building<'data> {
             None => Symbol::Missing(Missing::NotPrinted),
         };
         frame.location = parsed.file.map(|file| Location::new(file, parsed.line));
-        frame.variables = arguments::parse(parsed.arguments);
+        frame.variables = arguments::parse(parsed.arguments, &mut self.full);
         frame.module = parsed.module.and_then(|path| self.module(path));
         frame.svma = parsed.offset.map(Svma);
         frame
@@ -128,8 +135,14 @@ impl<'data> Building<'data> {
         let path = |stack: &Printed<'data>| -> Vec<_> {
             stack.frames.iter().map(|frame| (frame.function.clone(), frame.address)).collect()
         };
-        let headed: Vec<_> = self.stacks.iter().filter(|stack| stack.headed).map(path).collect();
-        self.stacks.retain(|stack| stack.headed || !headed.iter().any(|known| known.starts_with(&path(stack))));
+        // In their order: the first one that does not stand before a path begins with it, if any does.
+        let mut headed: Vec<_> = self.stacks.iter().filter(|stack| stack.headed).map(path).collect();
+        headed.sort_unstable();
+        self.stacks.retain(|stack| {
+            let path = path(stack);
+            let at = headed.partition_point(|known| *known < path);
+            stack.headed || !headed.get(at).is_some_and(|known| known.starts_with(&path))
+        });
     }
 
     fn finish(mut self) -> Snapshot<'data> {
@@ -138,6 +151,14 @@ impl<'data> Building<'data> {
         self.process.runtime = Some(Runtime::Native);
         let mut snapshot =
             Snapshot { format: NAME, process: self.process, modules: self.modules, ..Snapshot::default() };
+        snapshot.warnings.extend(self.full.warnings(Source::DUMP));
+        if let Some((lines, first)) = self.too_long {
+            let (them, frames) =
+                if lines == 1 { ("1 line is", "the frame on it is") } else { ("lines are", "the frames on them are") };
+            let count = if lines == 1 { String::new() } else { format!("{lines} ") };
+            let text = format!("{count}{them} longer than {} bytes: {frames} left out", frame::LONGEST);
+            snapshot.warnings.push(Warning::new(text, first));
+        }
         // Of a core the debugger numbers the thread that died 1; coredumpctl prints it first.
         let current = self.current.or(Some(1));
         let stopped = self.stacks.iter().position(|stack| stack.number.is_some() && stack.number == current);

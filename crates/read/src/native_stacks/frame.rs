@@ -14,7 +14,7 @@ use std::ops::Range;
 use super::arguments::unquoted;
 
 /// Longest line that is looked at: gdb prints values, of which one may be an array without end.
-const LONGEST: usize = 64 << 10;
+pub(super) const LONGEST: usize = 64 << 10;
 
 /// Opening parentheses that are tried as the beginning of the arguments.
 const MOST_TRIED: usize = 32;
@@ -95,6 +95,12 @@ fn address(text: &str) -> Option<(u64, &str)> {
     let digits = hex.bytes().take_while(u8::is_ascii_hexdigit).count();
     let address = u64::from_str_radix(hex.get(..digits)?, 16).ok()?;
     Some((address, hex.get(digits..)?.trim_start()))
+}
+
+/// The line begins as a frame does and is longer than [`LONGEST`].
+pub(super) fn is_too_long(line: &str) -> bool {
+    line.len() >= LONGEST
+        && line.trim_start().strip_prefix('#').is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()))
 }
 
 /// The parentheses that end the line, or stand before ` at FILE` or ` from LIBRARY`. Names have parentheses too, `operator()`

@@ -19,7 +19,7 @@ mod scan;
 
 use std::ops::Range;
 
-use necropsy_model::StatedAddress;
+use necropsy_model::{Full, StatedAddress};
 
 pub use modules::{Stated, stated_build};
 
@@ -69,17 +69,18 @@ pub struct Token {
 /// Most tokens of one line. A line with more is data, not a message.
 const MOST_TOKENS: usize = 4096;
 
-/// The tokens of a line in the order of their bytes, each with its kind. With `bare`, plain addresses too.
-pub fn find(line: &Line<'_>, bare: bool) -> Vec<(&'static Kind, Token)> {
+/// The tokens of a line in the order of their bytes, each with its kind. With `bare`, plain addresses too. `full` learns when there are
+/// more than are read.
+pub fn find(line: &Line<'_>, bare: bool, full: &mut Full) -> Vec<(&'static Kind, Token)> {
     let mut found: Vec<(&'static Kind, Token)> = Vec::new();
     for kind in KINDS {
         if kind.name == bare::KIND.name && !bare || !scan::contains(line.bytes, kind.needle) {
             continue;
         }
         let mut at = 0;
-        while found.len() < MOST_TOKENS
-            && let Some(token) = (kind.find)(line, at)
+        while let Some(token) = (kind.find)(line, at)
             && token.range.end > at
+            && full.room("addresses on one line", found.len(), MOST_TOKENS)
         {
             at = token.range.end;
             let taken = |(_, other): &(&Kind, Token)| {

@@ -27,7 +27,7 @@ fn said(previous: &str, line: &str) -> Vec<String> {
         let place = file.into_iter().chain(process).collect::<Vec<_>>().join(" ");
         format!("{}: {bytes} -> {place} {meant}", kind.name)
     };
-    find(&line, true).into_iter().map(words).collect()
+    find(&line, true, &mut Full::default()).into_iter().map(words).collect()
 }
 
 /// The first token that is more than a plain address.
@@ -158,7 +158,7 @@ fn no_bytes_make_it_panic() {
             for byte in [b'(', b'+', b'[', b'"', 0xff, b' ', b':'] {
                 let mut bytes = line.as_bytes().to_vec();
                 bytes[cut] = byte;
-                let _ = find(&Line { bytes: &bytes, previous: b"" }, true);
+                let _ = find(&Line { bytes: &bytes, previous: b"" }, true, &mut Full::default());
             }
         }
     }

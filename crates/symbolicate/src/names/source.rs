@@ -9,7 +9,7 @@ use crate::modules::{Debug, read_small};
 
 /// Larger files are no source files.
 const MAX_FILE: u64 = 8 << 20;
-/// Lines are cut here.
+/// Lines are cut here, with “…”.
 const MAX_LINE: usize = 200;
 
 /// Endings of files whose lines may be shown. The path comes from debug information, which may be hostile, and the line
@@ -46,6 +46,7 @@ pub(crate) fn line_of<'data>(file: &str, line: u32, id: &BuildId, client: &Clien
 
 fn pick<'data>(data: &[u8], line: u32) -> Option<Text<'data>> {
     let text = data.split(|&byte| byte == b'\n').nth(usize::try_from(line.checked_sub(1)?).ok()?)?;
-    let text = text.get(..MAX_LINE).unwrap_or(text).trim_ascii();
-    (!text.is_empty()).then(|| Text::Owned(String::from_utf8_lossy(text).into_owned()))
+    let (text, end) =
+        text.trim_ascii().split_at_checked(MAX_LINE).map_or((text.trim_ascii(), ""), |(text, _)| (text, "…"));
+    (!text.is_empty()).then(|| Text::Owned(format!("{}{end}", String::from_utf8_lossy(text))))
 }

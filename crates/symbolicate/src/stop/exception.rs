@@ -199,14 +199,30 @@ impl<'data> Reader<'_, '_, 'data> {
     }
 
     fn c_string(&self, address: u64, longest: usize) -> Option<&'data str> {
+        let bytes = self.bytes(address, longest)?;
+        std::str::from_utf8(bytes.get(..memchr::memchr(0, bytes)?)?).ok()
+    }
+
+    /// A text of any length, cut where it is longer than what is shown.
+    fn text(&self, address: u64) -> Option<String> {
+        let bytes = self.bytes(address, LONGEST_TEXT)?;
+        if let Some(end) = memchr::memchr(0, bytes) {
+            return std::str::from_utf8(bytes.get(..end)?).ok().map(str::to_owned);
+        }
+        let whole = bytes.len() == LONGEST_TEXT;
+        let cut = bytes.utf8_chunks().next().map(|chunk| chunk.valid()).filter(|valid| whole && !valid.is_empty())?;
+        Some(format!("{cut}…"))
+    }
+
+    /// At most so many bytes from an address on.
+    fn bytes(&self, address: u64, longest: usize) -> Option<&'data [u8]> {
         let mut bytes = self.space.memory.tail(Avma(address));
         if bytes.is_empty() {
             // Constants lie in the file: the dump leaves them out.
             let (_, image) = self.space.images.at(Avma(address))?;
             bytes = image.constant_bytes(image.bias.to_svma(Avma(address)))?;
         }
-        let bytes = bytes.get(..bytes.len().min(longest))?;
-        std::str::from_utf8(bytes.get(..memchr::memchr(0, bytes)?)?).ok()
+        bytes.get(..bytes.len().min(longest))
     }
 
     /// Type and message: `std::runtime_error: amount is not a number`.
@@ -230,11 +246,12 @@ impl<'data> Reader<'_, '_, 'data> {
             "j" => self.space.read_u32(Avma(object)).ok().map(|value| value.to_string()),
             "l" | "x" => word().map(|value| value.cast_signed().to_string()),
             "m" | "y" => word().map(|value| value.to_string()),
-            "PKc" | "Pc" => self.c_string(word()?, LONGEST_TEXT).map(str::to_owned),
+            "PKc" | "Pc" => self.text(word()?),
             STRING => {
-                let length = usize::try_from(self.word(object.checked_add(8)?)?).ok()?.min(LONGEST_TEXT);
-                let bytes = self.space.read(Avma(word()?), length).ok()?;
-                Some(String::from_utf8_lossy(bytes).into_owned())
+                let length = usize::try_from(self.word(object.checked_add(8)?)?).ok()?;
+                let bytes = self.space.read(Avma(word()?), length.min(LONGEST_TEXT)).ok()?;
+                let end = if length > LONGEST_TEXT { "…" } else { "" };
+                Some(format!("{}{end}", String::from_utf8_lossy(bytes)))
             }
             _ => None,
         }
@@ -245,7 +262,7 @@ impl<'data> Reader<'_, '_, 'data> {
     fn message(&self, type_info: u64, object: u64, left: usize) -> Option<String> {
         let left = left.checked_sub(1)?;
         if matches!(self.name(type_info)?, "St13runtime_error" | "St11logic_error") {
-            return self.c_string(self.word(object.checked_add(8)?)?, LONGEST_TEXT).map(str::to_owned);
+            return self.text(self.word(object.checked_add(8)?)?);
         }
         self.bases(type_info)
             .into_iter()

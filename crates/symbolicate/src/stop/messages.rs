@@ -108,7 +108,16 @@ fn message<'data>(
         .iter()
         .position(|&byte| byte == 0 || (byte < 0x20 && byte != b'\n' && byte != b'\t'))
         .unwrap_or(bytes.len());
-    let text = std::str::from_utf8(bytes.get(..end)?).ok()?.trim_end();
+    let (bytes, cut) = (bytes.get(..end)?, end == LONGEST);
+    let text = match std::str::from_utf8(bytes) {
+        Ok(text) => text,
+        // The bound lies within a character.
+        Err(error) if cut && error.error_len().is_none() => {
+            std::str::from_utf8(bytes.get(..error.valid_up_to())?).ok()?
+        }
+        Err(_) => return None,
+    };
+    let text = text.trim_end();
     // A format string of the library itself is no message.
     let is_format = text.contains("%s") || text.contains("{}");
     let address = Avma(region.start.0.wrapping_add(start as u64));
@@ -118,7 +127,7 @@ fn message<'data>(
         _ => true,
     };
     (!is_format && complete && text.len() >= 8).then(|| Message {
-        text: text.into(),
+        text: if cut { format!("{text}…").into() } else { text.into() },
         kind: format.kind,
         source: place.space.memory.source(address),
     })

@@ -59,5 +59,5 @@ pub(super) fn look<'data>(scene: &Scene<'_, '_, 'data>, memory: Unwritten, trail
     }
     found.append(&mut trail.chains);
     trail.chains = found;
-    trail.not_checked.clear();
+    trail.not_checked.retain(|&what| what != Trail::OTHER_THREADS);
 }

@@ -258,7 +258,11 @@ impl<'data> Tracer<'_, '_, 'data> {
             // Several lines of one function are one answer to who it was.
             first.sole = functions.len() == 1 && leads.iter().all(|lead| lead.complete);
         }
-        Trail { subject, value, chains, limit_hit: self.limit_hit, not_checked: vec!["other threads"] }
+        let mut not_checked = vec![Trail::OTHER_THREADS];
+        if self.limit_hit {
+            not_checked.push(Trail::BEYOND_LIMITS);
+        }
+        Trail { subject, value, chains, limit_hit: self.limit_hit, not_checked }
     }
 
     pub fn chain(&mut self, lead: &Lead, snapshot: &Snapshot<'data>, thread: usize) -> Chain<'data> {

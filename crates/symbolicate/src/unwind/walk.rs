@@ -389,12 +389,16 @@ impl<'data> Walker<'_, 'data> {
             }
         }
         self.scanned += 1;
-        if self.scanned <= MAX_SCANNED
-            && let Some(caller) = fallback::scan(self, cursor)
-        {
+        let spent = if self.scanned > MAX_SCANNED {
+            format!("; {MAX_SCANNED} frames above were found by scans, and no further scan is tried")
+        } else if let Some(caller) = fallback::scan(self, cursor) {
             return self.go_to_caller(cursor, caller, Trust::Scanned);
-        }
-        Step::End(StackEnd::Broken(why), None)
+        } else if self.words_left.get() == 0 {
+            "; stacks of so many threads are not scanned further".to_owned()
+        } else {
+            String::new()
+        };
+        Step::End(StackEnd::Broken(why + &spent), None)
     }
 }
 

@@ -78,10 +78,12 @@ impl<'a, 'data> Values<'a, 'data> {
         let levels = scope::levels(&frame).into_iter();
         let lists = levels.map(|level| {
             let mut found = Vec::new();
-            for parameter in level.parameters().iter().filter(|one| is_shown(one)).take(MAX_VARIABLES) {
+            let parameters = level.parameters();
+            for parameter in parameters.iter().filter(|one| is_shown(one)).take(MAX_VARIABLES) {
                 let inlined = level.function.tag == gimli::DW_TAG_inlined_subroutine;
                 found.extend(argument(&frame, parameter, inlined));
             }
+            found.extend(others(parameters.iter(), VariableKind::Argument));
             if depth == Depth::Locals {
                 let locals = level.locals();
                 let shown = locals.iter().filter(|one| is_shown(one)).take(MAX_VARIABLES);
@@ -89,6 +91,7 @@ impl<'a, 'data> Values<'a, 'data> {
                     let value = value(&frame, local, &frame.object(local), VariableKind::Local);
                     variable(&frame, local, VariableKind::Local, value)
                 }));
+                found.extend(others(locals.iter(), VariableKind::Local));
             }
             found
         });
@@ -190,6 +193,16 @@ fn static_address(entry: &Entry<'_, '_>) -> Option<u64> {
 }
 
 /// Named, and written by the programmer: of what compilers add, only the object of a method is shown.
+/// Stands for the variables beyond [`MAX_VARIABLES`], if there are any.
+fn others<'e, 'u: 'e, 'data: 'u>(
+    mut all: impl Iterator<Item = &'e Entry<'u, 'data>>,
+    kind: VariableKind,
+) -> Option<Variable<'data>> {
+    let beyond = all.by_ref().filter(|one| is_shown(one)).nth(MAX_VARIABLES);
+    let value = Value::Absent(Absence::Unsupported("one of more variables than are listed"));
+    beyond.map(|_| Variable { name: Some("…".into()), type_name: None, kind, value })
+}
+
 fn is_shown(entry: &Entry<'_, '_>) -> bool {
     let Some(name) = entry.name() else { return false };
     let artificial = entry.holder(gimli::DW_AT_artificial).is_some();

@@ -69,9 +69,11 @@ fn declare<'u, 'data>(die: Option<Die<'u, 'data>>, inner: String, frame: &Frame<
         }
         gimli::DW_TAG_subroutine_type => {
             let parameters = entry.children().into_iter().filter(|child| child.tag == gimli::DW_TAG_formal_parameter);
-            let parameters = parameters.take(MAX_PARAMETERS);
-            let parameters = parameters.map(|one| declare(one.type_die(), String::new(), frame, left));
-            let parameters: Vec<_> = parameters.collect();
+            let mut parameters = parameters.map(|one| declare(one.type_die(), String::new(), frame, left));
+            let mut parameters: Vec<_> = parameters.by_ref().take(MAX_PARAMETERS + 1).collect();
+            if let Some(beyond) = parameters.get_mut(MAX_PARAMETERS) {
+                "…".clone_into(beyond);
+            }
             declare(target, format!("{inner}({})", parameters.join(", ")), frame, left)
         }
         tag if is_wrapper(tag) && own.is_none() => declare(target, inner, frame, left),

@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use necropsy_model::{Avma, Snapshot, Thread, ThreadFlags, Value, WaitKind};
+use necropsy_model::{Avma, Full, Snapshot, Thread, ThreadFlags, Value, WaitKind};
 
 use super::{Found, Held};
 use crate::space::AddressSpace;
@@ -31,12 +31,18 @@ const METHODS: [(&str, &str, WaitKind); 7] = [
 ];
 
 /// What each goroutine waits for, by the index of its thread.
-pub(super) fn find(snapshot: &Snapshot<'_>, walks: &[Walk], space: &AddressSpace<'_, '_>) -> Vec<(usize, Found)> {
+pub(super) fn find(
+    snapshot: &Snapshot<'_>,
+    walks: &[Walk],
+    space: &AddressSpace<'_, '_>,
+    full: &mut Full,
+) -> Vec<(usize, Found)> {
     let values = Values::new(*space);
     let parked = |thread: &Thread<'_>| {
         thread.flags.contains(ThreadFlags::VIRTUAL) && snapshot.activity(thread) == necropsy_model::Activity::Lock
     };
-    let waiting = snapshot.threads.iter().enumerate().filter(|(_, thread)| parked(thread)).take(MOST);
+    let waiting = snapshot.threads.iter().enumerate().filter(|(_, thread)| parked(thread));
+    let waiting = full.first("goroutines whose locks are looked for", MOST, waiting);
     let found = |(index, thread): (usize, &Thread<'_>)| {
         let walk = walks.get(index)?;
         let names = snapshot.frames_of(thread).take(LOOKED_AT).filter_map(|frame| frame.function.as_deref());
@@ -54,7 +60,7 @@ pub(super) fn find(snapshot: &Snapshot<'_>, walks: &[Walk], space: &AddressSpace
         })?;
         Some((index, of(lock, kind, space)?))
     };
-    waiting.filter_map(found).collect()
+    waiting.into_iter().filter_map(found).collect()
 }
 
 /// The threads, by their indexes, whose variables lead to a lock that others wait for, with those locks: each may hold them.
@@ -63,9 +69,11 @@ pub(super) fn candidates(
     snapshot: &Snapshot<'_>,
     walks: &[Walk],
     space: &AddressSpace<'_, '_>,
+    full: &mut Full,
 ) -> BTreeMap<usize, Vec<u64>> {
     let waits: BTreeMap<usize, u64> = found.iter().filter_map(|(index, found)| Some((*index, found.lock?))).collect();
-    let locks: BTreeSet<u64> = waits.values().copied().take(MOST_LOCKS).collect();
+    let locks: BTreeSet<u64> = waits.values().copied().collect();
+    let locks = full.first("locks whose holders are looked for among goroutines", MOST_LOCKS, locks);
     if locks.is_empty() {
         return BTreeMap::new();
     }
@@ -79,7 +87,14 @@ pub(super) fn candidates(
         for &lock in locks.iter().filter(|lock| waits.get(&index) != Some(lock)) {
             let leads = |frame: usize| !values.members_at(&walk.frames, frame, lock).is_empty();
             frames += walk.frames.len();
-            if frames <= MOST_FRAMES && (0..walk.frames.len()).any(leads) {
+            if !full.room(
+                "frames of goroutines in which holders of locks are looked for",
+                frames.saturating_sub(1),
+                MOST_FRAMES,
+            ) {
+                return candidates;
+            }
+            if (0..walk.frames.len()).any(leads) {
                 candidates.entry(index).or_default().push(lock);
             }
         }

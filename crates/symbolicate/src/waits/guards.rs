@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use necropsy_model::WaitKind;
+use necropsy_model::{Full, WaitKind};
 
 use super::{Found, Held};
 use crate::space::AddressSpace;
@@ -20,6 +20,7 @@ pub(super) fn holders(
     waits: &[(usize, bool, Found)],
     walks: &[Walk],
     space: &AddressSpace<'_, '_>,
+    full: &mut Full,
 ) -> BTreeMap<u64, usize> {
     let unowned = |found: &Found| {
         // A reader waits for a writer that holds the lock, or behind one that waits itself.
@@ -28,7 +29,8 @@ pub(super) fn holders(
     };
     let unowned = waits.iter().filter(|(.., found)| unowned(found));
     let locks: BTreeMap<u64, Held> = unowned.filter_map(|(.., found)| Some((found.lock?, found.held))).collect();
-    let locks: BTreeMap<u64, Held> = locks.into_iter().take(MAX_LOCKS).collect();
+    let locks: BTreeMap<u64, Held> =
+        full.first("locks whose holders are looked for", MAX_LOCKS, locks).into_iter().collect();
     if locks.is_empty() {
         return BTreeMap::new();
     }
@@ -36,7 +38,7 @@ pub(super) fn holders(
     let frames = walks.iter().enumerate();
     let frames = frames.flat_map(|(thread, walk)| (0..walk.frames.len()).map(move |frame| (thread, walk, frame)));
     let mut threads: BTreeMap<u64, BTreeSet<usize>> = BTreeMap::new();
-    for (thread, walk, frame) in frames.take(MAX_FRAMES) {
+    for (thread, walk, frame) in full.first("frames in which holders of locks are looked for", MAX_FRAMES, frames) {
         for (guarded, reads) in values.guarded(&walk.frames, frame) {
             // A guard of the other kind than the lock is held by is out of use.
             let fits = |held: Held| reads == matches!(held, Held::Readers(_));

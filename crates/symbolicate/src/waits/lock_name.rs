@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use necropsy_model::{Avma, Svma, Text};
+use necropsy_model::{Avma, Full, Svma, Text};
 
 use crate::names::{DataSymbol, data_symbols};
 use crate::space::AddressSpace;
@@ -32,6 +32,7 @@ pub(super) fn of<'w, 'data>(
     locks: &BTreeSet<u64>,
     seekers: impl Iterator<Item = (u64, &'w Walk)>,
     space: &AddressSpace<'_, 'data>,
+    full: &mut Full,
 ) -> BTreeMap<u64, Text<'data>> {
     let symbols = symbols(locks, space);
     let values = Values::new(*space);
@@ -40,7 +41,10 @@ pub(super) fn of<'w, 'data>(
     let mut asked = BTreeSet::new();
     for (lock, walk) in seekers {
         let places: Vec<u64> = walk.frames.iter().take(LOOKED_AT).map(|frame| frame.address.address().0).collect();
-        if names.len() < MAX_NAMED && !names.contains_key(&lock) && asked.insert((lock, places)) {
+        if !names.contains_key(&lock)
+            && asked.insert((lock, places))
+            && full.room("locks with a name", names.len(), MAX_NAMED)
+        {
             let member = member(&values, walk, lock);
             if let Some(name) = name(lock, symbols.get(&lock), member) {
                 names.insert(lock, name);

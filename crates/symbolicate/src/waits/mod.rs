@@ -26,7 +26,7 @@ mod rust;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use necropsy_model::{Activity, Lock, Snapshot, State, ThreadId, Wait, WaitKind};
+use necropsy_model::{Activity, Full, Lock, Snapshot, Source, State, ThreadId, Wait, WaitKind};
 
 use crate::space::AddressSpace;
 use crate::unwind::Walk;
@@ -103,9 +103,10 @@ pub(crate) fn find<'data>(snapshot: &mut Snapshot<'data>, walks: &[Walk], space:
             waits.push((index, futex.limited, found));
         }
     }
-    let by_guard = guards::holders(&waits, walks, space);
-    let of_go = go::find(snapshot, walks, space);
-    for (index, locks) in go::candidates(&of_go, snapshot, walks, space) {
+    let mut full = Full::default();
+    let by_guard = guards::holders(&waits, walks, space, &mut full);
+    let of_go = go::find(snapshot, walks, space, &mut full);
+    for (index, locks) in go::candidates(&of_go, snapshot, walks, space, &mut full) {
         if let Some(thread) = snapshot.threads.get_mut(index) {
             thread.detail_mut().may_hold = locks;
         }
@@ -113,7 +114,9 @@ pub(crate) fn find<'data>(snapshot: &mut Snapshot<'data>, walks: &[Walk], space:
     waits.extend(of_go.into_iter().map(|(index, found)| (index, false, found)));
     let locks: BTreeSet<u64> = waits.iter().filter_map(|(_, _, found)| found.lock).collect();
     let seekers = waits.iter().filter_map(|&(index, _, found)| Some((found.lock?, walks.get(index)?)));
-    let names = lock_name::of(&locks, seekers, space);
+    let names = lock_name::of(&locks, seekers, space, &mut full);
+    snapshot.warnings.extend(full.warnings(Source::DUMP));
+    let mut held = BTreeSet::new();
     for (index, limited, mut found) in waits {
         let guard = found.lock.and_then(|lock| by_guard.get(&lock)).and_then(|&holder| snapshot.threads.get(holder));
         found.owner = found.owner.or(guard.map(|thread| thread.id));
@@ -128,7 +131,7 @@ pub(crate) fn find<'data>(snapshot: &mut Snapshot<'data>, walks: &[Walk], space:
         let holder = owners.by_id.get(&owner.0).and_then(|&holder| snapshot.threads.get_mut(holder));
         if let Some(holder) = holder {
             let detail = holder.detail_mut();
-            if !detail.holds.contains(&lock) {
+            if held.insert((owner, lock.id)) {
                 detail.by_guard.extend(by_guard.get(&lock.id).map(|_| lock.id));
                 detail.holds.push(lock);
             }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::text::lines;
 
 /// Dumps in one file that get a report of their own.
-const MAX_DUMPS: usize = 64;
+pub(super) const MAX_DUMPS: usize = 64;
 
 /// What one javacore says.
 #[derive(Debug, Default)]
@@ -103,20 +103,26 @@ pub(super) enum Kind {
     Parked,
 }
 
-/// Sorts the lines of the text.
-pub(super) fn scan(text: &[u8]) -> Vec<RawDump<'_>> {
+/// Sorts the lines of the text into the first dumps, and counts all.
+pub(super) fn scan(text: &[u8]) -> (Vec<RawDump<'_>>, usize) {
     let mut dumps: Vec<RawDump<'_>> = vec![RawDump::default()];
-    let mut current = false;
+    let (mut current, mut beyond) = (false, 0);
     for (number, line) in lines(text) {
         let Some((tag, rest)) = split(line) else { continue };
         if tag == b"0SECTION" && rest.starts_with(b"TITLE")
             || tag == b"1TISIGINFO" && dumps.last().is_some_and(|dump| dump.line.is_some())
         {
             let fresh = dumps.last().is_some_and(|dump| dump.line.is_none() && dump.threads.is_empty());
-            if !fresh && dumps.len() < MAX_DUMPS {
+            if dumps.len() == MAX_DUMPS && !fresh {
+                // A dump has one title, and most have one event.
+                beyond += usize::from(beyond == 0 || tag == b"0SECTION");
+            } else if !fresh {
                 dumps.push(RawDump::default());
             }
             current = false;
+        }
+        if beyond > 0 {
+            continue;
         }
         let Some(dump) = dumps.last_mut() else { continue };
         match tag {
@@ -132,7 +138,8 @@ pub(super) fn scan(text: &[u8]) -> Vec<RawDump<'_>> {
         }
     }
     dumps.retain(|dump| dump.line.is_some() || !dump.threads.is_empty());
-    dumps
+    let all = dumps.len() + beyond;
+    (dumps, all)
 }
 
 /// Tag and text of a line; nothing when the line does not begin with a digit, capitals and digits.

@@ -1,7 +1,7 @@
 //! GNU libstdc++. The layouts are those of its headers `bits/basic_string.h`, `stl_vector.h`, `unique_ptr.h`,
 //! `shared_ptr_base.h`, `stl_tree.h`, `hashtable.h` and `optional`.
 
-use necropsy_model::{Field, Value};
+use necropsy_model::{Absence, Field, Value};
 
 use super::Subject;
 use crate::values::types::{Slot, defined, member, slot, template_argument};
@@ -86,7 +86,11 @@ pub(super) fn atomic<'data>(subject: &Subject<'_, '_, '_, '_, 'data>) -> Option<
 pub(super) fn tuple<'data>(subject: &Subject<'_, '_, '_, '_, 'data>) -> Option<Value<'data>> {
     let (mut class, mut object) = (subject.entry.clone(), subject.object.clone());
     let mut fields = Vec::new();
-    while fields.len() < MAX_TUPLE {
+    loop {
+        if fields.len() >= MAX_TUPLE {
+            fields.push(Field { name: None, value: Value::Absent(Absence::TooDeep) });
+            break;
+        }
         let mut next = None;
         for base in class.children().iter().filter(|child| child.tag == gimli::DW_TAG_inheritance) {
             let (part, Slot::Byte(offset)) = (defined(base.type_die())?, slot(base)?) else { return None };

@@ -80,7 +80,7 @@ fn lists_of_a_fatal_error_log() {
             |_| "Event: 0.1 Thread 0x1 text".to_owned(),
             "10000 events of one ring",
         ),
-        ("", 64, |at| format!("Ring {at} events (1 events):").replace(|c: char| c == '0', "O"), "64 rings of events"),
+        ("", 64, |at| format!("Ring {at} events (1 events):"), "64 rings of events"),
         ("", 1024, |at| format!("/proc/sys/k{at}: 1"), "1024 settings of the kernel"),
         ("", 256, |at| format!("CodeHeap 'c{at}': size=1Kb used=1Kb"), "256 heaps of code"),
         (

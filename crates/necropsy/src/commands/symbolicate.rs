@@ -253,12 +253,12 @@ impl Pass<'_, '_> {
             let bytes = bytes.strip_suffix(b"\n").unwrap_or(bytes);
             match tokens::stated_build(bytes) {
                 Some(Stated::Process) => self.builds.clear(),
-                Some(Stated::Module(name, id)) => {
-                    if self.full.room("builds of modules of one process", self.builds.len(), MOST_BUILDS) {
-                        self.builds.insert(name, id);
-                    }
+                Some(Stated::Module(name, id))
+                    if self.full.room("builds of modules of one process", self.builds.len(), MOST_BUILDS) =>
+                {
+                    self.builds.insert(name, id);
                 }
-                None => {}
+                Some(Stated::Module(..)) | None => {}
             }
             for (kind, mut token) in tokens::find(&Line { bytes, previous }, plain, &mut self.full) {
                 if kind.name == MODULE_OFFSET && !self.is_module(&token.address) {

@@ -141,7 +141,7 @@ impl Tracer<'_, '_, '_> {
     /// What a frame was entered with in a register, as far as it still has it: in the register, or where it put it first.
     pub fn entry_value(&mut self, ctx: Ctx, first: usize, reg: Reg) -> Option<u64> {
         /// Instructions at the start of a function that put its parameters away.
-        const REACH: usize = 24;
+        const REACH: usize = 32;
         let part = Part { reg, offset: 0, size: 8 };
         let (frame, live) = (self.run(ctx).frame?, self.live(ctx)?);
         if !self.changed_between(ctx, first, live, Loc::Reg(part))
@@ -150,36 +150,33 @@ impl Tracer<'_, '_, '_> {
             return Some(value);
         }
         let function = self.function(ctx);
-        let mut at = first;
-        for _ in 0..REACH {
-            let insn = function.insns.get(at)?;
-            for op in &insn.ops {
-                match *op {
-                    Op::Store { to, from: Src::Reg(from) } if from == part => {
-                        let offset = function.stack(at).slot(&to)?;
-                        let address = self.run(ctx).cfa.wrapping_add_signed(offset);
-                        let &[next] = function.after(at) else { return None };
-                        let loc = Loc::Mem { address, size: 8 };
-                        if next == live || !self.changed_between(ctx, next, live, loc) {
-                            return self.word(address, 8);
-                        }
+        for (at, insn) in function.insns.iter().enumerate().skip(first).take(REACH) {
+            // Large frames begin with a loop that touches their pages.
+            let put_away =
+                |op: &&Op| matches!(op, Op::Store { from, .. } | Op::Set { from, .. } if *from == Src::Reg(part));
+            let Some(op) = insn.ops.iter().find(put_away) else { continue };
+            let &[next] = function.after(at) else { continue };
+            if function.can_pass_by(first, at, live) || self.changed_between(ctx, first, at, Loc::Reg(part)) {
+                continue;
+            }
+            let kept = |tracer: &mut Self, loc| next == live || !tracer.changed_between(ctx, next, live, loc);
+            match *op {
+                Op::Store { to, .. } => {
+                    let Some(offset) = function.stack(at).slot(&to) else { continue };
+                    let address = self.run(ctx).cfa.wrapping_add_signed(offset);
+                    if kept(self, Loc::Mem { address, size: 8 }) {
+                        return self.word(address, 8);
                     }
-                    Op::Set { to, from: Src::Reg(from), .. } if from == part && to.reg != reg && to.size == 8 => {
-                        let &[next] = function.after(at) else { return None };
-                        if (next == live || !self.changed_between(ctx, next, live, Loc::Reg(to)))
-                            && let Some(value) = self.live_value(ctx, frame, to.reg)
-                        {
-                            return Some(value);
-                        }
-                    }
-                    _ => {}
                 }
+                Op::Set { to, .. } if to.reg != reg && to.size == 8 => {
+                    if kept(self, Loc::Reg(to))
+                        && let Some(value) = self.live_value(ctx, frame, to.reg)
+                    {
+                        return Some(value);
+                    }
+                }
+                _ => {}
             }
-            if self.may_change(ctx, at, Loc::Reg(part)) {
-                return None;
-            }
-            let &[next] = function.after(at) else { return None };
-            at = next;
         }
         None
     }
@@ -265,10 +262,7 @@ impl Tracer<'_, '_, '_> {
                 Kind::Entry => match def.loc {
                     Loc::Reg(part) => match self.run(ctx).given {
                         Some((reg, known)) if reg == part.reg && part.offset == 0 => super::op::mask(known, part.size),
-                        _ => {
-                            let (caller, call) = self.caller(ctx)?;
-                            self.eval(caller, call, Src::Reg(part))?
-                        }
+                        _ => self.entered_with(ctx, part)?,
                     },
                     Loc::Mem { address, size } if !self.is_own(ctx, address) && !self.is_gone(ctx, address) => {
                         self.read_memory = true;
@@ -286,6 +280,16 @@ impl Tracer<'_, '_, '_> {
             agreed = Some(value);
         }
         agreed
+    }
+
+    /// What a function was entered with: as it put it away itself, else as its caller had it.
+    fn entered_with(&mut self, ctx: Ctx, part: Part) -> Option<u64> {
+        let first = self.function(ctx).first()?;
+        if let Some(value) = self.entry_value(ctx, first, part.reg) {
+            return Some(super::op::mask(value >> (u32::from(part.offset) * 8), part.size));
+        }
+        let (caller, call) = self.caller(ctx)?;
+        self.eval(caller, call, Src::Reg(part))
     }
 
     /// Something on a way from one instruction to another may change a register or a place in memory.

@@ -346,6 +346,23 @@ impl Function {
         self.stack.get(index).copied().unwrap_or_default()
     }
 
+    /// There is a way from one instruction to another that does not touch a third.
+    pub fn can_pass_by(&self, from: usize, around: usize, to: usize) -> bool {
+        let mut seen = vec![false; self.insns.len()];
+        let mut open = vec![from];
+        while let Some(at) = open.pop() {
+            if at == around || seen.get(at).copied().unwrap_or(true) {
+                continue;
+            }
+            if at == to {
+                return true;
+            }
+            seen[at] = true;
+            open.extend(self.after(at));
+        }
+        false
+    }
+
     /// The instruction that begins the function.
     pub fn first(&self) -> Option<usize> {
         self.at(self.entry)
@@ -382,6 +399,15 @@ mod tests {
         let from: Vec<_> = function.before(4).iter().map(|edge| (edge.from, edge.taken)).collect();
         assert_eq!(from, [(1, true), (3, false)]);
         assert!(!function.incomplete);
+    }
+
+    #[test]
+    fn a_branch_passes_by_what_only_one_of_its_ways_has() {
+        // test edi, edi; je L; push rbx; pop rbx; L: ret
+        let function = read(&[0x85, 0xff, 0x74, 2, 0x53, 0x5b, 0xc3]);
+        assert!(function.can_pass_by(0, 2, 4));
+        assert!(!function.can_pass_by(0, 1, 4));
+        assert!(!function.can_pass_by(2, 3, 4));
     }
 
     #[test]

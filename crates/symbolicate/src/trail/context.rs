@@ -1,5 +1,6 @@
 //! Functions as they ran: frames of the stack, and calls that have returned, with the values that are known in them.
 
+use std::cell::OnceCell;
 use std::collections::HashMap;
 use std::rc::Rc;
 
@@ -284,7 +285,7 @@ impl Tracer<'_, '_, '_> {
             *targets.entry(target).or_insert_with(|| !self.is_noreturn(target))
         };
         let also: Vec<_> = seed.into_iter().collect();
-        let reader = Reader { space, machine, ranges, comes_back: &mut comes_back };
+        let reader = Reader { space, machine, ranges, comes_back: &mut comes_back, in_order: OnceCell::new() };
         let mut function = reader.read(entry, &also);
         if let Some(function) = &mut function {
             self.link_returns_twice(function);

@@ -1,7 +1,8 @@
 //! The code of one function: instructions found by following it from its entry, who comes before whom, and where the stack
 //! pointer stands.
 
-use std::collections::{BTreeMap, HashMap};
+use std::cell::OnceCell;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use necropsy_model::Avma;
 
@@ -118,6 +119,8 @@ pub(super) struct Reader<'a, 'b, 'data> {
     pub ranges: Vec<(u64, u64)>,
     /// Whether a call comes back.
     pub comes_back: &'a mut dyn FnMut(&Insn) -> bool,
+    /// Where the instructions begin, one after the other; looked for when it is needed.
+    pub in_order: OnceCell<BTreeSet<u64>>,
 }
 
 impl Reader<'_, '_, '_> {
@@ -250,6 +253,24 @@ impl Reader<'_, '_, '_> {
         Function { entry, insns, index, before, after, stack, returns, tails, incomplete, returns_twice: false }
     }
 
+    /// An instruction begins at an address, when the code is read from its start on; where that can not be told, it may.
+    fn begins_instruction(&self, address: u64) -> bool {
+        let in_order = self.in_order.get_or_init(|| {
+            let mut starts = BTreeSet::new();
+            for &(start, end) in &self.ranges {
+                let mut at = start;
+                while at < end && starts.len() < MAX_INSTRUCTIONS && starts.insert(at) {
+                    let Some(insn) = self.machine.decode(self.space, at) else { break };
+                    at = insn.next;
+                }
+            }
+            starts
+        });
+        let around = self.ranges.iter().find(|&&(start, end)| start <= address && address < end);
+        let last = around.and_then(|&(start, end)| in_order.range(start..end).next_back());
+        in_order.contains(&address) || last.is_none_or(|&last| last < address)
+    }
+
     /// Where a jump through a table may go.
     fn table(&self, at: u64, source: Src, found: &BTreeMap<u64, (Insn, Stack)>) -> Vec<u64> {
         let near: Vec<&Insn> = found
@@ -268,10 +289,14 @@ impl Reader<'_, '_, '_> {
                 Flow::Branch(_, Condition::Above | Condition::BelowEqual | Condition::AboveEqual | Condition::Below)
             )
         });
-        let count = bound.filter(|_| branches).unwrap_or(MAX_TABLE);
+        let bound = bound.filter(|_| branches);
+        let count = bound.unwrap_or(MAX_TABLE);
         let Some(table) = (self.machine.table)(source, &near) else { return Vec::new() };
         let entries = (0..count).map_while(|index| table.entry(self.space, index));
-        let mut targets: Vec<u64> = entries.take_while(|&target| self.inside(target)).collect();
+        // Of a table without a limit (a `match` over all values) the end is not known, and what follows is the next table, counted
+        // from another place: an element that lands inside of an instruction is none of this one's.
+        let is_target = |&target: &u64| self.inside(target) && (bound.is_some() || self.begins_instruction(target));
+        let mut targets: Vec<u64> = entries.take_while(is_target).collect();
         targets.sort_unstable();
         targets.dedup();
         targets
@@ -378,7 +403,7 @@ mod tests {
 
     const START: u64 = 0x1000;
 
-    fn read(code: &'static [u8]) -> Function {
+    fn with_reader<T>(code: &'static [u8], look: impl FnOnce(Reader<'_, '_, '_>) -> T) -> T {
         let end = Avma(START + code.len() as u64);
         let permissions = Some(Permissions { read: true, write: false, execute: true });
         let region =
@@ -387,8 +412,27 @@ mod tests {
         let space = AddressSpace::new(&memory, &images);
         let mut comes_back = |insn: &Insn| insn.next != START + 5;
         let machine = Machine::of(necropsy_model::Arch::X86_64, super::super::machine::Convention::C).unwrap();
-        let reader = Reader { space: &space, machine, ranges: vec![(START, end.0)], comes_back: &mut comes_back };
-        reader.read(START, &[]).unwrap()
+        look(Reader {
+            space: &space,
+            machine,
+            ranges: vec![(START, end.0)],
+            comes_back: &mut comes_back,
+            in_order: OnceCell::new(),
+        })
+    }
+
+    fn read(code: &'static [u8]) -> Function {
+        with_reader(code, |reader| reader.read(START, &[]).unwrap())
+    }
+
+    #[test]
+    fn a_table_without_a_limit_ends_before_the_next_one() {
+        // lea rcx, [rip+5]; jmp [rcx+rax*8]; ret; nop
+        let code: &[u8] = &[0x48, 0x8d, 0x0d, 5, 0, 0, 0, 0xff, 0x24, 0xc1, 0xc3, 0x90];
+        assert!(with_reader(code, |reader| reader.begins_instruction(START + 7)));
+        assert!(!with_reader(code, |reader| reader.begins_instruction(START + 8)));
+        // Nothing is known behind what can not be read as code.
+        assert!(with_reader(&[0xc3, 0x06, 0x90], |reader| reader.begins_instruction(START + 2)));
     }
 
     #[test]

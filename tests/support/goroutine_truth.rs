@@ -24,6 +24,7 @@ pub(crate) fn compare(truth: &Value, report: &Value) -> Vec<(&'static str, Strin
         ("threads", "threads", &report["thread_count"]),
         ("crash", "crash", &report["crash_site"]["function"]),
         ("origin", "origin", &report["origin"]["function"]),
+        ("gate", "gate", &report["origin"]["gate"]["function"]),
         ("rule", "rule", &report["findings"][0]["rule"]),
     ] {
         fact(name, truth[key].is_null() || truth[key] == *actual, &truth[key], actual);

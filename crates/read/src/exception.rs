@@ -25,8 +25,11 @@ pub(crate) fn told(head: &[u8]) -> Option<String> {
     };
     let (thrown, first) = (cut(thrown), cut(first));
     let caused = root.map(|root| format!(", caused by {},", cut(root))).unwrap_or_default();
+    let message = lines.get(cause.unwrap_or(0)..)?.iter().find(|line| class(line).is_some());
+    let null = message.and_then(|line| was_null(line)).map(|what| format!(" because {} was null", cut(what)));
+    let null = null.unwrap_or_default();
     Some(format!(
-        "this is the stack trace of a Java exception, not a dump: {thrown}{caused} was thrown at {first}, and the virtual machine did not crash; \
+        "this is the stack trace of a Java exception, not a dump: {thrown}{caused} was thrown at {first}{null}, and the virtual machine did not crash; \
          for a process that hangs give `jcmd PID Thread.print -l`, for one that died its hs_err_pid*.log"
     ))
 }
@@ -43,6 +46,14 @@ fn class(line: &str) -> Option<&str> {
     };
     // "Exception in thread" begins with a word that is none.
     words.filter(|word| *word != "Exception").find(is_class)
+}
+
+/// What was null, in the words of the VM since JDK 14 (JEP 358; `bytecodeUtils.cpp`): the return value of a method, a field, an element, a
+/// parameter. The method that returned it is where the null was born, and no longer on the stack.
+fn was_null(line: &str) -> Option<&str> {
+    let (_, message) = line.split_once("NullPointerException: ")?;
+    let (_, what) = message.rsplit_once(" because ")?;
+    what.trim_end().strip_suffix(" is null")
 }
 
 /// The method and place of a frame: `\tat shop.Cart.add(Cart.java:7)`.
@@ -74,6 +85,10 @@ mod tests {
             (
                 "2026-11-21 10:00:00 ERROR [http-1] shop.Web - request failed\njava.lang.OutOfMemoryError: Java heap space\r\n\tat shop.Cart.grow(Cart.java:1) ~[shop.jar:1.0]\r\n",
                 "java.lang.OutOfMemoryError was thrown at shop.Cart.grow(Cart.java:1),",
+            ),
+            (
+                "java.lang.NullPointerException: Cannot invoke \"shop.Customer.name()\" because the return value of \"shop.Book.find(long)\" is null\n\tat shop.Cart.add(Cart.java:7)\n",
+                "was thrown at shop.Cart.add(Cart.java:7) because the return value of \"shop.Book.find(long)\" was null,",
             ),
             (
                 "till-1  | 10:00:00 java.lang.NullPointerException\ntill-1  | \tat shop.Cart.add(Unknown Source)\n",

@@ -2,6 +2,7 @@
 
 pub(crate) mod fatal;
 pub(crate) mod locks;
+mod origin;
 pub(crate) mod panics;
 #[cfg(test)]
 pub(crate) mod samples;

@@ -5,6 +5,9 @@ use necropsy_model::{Confidence, Evidence, Finding, Frame, FrameKind, Place, Rol
 
 use super::{Go, finding, words};
 
+/// Below this address a fault is a field of a nil pointer: the first page is never mapped.
+pub(crate) const NIL_PAGE: u64 = 0x1000;
+
 /// A panic that is no alarm of `go test`.
 pub(crate) fn is_panic(go: &Go<'_, '_>) -> bool {
     let alarm = || go.facts.panics.iter().any(|panic| panic.value.starts_with("test timed out after"));

@@ -2,8 +2,7 @@
 
 use necropsy_model::go::GoForm;
 use necropsy_model::{
-    Activity, Confidence, Finding, Grade, Group, Origin, Place, Role, Severity, Suitability, SuitabilityStatus,
-    Symptom, Verdict,
+    Activity, Confidence, Finding, Group, Role, Severity, Suitability, SuitabilityStatus, Symptom, Verdict,
 };
 
 use super::Go;
@@ -36,7 +35,7 @@ pub(crate) fn verdict<'data>(go: &Go<'_, 'data>, mut findings: Vec<Finding<'data
         confidence: best.map_or(Confidence::Low, |finding| finding.confidence),
         suitability: suitability(go, symptom),
         crash_site: crash_site.clone(),
-        origin: origin(&findings, crash_site.as_ref()),
+        origin: super::origin::of(go, &findings, crash_site.as_ref()),
         findings,
         ..Verdict::default()
     }
@@ -88,29 +87,6 @@ fn quiet(go: &Go<'_, '_>, findings: &[Finding<'_>]) -> String {
 fn pile(go: &Go<'_, '_>, group: &Group) -> bool {
     let total = go.snapshot.threads.len();
     total > 1 && group.threads.len() as f64 >= PILE * total as f64
-}
-
-/// The place where a nil or a panic began is the finding's origin place, where a rule named one.
-fn origin<'data>(findings: &[Finding<'data>], crash: Option<&Place<'data>>) -> Option<Origin<'data>> {
-    let finding = findings.iter().find(|finding| matches!(finding.rule, "go-panic" | "go-nil-dereference"))?;
-    let birth = finding.places.iter().find(|place| place.role == Role::Origin)?;
-    // The frame that died is no origin of itself.
-    if crash.is_some_and(|crash| crash.frame == birth.frame && crash.thread == birth.thread) {
-        return None;
-    }
-    Some(Origin {
-        birth: birth.clone(),
-        kind: "first panic of the chain".to_owned(),
-        value: None,
-        confidence: finding.confidence,
-        grade: Grade::B,
-        why: "the first panic of the chain, as the runtime printed it".to_owned(),
-        not_checked: Vec::new(),
-        gate: None,
-        handed_through: Vec::new(),
-        alternatives: Vec::new(),
-        trail: Vec::new(),
-    })
 }
 
 fn suitability(go: &Go<'_, '_>, symptom: Symptom) -> Suitability {

@@ -104,7 +104,7 @@ fn search<'data>(scene: &Scene<'_, '_, 'data>) -> Option<Trail<'data>> {
         scene.stop.fault.as_ref()?;
         let spot = Spot { ctx: subject.ctx, at: subject.at };
         let path = Path::default().with(spot, "fault", format!("{} is bad", subject.name));
-        tracer.lead(BirthKind::Unknown, spot, "nothing that was followed led anywhere".to_owned(), &path);
+        tracer.lead(BirthKind::Unknown, spot, "bad here already".to_owned(), &path);
     }
     let unwritten = tracer.unwritten;
     let mut trail = tracer.trail(subject.name, subject.value, scene.snapshot, scene.thread);

@@ -244,7 +244,7 @@ fn walk<'u, 'data>(
         };
         let Some(mut inside) = offset.checked_sub(start).filter(|&inside| inside < size) else { continue };
         *die = child.type_die();
-        let name = child.text(gimli::DW_AT_name).filter(|_| child.tag == gimli::DW_TAG_member);
+        let name = types::member_name(&child).filter(|_| child.tag == gimli::DW_TAG_member);
         text.push_str(name.as_deref().unwrap_or_default());
         let mut kind = defined(child.type_die())?;
         if kind.tag == gimli::DW_TAG_array_type {

@@ -1,6 +1,5 @@
 //! Bytes and a type to a value as a reader of the source expects it.
 
-use std::borrow::Cow;
 use std::cell::Cell;
 
 use necropsy_model::{Absence, Avma, Field, Text, Value};
@@ -270,7 +269,7 @@ impl<'r, 'u, 'a, 'data> Renderer<'r, 'u, 'a, 'data> {
             }
             class.text(gimli::DW_AT_name).map(|name| simplify(&name, true).into())
         } else {
-            member.text(gimli::DW_AT_name).map(plain_name)
+            types::member_name(member)
         };
         let slot = slot(member)?;
         Some(Field { name, value: self.slot_value(member, slot, object, level) })
@@ -363,14 +362,6 @@ fn selects(variant: &Entry<'_, '_>, wanted: u128, size: usize) -> bool {
     };
     let mask = u128::MAX >> (128 - size.clamp(1, 16) * 8);
     number.is_some_and(|number| number & mask == wanted & mask)
-}
-
-/// Rust calls the members of a tuple `__0`, `__1`.
-fn plain_name(name: Text<'_>) -> Text<'_> {
-    match name.strip_prefix("__").filter(|rest| !rest.is_empty() && rest.bytes().all(|byte| byte.is_ascii_digit())) {
-        Some(number) => Cow::Owned(number.to_owned()),
-        None => name,
-    }
 }
 
 /// Text of UTF-8, UTF-16 or UTF-32; what is not valid is replaced.

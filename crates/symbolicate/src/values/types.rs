@@ -1,5 +1,7 @@
 //! Types: what is behind typedefs and qualifiers, sizes, members.
 
+use std::borrow::Cow;
+
 use gimli::AttributeValue;
 use necropsy_model::{Absence, Text};
 
@@ -251,4 +253,12 @@ pub(super) fn qualified_name<'data>(entry: &Entry<'_, 'data>) -> Option<String> 
     let around = entry.die.enclosing_names();
     let around = around.iter().map(|name| name.as_deref().unwrap_or("(anonymous namespace)"));
     Some(around.chain([&*name]).collect::<Vec<_>>().join("::"))
+}
+
+/// The name of a member; Rust calls those of a tuple `__0`, `__1`.
+pub(super) fn member_name<'data>(member: &Entry<'_, 'data>) -> Option<Text<'data>> {
+    let name = member.text(gimli::DW_AT_name)?;
+    let number =
+        name.strip_prefix("__").filter(|rest| !rest.is_empty() && rest.bytes().all(|byte| byte.is_ascii_digit()));
+    Some(number.map(str::to_owned).map_or(name, Cow::Owned))
 }

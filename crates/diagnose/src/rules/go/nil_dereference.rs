@@ -3,13 +3,11 @@
 use necropsy_model::go::GoForm;
 use necropsy_model::{Evidence, Finding};
 
+use crate::go::panics::NIL_PAGE;
 use crate::go::{Go, panics};
 use crate::{Case, Rule};
 
 pub(crate) static RULE: Rule = Rule { id: "go-nil-dereference", doc: include_str!("nil_dereference.md"), check };
-
-/// Below this address a fault is a field of a nil pointer: the first page is never mapped.
-const NIL_PAGE: u64 = 0x1000;
 
 fn check<'data>(case: &Case<'_, 'data>) -> Vec<Finding<'data>> {
     let Some(go) = Go::of(case).filter(|go| panics::is_panic(go) && panics::is_nil(go)) else { return Vec::new() };

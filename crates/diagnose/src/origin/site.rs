@@ -46,7 +46,7 @@ pub(super) fn smashed<'data>(crash: &Crash<'_, 'data>) -> Option<Origin<'data>> 
     if crash.noise.is_frame(crash.snapshot, frame) {
         return None;
     }
-    Site { crash, index, kind: "overrun-of-local", grade: Grade::B, why, step: "overrun" }.origin(arrays(frame))
+    Site { crash, index, kind: "overrun-of-local", grade: Grade::C, why, step: "overrun" }.origin(arrays(frame))
 }
 
 /// The check that failed, where the value that made it fail was not found: it blames nobody.
@@ -214,7 +214,7 @@ mod tests {
         });
         let origin = way(smashed, &snapshot).unwrap();
         assert_eq!(origin.birth.function.as_deref(), Some("format"));
-        assert_eq!(origin.grade, Grade::B);
+        assert_eq!(origin.grade, Grade::C);
         assert_eq!(origin.trail[0].text, "arrays in its frame: text (char [18])");
     }
 
@@ -239,7 +239,7 @@ mod tests {
             stop.fault = Some(fault);
         }
         let origin = way(smashed, &snapshot).unwrap();
-        assert_eq!((origin.birth.function.as_deref(), origin.grade), (Some("decode"), Grade::B));
+        assert_eq!((origin.birth.function.as_deref(), origin.grade), (Some("decode"), Grade::C));
     }
 
     #[test]

@@ -110,6 +110,19 @@ impl Tracer<'_, '_, '_> {
                     continue;
                 }
             }
+            if let (Some(boundary), Some(before), Some(after)) = (self.boundary, def.value, value)
+                && def.adjusted()
+                && before.is_multiple_of(boundary)
+                && !after.is_multiple_of(boundary)
+            {
+                let spot = path.returned.last().copied().filter(|returned| returned.ctx == ctx).unwrap_or(spot);
+                let text =
+                    format!("{after:#x} is no multiple of {boundary}; {before:#x}, which it was counted from, is");
+                let path = path.with(spot, "changed", text);
+                let kind = self.kind_here(ctx, &path, BirthKind::Arithmetic, BirthKind::ReturnedComputed);
+                self.lead(kind, spot, "counts the pointer on to where it is not aligned".to_owned(), &path);
+                continue;
+            }
             let before = self.leads.len();
             let written = matches!(def.kind, Kind::Out | Kind::Element(..));
             self.define(ctx, &def, &path);

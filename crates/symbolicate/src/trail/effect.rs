@@ -33,6 +33,37 @@ pub(super) enum Effect {
 }
 
 impl Tracer<'_, '_, '_> {
+    /// Two small members share a register, as structures of up to 16 bytes are returned: `high << 32 | low` and `both >> 32`.
+    /// Where this half of the result comes from.
+    fn half(&mut self, ctx: Ctx, at: usize, operation: (Arith, Src, Src), part: Part) -> Option<Part> {
+        const HALF: u64 = 32;
+        let of = |reg, offset| Some(Part { reg, offset, size: part.size });
+        match operation {
+            _ if part.size > 4 || !matches!(part.offset, 0 | 4) => None,
+            (Arith::Shl, Src::Reg(from), Src::Const(HALF)) if part.offset == 4 && from.offset == 0 => of(from.reg, 0),
+            (Arith::Shr | Arith::Sar, Src::Reg(from), Src::Const(HALF)) if part.offset == 0 && from.offset == 0 => {
+                of(from.reg, 4)
+            }
+            (Arith::Or, Src::Reg(left), Src::Reg(right)) => {
+                let (high, low) = match (self.is_high_half(ctx, at, left), self.is_high_half(ctx, at, right)) {
+                    (true, false) => (left, right),
+                    (false, true) => (right, left),
+                    _ => return None,
+                };
+                let from = if part.offset == 4 { high } else { low };
+                of(from.reg, from.offset + part.offset)
+            }
+            _ => None,
+        }
+    }
+
+    /// A register was moved up by 32 bits.
+    fn is_high_half(&mut self, ctx: Ctx, at: usize, part: Part) -> bool {
+        let defs = self.reaching(ctx, at, Loc::Reg(part), None);
+        let moved = |kind| matches!(kind, Kind::Compute { kind: Arith::Shl, right: Src::Const(32), .. });
+        !defs.is_empty() && defs.iter().all(|def| moved(def.kind))
+    }
+
     pub fn effect(&mut self, ctx: Ctx, at: usize, op: &Op, state: &State) -> Effect {
         match (*op, state.loc) {
             (Op::Set { to, from, extend }, Loc::Reg(part)) if to.reg == part.reg => {
@@ -42,6 +73,12 @@ impl Tracer<'_, '_, '_> {
                 self.set(ctx, at, (to.offset, to.size), (part.offset, part.size), from, Extend::Zero, state)
             }
             (Op::Compute { to, kind, left, right, size }, Loc::Reg(part)) if to.reg == part.reg => {
+                if to.offset == 0
+                    && size == 8
+                    && let Some(from) = self.half(ctx, at, (kind, left, right), part)
+                {
+                    return Effect::Copy { loc: Loc::Reg(from), value: state.value, changed: None };
+                }
                 if part.offset != to.offset {
                     return Effect::Def(Kind::Unknown);
                 }

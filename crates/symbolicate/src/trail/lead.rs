@@ -173,6 +173,17 @@ fn qualified(function: &str) -> &str {
     function.get(start..).unwrap_or(function)
 }
 
+/// A move constructor (`a::B::B(a::B&&)`) or move assignment (`a::B::operator=(a::B&&)`), by its name.
+fn is_move(function: &str) -> bool {
+    let Some((name, parameters)) = function.split_once('(') else { return false };
+    let name = name.rsplit(' ').next().unwrap_or(name);
+    let Some(taken) = parameters.split(')').next().and_then(|parameter| parameter.strip_suffix("&&")) else {
+        return false;
+    };
+    let Some((class, own)) = name.rsplit_once("::") else { return false };
+    taken == class && (own == "operator=" || class.rsplit("::").next() == Some(own))
+}
+
 impl<'data> Tracer<'_, '_, 'data> {
     pub fn lead(&mut self, kind: BirthKind, spot: Spot, what: String, path: &Path) {
         if self.leads.len() >= super::Limits::LEADS {
@@ -211,6 +222,13 @@ impl<'data> Tracer<'_, '_, 'data> {
     fn is_destructor(&self, spot: Spot) -> bool {
         let names = self.names(self.address(spot.ctx, spot.at));
         names.last().and_then(|name| name.function.as_ref()).is_some_and(|name| qualified(name).contains('~'))
+    }
+
+    /// The code is that of a move constructor or a move assignment, which hardly anybody writes by hand.
+    fn moves(&self, spot: Spot) -> bool {
+        let names = self.names(self.address(spot.ctx, spot.at));
+        let moves = |name: &Named<'_>| name.function.as_deref().is_some_and(is_move);
+        names.iter().any(moves) && names.iter().all(|name| is_standard(name) || moves(name))
     }
 
     /// The nearest spot outwards whose code is the program's own.
@@ -272,6 +290,13 @@ impl<'data> Tracer<'_, '_, 'data> {
             let Some((ctx, at)) = self.caller(spot.ctx) else { break };
             spot = self.own_spot(Spot { ctx, at });
         }
+        // Nor did a move do anything else: whoever moved is to name.
+        while matches!(lead.kind, BirthKind::Stored | BirthKind::NeverSet | BirthKind::StoredSomewhere)
+            && self.moves(spot)
+        {
+            let Some((ctx, at)) = self.caller(spot.ctx) else { break };
+            spot = self.own_spot(Spot { ctx, at });
+        }
         let mut birth = self.shown(spot, snapshot, thread);
         if let Some((name, declared)) = &lead.global {
             birth.function = Some(name.clone().into());
@@ -329,7 +354,9 @@ impl<'data> Tracer<'_, '_, 'data> {
     pub fn shown(&self, spot: Spot, snapshot: &Snapshot<'data>, thread: usize) -> Place<'data> {
         let names = self.names_with_line(spot);
         let address = self.address(spot.ctx, spot.at);
-        let chosen = names.iter().position(|name| !is_standard(name)).unwrap_or(0);
+        let moves = |name: &Named<'_>| name.function.as_deref().is_some_and(is_move);
+        let chosen = names.iter().position(|name| !is_standard(name) && !moves(name));
+        let chosen = chosen.or_else(|| names.iter().position(|name| !is_standard(name))).unwrap_or(0);
         let named = names.get(chosen);
         let module = self.space.images.at(Avma(address)).map(|(_, image)| image.module);
         let function = named.and_then(|name| name.function.clone());
@@ -389,4 +416,29 @@ fn listed(snapshot: &Snapshot<'_>, thread: usize, raw: usize, function: Option<&
         group += usize::from(!frame.inlined);
     }
     None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn moves_by_their_names() {
+        for name in [
+            "Letter::Letter(Letter&&)",
+            "post::Letter::Letter(post::Letter&&)",
+            "post::Letter::operator=(post::Letter&&)",
+        ] {
+            assert!(is_move(name), "{name}");
+        }
+        for name in [
+            "Courier::accept(Letter&&)",
+            "Letter::Letter(Letter const&)",
+            "Letter::Letter(Envelope&&)",
+            "main",
+            "take(Letter&&)",
+        ] {
+            assert!(!is_move(name), "{name}");
+        }
+    }
 }

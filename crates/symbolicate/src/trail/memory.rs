@@ -239,6 +239,10 @@ impl Tracer<'_, '_, '_> {
                 return;
             }
             let alive = !self.seeking && self.is_mapped(place.0) && self.released_block(place.0).is_none();
+            if alive && value == Some(0) {
+                // Handed out again since. What NULL it holds, its new owner left there.
+                return;
+            }
             if let Some(first) = first.filter(|&first| self.chunk_covers(first, place.0) && (sure || !alive)) {
                 let spot = self.who_released(spot, path);
                 let path = path.with(spot, "freed", format!("{name}({first:#x}) frees the object"));

@@ -22,6 +22,7 @@
 //! sweep     all code of a module, read once
 //! go        Go's convention and its runtime
 //! globals   who stores to a global variable
+//! smashed   a frame that was written over; shared: a block that two objects own
 //! sized     a block that is too small, because its size lost bits
 //! cycle     a recursion without end: the links that it went along
 //! elsewhere other threads
@@ -59,7 +60,9 @@ mod op;
 mod overrun;
 mod reach;
 mod returns;
+mod shared;
 mod sized;
+mod smashed;
 mod subject;
 mod sum;
 mod survived;
@@ -154,6 +157,10 @@ struct Tracer<'t, 'a, 'data> {
     in_elements: bool,
     /// The value that failed.
     sought: Option<u64>,
+    /// Bytes at whose multiples the address had to lie.
+    boundary: Option<u64>,
+    /// Everything that was found on the way was impossible.
+    refuted: bool,
     /// The frame from which a function was called that jumped on, to where the process died.
     jumped_from: Option<usize>,
     /// It is asked who stores to a part of such objects: no caller is known.
@@ -207,6 +214,8 @@ impl<'t, 'a, 'data> Tracer<'t, 'a, 'data> {
             part_given: false,
             in_elements: false,
             sought: None,
+            boundary: None,
+            refuted: false,
             jumped_from: None,
             by_place: false,
             sizing: false,

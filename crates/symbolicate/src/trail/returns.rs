@@ -8,10 +8,13 @@ use super::context::Ctx;
 use super::definition::Loc;
 use super::lead::{NO_MEMORY, Path, Spot, UNKNOWN_INDEX};
 use super::library::{allocates, plain_name, returns_first};
-use super::op::{Flow, Op, Part};
+use super::op::{Flow, Op, Part, Src};
 
 /// Blocks of the allocators begin at multiples of it (`MALLOC_ALIGNMENT`).
 const ALIGNED: u64 = 16;
+
+/// Bytes that an allocator may well refuse; with less, a process that goes on has other troubles.
+const OFTEN_REFUSED: u64 = 1 << 30;
 
 impl Tracer<'_, '_, '_> {
     /// The result of a call that has returned.
@@ -51,6 +54,39 @@ impl Tracer<'_, '_, '_> {
         at
     }
 
+    /// An allocation that gave NULL. It hardly ever does: only when it was asked for very much; else something else was missed.
+    fn refused_memory(&mut self, spot: Spot, name: &str, path: &Path) {
+        let asked = self.asked_for(spot, name);
+        if asked.is_some_and(|bytes| bytes < OFTEN_REFUSED) {
+            self.refuted = true;
+            return;
+        }
+        let text = match asked {
+            Some(bytes) => format!("{name} was asked for {bytes} bytes and had none to give"),
+            None => format!("returned by {name}"),
+        };
+        let mut path = path.with(spot, "result", text.clone());
+        if asked.is_none() {
+            path.doubts.push(NO_MEMORY);
+        }
+        self.lead(BirthKind::LibraryResult, spot, text, &path);
+    }
+
+    /// The bytes that a call of an allocator asks for.
+    fn asked_for(&mut self, spot: Spot, name: &str) -> Option<u64> {
+        let mut argument = |number: usize| {
+            let &reg = self.machine.arguments.get(number)?;
+            self.eval(spot.ctx, spot.at, Src::Reg(Part { reg, offset: 0, size: 8 }))
+        };
+        match plain_name(name) {
+            "malloc" | "rust_alloc" | "rust_alloc_zeroed" => argument(0),
+            "calloc" => Some(argument(0)?.saturating_mul(argument(1)?)),
+            "realloc" | "aligned_alloc" | "memalign" => argument(1),
+            name if name.starts_with("operator new") => argument(0),
+            _ => None,
+        }
+    }
+
     pub fn returned(&mut self, spot: Spot, target: u64, part: Part, value: Option<u64>, path: &Path) {
         let name = self.function_name(target).unwrap_or_else(|| format!("the function at {target:#x}"));
         let path = path.with(spot, "result", format!("returned by {name}"));
@@ -83,10 +119,7 @@ impl Tracer<'_, '_, '_> {
                 return;
             }
             if value == Some(0) && allocates(&name) {
-                // Allocations hardly ever fail: rather something else was missed.
-                let mut path = path.with(spot, "result", format!("returned by {name}"));
-                path.doubts.push(NO_MEMORY);
-                self.lead(BirthKind::LibraryResult, spot, format!("returned by {name}"), &path);
+                self.refused_memory(spot, &name, &path);
                 return;
             }
             if let Some(pointer) = pointer.filter(|&pointer| allocates(&name) && !pointer.is_multiple_of(ALIGNED))
@@ -119,6 +152,7 @@ impl Tracer<'_, '_, '_> {
         };
         let function = self.function(callee);
         let before = self.leads.len();
+        let outer = std::mem::take(&mut self.refuted);
         for &at in &function.returns {
             let mut path = path.clone();
             path.returned.push(Spot { ctx: callee, at: self.gives_result(callee, at) });
@@ -130,6 +164,11 @@ impl Tracer<'_, '_, '_> {
                 path.returned.push(Spot { ctx: callee, at });
                 self.returned(Spot { ctx: callee, at }, target, part, value, &path);
             }
+        }
+        let refuted = std::mem::replace(&mut self.refuted, outer);
+        if self.leads.len() == before && refuted {
+            self.refuted = true;
+            return;
         }
         if self.leads.len() == before
             && let Some(first) = function.first()

@@ -5,7 +5,7 @@ use necropsy_model::{Avma, BirthKind, Fault, Signal, Snapshot, Stop, Trail};
 use super::Tracer;
 use super::chase::NULL_PAGES;
 use super::context::Ctx;
-use super::definition::Loc;
+use super::definition::{Kind, Loc};
 use super::lead::{Lead, Path, Spot};
 use super::machine::Machine;
 use super::op::{Condition, Flow, Part, Reg, Src};
@@ -71,6 +71,9 @@ fn search<'data>(scene: &Scene<'_, '_, 'data>) -> Option<Trail<'data>> {
         scene.stop.fault.as_ref().is_some_and(|fault| fault.stack.is_some() && fault.below_stack_pointer.is_some());
     if full && tracer.of_recursion(scene).is_some() {
         return Some(tracer.trail("the recursion".to_owned(), None, scene.snapshot, scene.thread));
+    }
+    if tracer.of_smashed_frame(scene).is_some() {
+        return Some(tracer.trail("the frame that was written over".to_owned(), None, scene.snapshot, scene.thread));
     }
     let subject = match (&scene.stop.fault, signal.number) {
         (Some(fault), Signal::SEGV | Signal::BUS | Signal::FPE) => tracer.of_fault(scene, fault),
@@ -262,6 +265,7 @@ impl<'data> Tracer<'_, '_, 'data> {
         }
         let operand = fault.operand.as_ref()?;
         let machine = self.machine;
+        self.boundary = fault.misaligned;
         let number = |name: &str| machine.register(name);
         let base = operand.base.and_then(|(name, value)| Some((number(name)?, value)));
         let index = operand.index.and_then(|(name, value, _)| Some((number(name)?, value)));
@@ -284,8 +288,18 @@ impl<'data> Tracer<'_, '_, 'data> {
         let (source, value, name) = match (base, index) {
             (Some(base), Some(index)) => {
                 // Which of the two is no address of the object: a base that is mapped is sound.
-                let index_guilty = !is_bad(base.1)
-                    || small(base.1) && !small(index.1) && is_bad(index.1) && base.1 != 0 && !sum.is_some_and(small);
+                let index_guilty = match fault.misaligned {
+                    Some(boundary) => base.1.is_multiple_of(boundary),
+                    None if base.1 == 0 && index.1 == 0 => self.begins_at_zero(ctx, at, base.0),
+                    None => {
+                        !is_bad(base.1)
+                            || small(base.1)
+                                && !small(index.1)
+                                && is_bad(index.1)
+                                && base.1 != 0
+                                && !sum.is_some_and(small)
+                    }
+                };
                 whole(if index_guilty { index } else { base })
             }
             (Some(base), None) => whole(base),
@@ -297,6 +311,12 @@ impl<'data> Tracer<'_, '_, 'data> {
             return None;
         }
         Some(Subject::new(ctx, at, source, value, name))
+    }
+
+    /// Everything that gives the register 0 here is a constant, as a counter begins: it is no pointer that should have been set.
+    fn begins_at_zero(&mut self, ctx: Ctx, at: usize, reg: Reg) -> bool {
+        let defs = self.reaching(ctx, at, Loc::Reg(Part { reg, offset: 0, size: 8 }), Some(0));
+        !defs.is_empty() && defs.iter().all(|def| matches!(def.kind, Kind::Value(_) | Kind::Counter))
     }
 
     /// Where a function that was called jumped through a pointer instead of returning: it left no frame.
@@ -384,6 +404,7 @@ impl<'data> Tracer<'_, '_, 'data> {
             self.seeking = false;
             self.leads.retain(|lead| lead.kind == BirthKind::Freed);
             if !self.leads.is_empty() {
+                self.shared_block(ctx, at, value, &path);
                 return Some(Subject::new(ctx, at, Src::Other, Some(value), name));
             }
             self.visited.clear();

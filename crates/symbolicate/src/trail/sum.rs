@@ -48,15 +48,19 @@ impl Tracer<'_, '_, '_> {
         }
         if wide && kind == Arith::Add && def.value == Some(0) && one == Some(0) && other == Some(0) {
             // NULL plus index 0: the index is the one that was scaled or widened.
-            for source in [left, right] {
-                let Src::Reg(part) = source else { continue };
-                let defs = self.reaching(ctx, def.at, Loc::Reg(part), Some(0));
-                let scaled = |def: &Def| {
-                    def.indexed() || matches!(def.kind, Kind::Compute { kind: Arith::Mul | Arith::Shl, .. })
-                };
-                if !defs.is_empty() && !defs.iter().any(scaled) {
-                    self.start(ctx, def.at, source, Some(0), path);
-                    return;
+            let scaled =
+                |def: &Def| def.indexed() || matches!(def.kind, Kind::Compute { kind: Arith::Mul | Arith::Shl, .. });
+            // Nor is it a counter that begins, or a sum of such.
+            let counted =
+                |def: &Def| scaled(def) || matches!(def.kind, Kind::Value(_) | Kind::Counter | Kind::Compute { .. });
+            for is_index in [&counted as &dyn Fn(&Def) -> bool, &scaled] {
+                for source in [left, right] {
+                    let Src::Reg(part) = source else { continue };
+                    let defs = self.reaching(ctx, def.at, Loc::Reg(part), Some(0));
+                    if !defs.is_empty() && !defs.iter().any(is_index) {
+                        self.start(ctx, def.at, source, Some(0), path);
+                        return;
+                    }
                 }
             }
         }
@@ -79,6 +83,11 @@ impl Tracer<'_, '_, '_> {
             && let Some(value) = def.value.filter(|&value| self.is_lost(value))
         {
             self.went_bad(value, here, "this code", path);
+            return;
+        }
+        if let Some(source) = beside_zero(kind, (left, one), (right, other)) {
+            let path = path.with(Spot { ctx, at: def.at }, "arithmetic", "what it is combined with is 0".to_owned());
+            self.start(ctx, def.at, source, def.value, &path);
             return;
         }
         let path = path.with(here, "arithmetic", "computed here".to_owned());
@@ -199,8 +208,12 @@ impl Tracer<'_, '_, '_> {
                 // What is read from memory now is not what was read then.
                 return;
             }
-            let solved =
-                rest.zip(one).map(|(rest, one)| rest.wrapping_sub(one)).filter(|rest| rest.is_multiple_of(scale));
+            let distance = rest.zip(one).map(|(rest, one)| rest.wrapping_sub(one));
+            if def.loc.size() == 8 && distance.is_some_and(|distance| !distance.is_multiple_of(scale)) {
+                // No element of the array lies there.
+                return;
+            }
+            let solved = distance;
             let other = other.or(solved.map(|solved| (solved.cast_signed() / scale.cast_signed()).cast_unsigned()));
             let one = one.or(rest.zip(scaled).map(|(rest, scaled)| rest.wrapping_sub(scaled)));
             if self.sizing {
@@ -251,5 +264,33 @@ impl Tracer<'_, '_, '_> {
         let swapped = index_value.wrapping_add_signed(mem.displacement);
         let other = mem.base.filter(|_| scale == 1 && outside(swapped, self).is_some())?;
         Some((word(other), self.eval(ctx, at, word(other))?))
+    }
+}
+
+/// The operand that is the whole result, since the other one is 0.
+fn beside_zero(kind: Arith, left: (Src, Option<u64>), right: (Src, Option<u64>)) -> Option<Src> {
+    let followed = |source: Src| matches!(source, Src::Reg(_) | Src::Mem(_)).then_some(source);
+    match (kind, left.1, right.1) {
+        (Arith::Add, Some(0), other) if other != Some(0) => followed(right.0),
+        (Arith::Add | Arith::Sub, one, Some(0)) if one != Some(0) => followed(left.0),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::trail::op::Reg;
+
+    #[test]
+    fn what_is_added_to_nothing_is_the_result() {
+        let word = |reg: Reg| Src::Reg(Part { reg, offset: 0, size: 4 });
+        let (one, other) = (word(1), word(2));
+        assert_eq!(beside_zero(Arith::Add, (one, Some(0)), (other, Some(7))), Some(other));
+        assert_eq!(beside_zero(Arith::Sub, (one, None), (other, Some(0))), Some(one));
+        // 0 - 7 is another number than 7, and of two zeros neither is the one.
+        assert_eq!(beside_zero(Arith::Sub, (one, Some(0)), (other, Some(7))), None);
+        assert_eq!(beside_zero(Arith::Add, (one, Some(0)), (other, Some(0))), None);
+        assert_eq!(beside_zero(Arith::Add, (one, Some(0)), (Src::Const(7), Some(7))), None);
     }
 }

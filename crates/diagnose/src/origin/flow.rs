@@ -85,6 +85,9 @@ fn grade(chain: &Chain<'_>, trail: &Trail<'_>, noise: &Noise) -> (Grade, &'stati
     let (mut grade, why) = match (chain.kind, chain.sole) {
         (BirthKind::ReturnedConstant, true) => (Grade::A, "the only return that fits the value"),
         (BirthKind::GlobalStore, true) => (Grade::A, "the only store to it that fits"),
+        (BirthKind::LibraryResult, _) if chain.doubts.contains(&Chain::INSIDE_LIBRARY) => {
+            (Grade::D, "a library put it there by itself; which call made it do so is not known")
+        }
         (BirthKind::LibraryResult, true) => (Grade::AMinus, "the result of a library call, and nothing else fits"),
         (BirthKind::ReturnedComputed, true) => (Grade::AMinus, "computed by the call, and nothing else fits"),
         (BirthKind::Stored, true) => (Grade::B, "the last store to the place it was read from"),
@@ -93,9 +96,6 @@ fn grade(chain: &Chain<'_>, trail: &Trail<'_>, noise: &Noise) -> (Grade, &'stati
         (BirthKind::Overrun, _) => (Grade::B, "what it writes runs from the object it was given into this one"),
         (BirthKind::SizeOverflow, _) => (Grade::B, "the block that was run over is too small by that"),
         (BirthKind::GlobalInitial, true) => (Grade::B, "no store of this value to the global was found"),
-        (BirthKind::LibraryResult, false) if chain.doubts.contains(&Chain::INSIDE_LIBRARY) => {
-            (Grade::D, "one of several calls of libraries that may have given it")
-        }
         (BirthKind::ReturnedConstant | BirthKind::LibraryResult, false) => {
             (Grade::B, "one of several returns that fit the value")
         }

@@ -94,6 +94,28 @@ impl<'a, 'data> Namer<'a, 'data> {
         found
     }
 
+    /// The functions at many addresses by the tables of symbols alone, which are read once for all of them.
+    pub fn functions(&self, addresses: &[u64]) -> HashMap<u64, Text<'data>> {
+        let mut of_images: BTreeMap<usize, Vec<(Svma, bool)>> = BTreeMap::new();
+        for &address in addresses {
+            if let Some((index, image)) = self.images.at(Avma(address)) {
+                of_images.entry(index).or_default().push((image.bias.to_svma(Avma(address)), false));
+            }
+        }
+        let mut found = HashMap::new();
+        for (index, mut wanted) in of_images {
+            wanted.sort_unstable();
+            wanted.dedup();
+            let Some(image) = self.images.all().get(index) else { continue };
+            let names = name_with(self.images, index, &wanted, Depth::Names).unwrap_or_default();
+            for (&(address, _), named) in wanted.iter().zip(names) {
+                let function = named.into_iter().next_back().and_then(|named| named.function);
+                found.extend(function.map(|function| (image.bias.to_avma(address).0, function)));
+            }
+        }
+        found
+    }
+
     fn find(&self, address: Avma) -> Option<Vec<Named<'data>>> {
         let (index, image) = self.images.at(address)?;
         name_all(self.images, index, &[(image.bias.to_svma(address), false)])?.into_iter().next()

@@ -22,6 +22,8 @@ struct Uses {
     stores: Vec<u64>,
     /// Its address, or that of an object around it, is taken.
     taken: bool,
+    /// Instructions that take the address of the object around it.
+    takes: Vec<u64>,
 }
 
 impl Tracer<'_, '_, '_> {
@@ -85,6 +87,9 @@ impl Tracer<'_, '_, '_> {
             return;
         }
         self.leads.truncate(before);
+        if uses.taken && self.stored_by_index(&uses.takes, (address, size), value, path) {
+            return;
+        }
         let initial = self.initial(address, size);
         let same = value.is_none() || initial == value;
         let shown = name.clone().unwrap_or_else(|| format!("the variable at {address:#x}"));
@@ -249,6 +254,7 @@ impl Tracer<'_, '_, '_> {
                         if target <= address && address - target < REACH && self.same_object(target, address) =>
                     {
                         uses.taken |= held.is_some();
+                        uses.takes.push(insn.at());
                         held = Some((register, WATCHED));
                     }
                     _ => {}

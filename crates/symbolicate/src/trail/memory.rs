@@ -124,6 +124,9 @@ impl Tracer<'_, '_, '_> {
                 (Kind::Address(array), _) => {
                     bases.extend(self.address_of(ctx, def.at, &Mem { index: None, ..array }));
                 }
+                (Kind::Result, Loc::Reg(_)) => {
+                    bases.extend(self.result_of(ctx, def.at).map(|known| def.undo(known)));
+                }
                 // A pointer and an index: either may be the pointer.
                 (Kind::Compute { kind: Arith::Add, left, right, .. }, _) => {
                     bases.extend(self.eval(ctx, def.at, left));
@@ -360,6 +363,14 @@ impl Tracer<'_, '_, '_> {
         for &(at, target) in &function.tails {
             if let Some(target) = self.target(callee, at, target) {
                 self.made_by(Spot { ctx: callee, at }, target, object, place, value, &path);
+            }
+        }
+        let unsure = |lead: &Lead| lead.kind == BirthKind::NeverSet && !lead.path.doubts.is_empty();
+        if value != Some(0) && self.leads.len() > before && self.leads.iter().skip(before).all(unsure) {
+            // It stores to places in the object that are not known: one of these stores fits.
+            let known = self.leads.split_off(before);
+            if !self.stored_somewhere(callee, place, value, &path) {
+                self.leads.extend(known);
             }
         }
         let lost = |lead: &Lead| matches!(lead.kind, BirthKind::Loaded | BirthKind::Unknown);

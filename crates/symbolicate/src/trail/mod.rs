@@ -21,7 +21,7 @@
 //! heap      blocks of the allocator, and the marks of released ones
 //! sweep     all code of a module, read once
 //! go        Go's convention and its runtime
-//! globals   who stores to a global variable
+//! globals   who stores to a global variable; array: to elements of one
 //! smashed   a frame that was written over; shared: a block that two objects own
 //! sized     a block that is too small, because its size lost bits
 //! cycle     a recursion without end: the links that it went along
@@ -33,6 +33,7 @@
 //! ```
 
 mod aarch64;
+mod array;
 mod bound;
 mod branch;
 mod callers;

@@ -102,6 +102,14 @@ impl Tracer<'_, '_, '_> {
                 self.lead(BirthKind::Stored, stored, "cuts a pointer to 32 bits".to_owned(), &path);
                 return;
             }
+            if let (true, Some(given), true) =
+                (path.narrow, path.steps.iter().find(|step| step.step == "given"), allocates(&name))
+            {
+                // Found by who calls the function that stores it: the parameter has 32 bits.
+                let spot = given.spot;
+                self.lead(BirthKind::Stored, spot, "cuts a pointer to 32 bits".to_owned(), &path);
+                return;
+            }
             if let (true, Some(&returned), true) = (path.narrow, path.returned.last(), allocates(&name)) {
                 // A function whose result is an int.
                 let path = path.with(returned, "truncated", "returns the low half of a pointer".to_owned());

@@ -90,9 +90,25 @@ impl Tracer<'_, '_, '_> {
             self.start(ctx, def.at, source, def.value, &path);
             return;
         }
-        let path = path.with(here, "arithmetic", "computed here".to_owned());
+        let mut path = path.with(here, "arithmetic", "computed here".to_owned());
+        if kind == Arith::Add && [left, right].into_iter().any(|source| self.feeds_sum(ctx, def.at, source)) {
+            path.doubts.push("it adds up what others made");
+        }
         let birth = self.kind_here(ctx, &path, BirthKind::Arithmetic, BirthKind::ReturnedArithmetic);
         self.lead(birth, here, "computed here".to_owned(), &path);
+    }
+
+    /// An operand of a sum is the sum of the turn before.
+    fn feeds_sum(&mut self, ctx: Ctx, at: usize, source: Src) -> bool {
+        let loc = match source {
+            Src::Reg(part) => Loc::Reg(part),
+            Src::Mem(mem) => match self.address_of(ctx, at, &mem) {
+                Some(address) => Loc::Mem { address, size: mem.size },
+                None => return false,
+            },
+            _ => return false,
+        };
+        self.reaching(ctx, at, loc, None).iter().any(|def| def.at == at && !def.adjusted() && !def.indexed())
     }
 
     /// The answer to a question is followed into what was asked, where that has one value only.
@@ -250,9 +266,16 @@ impl Tracer<'_, '_, '_> {
         let (index, scale) = mem.index?;
         let word = |reg| Src::Reg(Part { reg, offset: 0, size: 8 });
         let index_value = self.eval(ctx, at, word(index))?;
+        let code = Avma(self.address(ctx, at));
         let outside = |start: u64, this: &Self| {
             let (first, size) = this.variable_at(start)?;
-            (address < first || address >= first.saturating_add(size)).then_some(())
+            if address < first || address >= first.saturating_add(size) {
+                return Some(());
+            }
+            // A member of the variable is an array, and ends before.
+            let arrays = this.values.arrays_at(this.frames, code, start);
+            let array = arrays.into_iter().rev().find(|array| array.start == start && array.count.is_some())?;
+            (!array.covers(address)).then_some(())
         };
         let base = match mem.base {
             None => mem.displacement.cast_unsigned(),

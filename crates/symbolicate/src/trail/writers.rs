@@ -40,6 +40,11 @@ pub(super) struct Read {
     pub value: Option<u64>,
 }
 
+/// The function that an instruction calls or jumps to, where it names it.
+fn direct(insn: &sweep::Swept) -> Option<u64> {
+    insn.goes_to(|_| None).filter(|&(_, direct)| direct).map(|(target, _)| target)
+}
+
 impl Tracer<'_, '_, '_> {
     /// Nothing that was followed tells: looks for the one writer of the field that was read last, else for the one maker of such
     /// objects that never sets it.
@@ -114,12 +119,15 @@ impl Tracer<'_, '_, '_> {
                 stores.resize(MAX_STORES, 0);
                 return (stores, calls, fills);
             };
+            let called = sweep::instructions(image, self.machine).into_iter().flatten();
+            let targets: Vec<u64> = called.filter_map(|insn| direct(&insn)).collect();
+            self.learn_library_calls(targets);
             for insn in instructions {
                 if insn.stores_at(offset, size) && stores.len() < MAX_STORES {
                     stores.push(insn.at());
                 }
-                let Some((target, true)) = insn.goes_to(|_| None) else { continue };
-                match self.library_call(target) {
+                let Some(target) = direct(&insn) else { continue };
+                match self.library_calls.get(&target).copied().unwrap_or(LibraryCall::Other) {
                     LibraryCall::Allocates if calls.len() < MAX_ALLOCATIONS => calls.push(insn.at()),
                     LibraryCall::Fills if fills.len() < MAX_STORES => fills.push(insn.at()),
                     _ => {}
@@ -129,20 +137,26 @@ impl Tracer<'_, '_, '_> {
         (stores, calls, fills)
     }
 
-    fn library_call(&mut self, target: u64) -> LibraryCall {
-        let behind = self.behind_plt(target);
-        if let Some(&known) = self.library_calls.get(&behind) {
-            return known;
-        }
+    /// What these functions are, by their names in the tables of symbols: some thousand of them are asked for at once.
+    fn learn_library_calls(&mut self, mut unknown: Vec<u64>) {
         // A copy of a text is no object with fields.
         let copies = |name: &str| matches!(plain_name(name), "strdup" | "strndup" | "mmap" | "mmap64");
-        let found = match self.function_name(behind) {
-            Some(name) if allocates(&name) && !copies(&name) => LibraryCall::Allocates,
-            Some(name) if plain_name(&name).starts_with("memset") && self.is_of_system(behind) => LibraryCall::Fills,
-            _ => LibraryCall::Other,
-        };
-        self.library_calls.insert(behind, found);
-        found
+        unknown.sort_unstable();
+        unknown.dedup();
+        unknown.retain(|target| !self.library_calls.contains_key(target));
+        let behind: Vec<u64> = unknown.iter().map(|&target| self.behind_plt(target)).collect();
+        let names = self.namer.functions(&behind);
+        for (target, behind) in unknown.into_iter().zip(behind) {
+            let linked = self.linked.borrow().get(&behind).cloned();
+            let found = match names.get(&behind).map(ToString::to_string).or(linked) {
+                Some(name) if allocates(&name) && !copies(&name) => LibraryCall::Allocates,
+                Some(name) if plain_name(&name).starts_with("memset") && self.is_of_system(behind) => {
+                    LibraryCall::Fills
+                }
+                _ => LibraryCall::Other,
+            };
+            self.library_calls.insert(target, found);
+        }
     }
 
     /// A call of `memset` that fills such objects, this part included, with the value.
@@ -169,7 +183,7 @@ impl Tracer<'_, '_, '_> {
     }
 
     /// Follows what is stored. Whether a store is left of which nothing is known.
-    fn follow_stores(&mut self, stores: &[u64], value: u64, size: u8, path: &Path) -> bool {
+    pub fn follow_stores(&mut self, stores: &[u64], value: u64, size: u8, path: &Path) -> bool {
         if stores.len() >= MAX_STORES {
             return true;
         }
@@ -295,7 +309,7 @@ impl Tracer<'_, '_, '_> {
     }
 
     /// A run of the function around an address, so many calls deep.
-    fn detached_at(&mut self, address: u64, depth: usize) -> Option<Ctx> {
+    pub fn detached_at(&mut self, address: u64, depth: usize) -> Option<Ctx> {
         let ctx = self.detached(address)?;
         self.runs[ctx.0].depth = depth;
         Some(ctx)

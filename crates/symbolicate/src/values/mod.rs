@@ -15,6 +15,7 @@
 //! render     bytes and a type -> a value; scalar for numbers, pretty for the types of standard libraries
 //! ```
 
+mod array;
 mod call_site;
 pub(crate) mod debug_file;
 pub(crate) mod entries;
@@ -35,6 +36,7 @@ use necropsy_model::{Absence, Avma, Svma, Text, Value, Variable, VariableKind};
 
 use crate::space::AddressSpace;
 use crate::unwind::RawFrame;
+pub(crate) use array::Array;
 use debug_file::Store;
 use entries::{Die, Entry};
 pub(crate) use field::{FieldPath, Member, Operand};
@@ -127,6 +129,17 @@ impl<'a, 'data> Values<'a, 'data> {
         let placed = variables.filter_map(|entry| Some((static_address(&entry)?, entry)));
         let (_, variable) = placed.filter(|&(start, _)| start <= wanted).max_by_key(|&(start, _)| start)?;
         declaration(&variable)
+    }
+
+    /// The arrays that an address in a global variable lies in, outermost first, from the units with this code.
+    pub fn arrays_at(&self, frames: &[RawFrame], code: Avma, address: u64) -> Vec<Array> {
+        /// Frames that are asked, until one has debug information of this module.
+        const MOST: usize = 16;
+        let context = Context { store: &self.store, space: &self.space, frames };
+        let Some(file) = self.store.file_at(code) else { return Vec::new() };
+        let mut known = (0..frames.len().min(MOST)).filter_map(|index| Frame::new(context, index));
+        let frame = known.find(|frame| std::ptr::eq(frame.file(), file));
+        frame.map(|frame| array::arrays_of(&frame, code, Avma(address))).unwrap_or_default()
     }
 
     /// The local variable of the frame at `index` that covers an address: its name, file and line of its declaration.

@@ -1,39 +1,20 @@
 //! The configuration file, and what wins: flags over environment over file.
 
-use std::collections::BTreeMap;
 use std::env;
 use std::ffi::OsString;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use necropsy_config::{Config, Owners};
 use necropsy_diagnose::Noise;
 use necropsy_model::{Place, Verdict};
-use serde::Deserialize;
 
 use crate::args::{SCRIPTS, SHOWN};
 use crate::reading::Places;
 
 /// Largest file that is read. One that is larger was named by mistake.
 const LARGEST: u64 = 1 << 20;
-
-/// What a configuration file may say. Every key is optional; one that is not here is an error.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
-pub(crate) struct Config {
-    /// As `--redact`.
-    redact: Option<bool>,
-    /// As `--debug-dir`, searched after those of the command line. Relative ones are relative to the file's own directory.
-    debug_dirs: Vec<PathBuf>,
-    /// As the lines of a file for `--noise`.
-    noise: Vec<String>,
-    /// As `--in-app`.
-    in_app: Vec<String>,
-    /// As `--debuginfod-url`, where neither that nor the environment names a server.
-    symbol_servers: Vec<String>,
-    /// Who owns which modules: `"libledger.so" = "payments"`.
-    owners: BTreeMap<String, String>,
-}
 
 /// Heading of `--help`.
 const CONFIGURATION: &str = "Configuration";
@@ -190,61 +171,13 @@ fn read(path: &Path, named: bool) -> Result<Option<Config>, Error> {
         return Err(unreadable(io::Error::other("it is no file of at most 1 MiB")));
     }
     let text = fs::read_to_string(path).map_err(unreadable)?;
-    parse(&text).map(Some).map_err(|(line, message)| Error::Wrong { path: path.to_owned(), line, message })
-}
-
-/// The configuration, or a line and what is wrong with it.
-fn parse(text: &str) -> Result<Config, (usize, String)> {
-    toml::from_str(text).map_err(|error: toml::de::Error| {
-        let at = error.span().map_or(0, |span| span.start);
-        let line = text.bytes().take(at).filter(|&byte| byte == b'\n').count() + 1;
-        (line, error.message().replace('\n', " "))
-    })
-}
-
-/// Who owns which modules, the most specific first.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Owners(Vec<(String, String)>);
-
-impl Owners {
-    fn new(owners: BTreeMap<String, String>) -> Self {
-        let mut owners: Vec<_> = owners.into_iter().collect();
-        // An exact name before a beginning, a longer beginning before a shorter one.
-        owners.sort_by_key(|(pattern, _)| (pattern.ends_with('*'), std::cmp::Reverse(pattern.len())));
-        Self(owners)
-    }
-
-    /// The owner of the module of a place; where a dump names no modules, of its function's package.
-    pub(crate) fn of(&self, place: &Place<'_>) -> Option<&str> {
-        let module = place.module.as_deref().map(|path| path.rsplit('/').next().unwrap_or(path));
-        let names = [module, place.function.as_deref()];
-        names.into_iter().flatten().find_map(|name| {
-            let owner = self.0.iter().find(|(pattern, _)| match pattern.strip_suffix('*') {
-                Some(start) => name.starts_with(start),
-                None => name == pattern,
-            });
-            owner.map(|(_, owner)| owner.as_str())
-        })
-    }
+    Config::parse(&text).map(Some).map_err(|(line, message)| Error::Wrong { path: path.to_owned(), line, message })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use clap::Parser;
-    use necropsy_model::Role;
-
-    #[test]
-    fn wrong_keys_and_values_are_told_with_their_line() {
-        let config = parse("redact = true\ndebug-dirs = ['a']\n[owners]\n'lib*' = 'team'\n").unwrap();
-        assert_eq!(config.redact, Some(true));
-        let (line, message) = parse("redact = true\n\nredcat = false\n").unwrap_err();
-        assert!(line == 3 && message.contains("redcat"), "{line}: {message}");
-        let (line, message) = parse("redact = 'yes'\n").unwrap_err();
-        assert!(line == 1 && message.contains("boolean"), "{line}: {message}");
-        assert_eq!(parse("[owners]\na = 'b'\nredact =").unwrap_err().0, 3);
-        assert!(parse("").is_ok());
-    }
 
     #[test]
     fn the_file_that_is_named_wins() {
@@ -264,29 +197,5 @@ mod tests {
         let relative: &[_] = &[("XDG_CONFIG_HOME", "xdg"), ("HOME", "/h")];
         assert_eq!(place(&args(&[]), variables(relative)), at("/h/.config/necropsy/config.toml", false));
         assert_eq!(place(&args(&[]), variables(&[])), None);
-    }
-
-    #[test]
-    fn the_most_specific_owner_is_told() {
-        let owners = [("lib*", "platform"), ("libledger*", "payments"), ("libledger.so", "ledger"), ("main.*", "shop")];
-        let owners = Owners::new(owners.map(|(pattern, owner)| (pattern.to_owned(), owner.to_owned())).into());
-        let of = |module: Option<&'static str>, function: &'static str| {
-            let place = Place {
-                thread: None,
-                frame: None,
-                function: Some(function.into()),
-                module: module.map(Into::into),
-                location: None,
-                inlined: false,
-                trust: None,
-                role: Role::Victim,
-            };
-            owners.of(&place).map(str::to_owned)
-        };
-        assert_eq!(of(Some("/srv/libledger.so"), "f").as_deref(), Some("ledger"));
-        assert_eq!(of(Some("/srv/libledger-2.so"), "f").as_deref(), Some("payments"));
-        assert_eq!(of(Some("/usr/lib/libc.so.6"), "f").as_deref(), Some("platform"));
-        assert_eq!(of(None, "main.run").as_deref(), Some("shop"));
-        assert_eq!(of(None, "other.run"), None);
     }
 }

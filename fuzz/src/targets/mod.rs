@@ -74,6 +74,7 @@ pub static TARGETS: &[Target] = &[
     text("redact", "the redaction pass before all outputs", dump::any, dump::redact),
     text("writers", "names of any content in every output", words::seeds, words::run),
     text("maps", "a copy of /proc/PID/maps", parts::maps_seeds, parts::maps),
+    text("config", "a configuration file, its noise and its owners", parts::config_seeds, parts::config),
     text("tokens", "addresses in lines of text", parts::tokens_seeds, parts::tokens),
     text("breakpad", "symbol files of Breakpad", parts::breakpad_seeds, parts::breakpad),
     bytes("cfi", "call frame information, expressions, one step", Shape::Bytes, parts::cfi_seeds, parts::cfi),

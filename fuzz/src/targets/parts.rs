@@ -2,6 +2,8 @@
 
 #![allow(clippy::unnecessary_wraps, reason = "all targets have one signature")]
 
+use necropsy_config::{Config, Owners};
+use necropsy_diagnose::Noise;
 use necropsy_model::{Arch, Full};
 use necropsy_read::tokens::{self, Line};
 use necropsy_symbolicate::doors;
@@ -17,6 +19,39 @@ fn sections(names: &[&str]) -> Vec<Vec<u8>> {
         found.map(seeds::cut).collect::<Vec<_>>()
     };
     seeds::elf_files().iter().flat_map(of).filter(|bytes| !bytes.is_empty()).collect()
+}
+
+pub(super) fn config_seeds() -> Vec<Vec<u8>> {
+    vec![
+        b"redact = true\ndebug-dirs = ['symbols', \"/srv/symbols\"]\nin-app = ['libledger*', 'main.*']\nsymbol-servers = ['https://debuginfod.elfutils.org/']\nnoise = [\n  'module libshop*', # its own\n  'function shop::check*',\n]\n\n[owners]\n'lib*' = 'platform'\n\"libledger.so\" = \"pay\\u00e9e\"\n".to_vec(),
+        b"owners = { a = 'b', 'c.d' = '''e''' }\nnoise = [\"\"\"module x\"\"\"]\n".to_vec(),
+    ]
+}
+
+/// A configuration: whatever stands in it, an answer or a line of it with one phrase.
+pub(super) fn config(input: &[u8]) -> Result<(), String> {
+    let Ok(text) = std::str::from_utf8(input) else { return Ok(()) };
+    let config = match Config::parse(text) {
+        Ok(config) => config,
+        Err((line, message)) if message.contains('\n') || line == 0 || line > text.split('\n').count() => {
+            return Err(format!("line {line}: {message:?}"));
+        }
+        Err(_) => return Ok(()),
+    };
+    let noise = Noise::with(&config.noise.join("\n")).map(|noise| noise.with_own(config.in_app));
+    let owners = Owners::new(config.owners);
+    let place = necropsy_model::Place {
+        thread: None,
+        frame: None,
+        function: text.lines().next().map(Into::into),
+        module: Some("/srv/libledger.so".into()),
+        location: None,
+        inlined: false,
+        trust: None,
+        role: necropsy_model::Role::Victim,
+    };
+    let _ = (noise.is_ok(), owners.of(&place).map(str::len));
+    Ok(())
 }
 
 pub(super) fn maps_seeds() -> Vec<Vec<u8>> {

@@ -49,6 +49,8 @@ impl Trail<'_> {
 impl Chain<'_> {
     /// A doubt: the value was made or stored inside of a library, whose caller is shown.
     pub const INSIDE_LIBRARY: &'static str = "it was made inside of a library";
+    /// A doubt: the code that made the value is a library's, inlined into the function that is shown.
+    pub const INLINED_LIBRARY: &'static str = "what the library was asked for was not followed";
 }
 
 /// Kinds of birth.
@@ -82,6 +84,8 @@ pub enum BirthKind {
     Overrun,
     /// The size of the block lost bits when it was computed.
     SizeOverflow,
+    /// A loop counts further than the object reaches, up to a number that stands in its code.
+    Counted,
     /// The block was moved or unmapped while it was in use.
     Moved,
     /// The file behind a mapping was made shorter.
@@ -114,6 +118,7 @@ impl BirthKind {
             Self::Freed => "freed",
             Self::Overrun => "overrun",
             Self::SizeOverflow => "size-overflow",
+            Self::Counted => "counted-too-far",
             Self::Moved => "moved",
             Self::FileShortened => "file-shortened",
             Self::EndOfList => "end-of-list",

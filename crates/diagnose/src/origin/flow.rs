@@ -88,6 +88,9 @@ fn grade(chain: &Chain<'_>, trail: &Trail<'_>, noise: &Noise) -> (Grade, &'stati
         (BirthKind::LibraryResult, _) if chain.doubts.contains(&Chain::INSIDE_LIBRARY) => {
             (Grade::D, "a library put it there by itself; which call made it do so is not known")
         }
+        (BirthKind::LibraryResult, true) if chain.doubts.contains(&Chain::INLINED_LIBRARY) => {
+            (Grade::B, "what a library gave, whose code was inlined here")
+        }
         (BirthKind::LibraryResult, true) => (Grade::AMinus, "the result of a library call, and nothing else fits"),
         (BirthKind::ReturnedComputed, true) => (Grade::AMinus, "computed by the call, and nothing else fits"),
         (BirthKind::Stored, true) => (Grade::B, "the last store to the place it was read from"),
@@ -105,7 +108,14 @@ fn grade(chain: &Chain<'_>, trail: &Trail<'_>, noise: &Noise) -> (Grade, &'stati
         (BirthKind::Constant, true) if trail.value.is_some_and(is_rare) && !is_number(&trail.subject) => {
             (Grade::C, "the only definition that fits, a number that no code puts anywhere by chance")
         }
+        // A number of a kind that stands in memory where one store alone can have put it.
+        (BirthKind::Constant, true)
+            if trail.value.is_some_and(is_rare) && chain.steps.iter().any(|step| step.step == "load") =>
+        {
+            (Grade::C, "the only definition that fits, and memory still holds it")
+        }
         (BirthKind::Moved, _) => (Grade::C, "nothing else in the program moves or unmaps blocks"),
+        (BirthKind::Counted, true) => (Grade::C, "the loop ends nowhere else"),
         (BirthKind::FileShortened, _) => (Grade::C, "nothing else in the program makes files shorter"),
         (BirthKind::ReturnedArithmetic, true) => {
             (Grade::C, "the call computed it; what it was computed from was not followed")
@@ -118,7 +128,7 @@ fn grade(chain: &Chain<'_>, trail: &Trail<'_>, noise: &Noise) -> (Grade, &'stati
             BirthKind::Stored | BirthKind::ReturnedComputed | BirthKind::ReturnedArithmetic | BirthKind::GlobalStore,
             false,
         ) => (Grade::C, "one of several writers that fit the value"),
-        (BirthKind::GlobalInitial, false)
+        (BirthKind::GlobalInitial | BirthKind::Counted, false)
         | (BirthKind::Constant | BirthKind::Loaded | BirthKind::Arithmetic | BirthKind::Unknown, _) => {
             (Grade::D, "further back it could not be followed")
         }

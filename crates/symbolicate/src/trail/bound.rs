@@ -1,9 +1,11 @@
 //! Loops that count too far: what they count up to.
 
+use necropsy_model::BirthKind;
+
 use super::Tracer;
 use super::context::Ctx;
 use super::definition::{Def, Loc};
-use super::lead::{Path, Spot};
+use super::lead::{Lead, Path, Spot};
 use super::op::{Flags, Flow, Op, Src, mask};
 
 impl Tracer<'_, '_, '_> {
@@ -36,6 +38,14 @@ impl Tracer<'_, '_, '_> {
         let path = path.with(Spot { ctx, at }, "bound", format!("a loop counts up to {limit:#x}"));
         let before = self.leads.len();
         self.start(ctx, at, bound, Some(limit), &path);
+        let fixed = |lead: &Lead| lead.kind == BirthKind::Constant && lead.spot.ctx == ctx;
+        let found = self.leads.get(before..).unwrap_or_default();
+        if matches!(bound, Src::Const(_)) || !found.is_empty() && found.iter().all(fixed) {
+            // The limit stands in the code of the loop itself.
+            self.leads.truncate(before);
+            let what = format!("counts up to {limit:#x}, which is too far");
+            self.lead(BirthKind::Counted, Spot { ctx, at }, what, &path);
+        }
         self.leads.len() > before
     }
 

@@ -1,6 +1,6 @@
 //! From definition to definition: across copies, calls and memory, to where the value came into being.
 
-use necropsy_model::{Avma, BirthKind};
+use necropsy_model::{Avma, BirthKind, Chain};
 
 use super::context::Ctx;
 use super::definition::{Def, Kind, Loc};
@@ -103,6 +103,14 @@ impl Tracer<'_, '_, '_> {
                     self.lead(BirthKind::Stored, spot, "changes the value and stores it".to_owned(), &path);
                     continue;
                 }
+                // The same in one instruction.
+                if let (Kind::Compute { left: Src::Mem(_), .. }, true, false) = (def.kind, store == def.at, self.sizing)
+                {
+                    let spot = Spot { ctx, at: store };
+                    let path = path.with(spot, "changed", "what stood there was changed in place".to_owned());
+                    self.lead(BirthKind::Stored, spot, "changes the value in place".to_owned(), &path);
+                    continue;
+                }
                 if path.narrow && self.truncates(ctx, store) {
                     let spot = Spot { ctx, at: store };
                     let path = path.with(spot, "truncated", "stores the low half of a wider value".to_owned());
@@ -161,10 +169,17 @@ impl Tracer<'_, '_, '_> {
                     }
                 }
                 let mut path = path.with(here, "constant", format!("{} is put here", words(Some(value))));
+                path.literal = def.value == Some(value) && !self.is_mapped(value);
                 if value <= SMALL && self.sought.is_some_and(|sought| sought > SMALL) {
                     path.doubts.push("it is only a small part of the value");
                 }
                 let kind = self.kind_here(ctx, &path, BirthKind::Constant, BirthKind::ReturnedConstant);
+                if kind == BirthKind::Constant && self.checks && self.is_inlined_library(here) {
+                    path.doubts.push(Chain::INLINED_LIBRARY);
+                    let what = format!("what it called in a library, inlined here, gives {}", words(Some(value)));
+                    self.lead(BirthKind::LibraryResult, here, what, &path);
+                    return;
+                }
                 self.lead(kind, here, format!("gives {}", words(Some(value))), &path);
             }
             Kind::Entry => self.enter_from_caller(ctx, def, path),
@@ -250,12 +265,12 @@ impl Tracer<'_, '_, '_> {
                     if self.by_place && self.given_by_all(entry, part, def.value, &path) {
                         return;
                     }
-                    self.lead(
-                        BirthKind::Unknown,
-                        spot,
-                        format!("came in {name} from a caller that is not known"),
-                        &path,
-                    );
+                    let text = if self.lacks_stack(ctx) {
+                        format!("came in {name} from the caller, whose stack was not recorded")
+                    } else {
+                        format!("came in {name} from a caller that is not known")
+                    };
+                    self.lead(BirthKind::Unknown, spot, text, &path);
                     return;
                 };
                 let parameter = self.machine.arguments.contains(&part.reg);

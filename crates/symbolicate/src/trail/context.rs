@@ -151,6 +151,13 @@ impl Tracer<'_, '_, '_> {
         found
     }
 
+    /// The outermost frame that is known, and the dump does not hold the stack where it stands.
+    pub fn lacks_stack(&self, ctx: Ctx) -> bool {
+        let Some(frame) = self.run(ctx).frame.filter(|frame| frame + 1 == self.frames.len()) else { return false };
+        let sp = self.frames.get(frame).and_then(|frame| frame.registers.sp());
+        sp.is_some_and(|sp| self.word(sp, 8).is_none())
+    }
+
     pub fn find_caller(&mut self, ctx: Ctx) -> Option<(Ctx, usize)> {
         let frame = self.run(ctx).frame?;
         // Frames that are not listed lie between these two.

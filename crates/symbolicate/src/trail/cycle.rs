@@ -6,7 +6,7 @@ use super::Tracer;
 use super::context::Ctx;
 use super::definition::{Kind, Loc};
 use super::lead::{Path, Spot};
-use super::op::Part;
+use super::op::{Part, Src};
 use super::subject::Scene;
 
 /// Frames of the recursion that are looked at: several turns of it.
@@ -27,32 +27,49 @@ impl<'data> Tracer<'_, '_, 'data> {
         let (ctx, at) = self.outside(scene.frame, gap.after)?;
         let inside = self.of_frame(scene.frame)?;
         let spot = Spot { ctx: inside, at: self.live(inside)? };
+        // The one that closes the circle leads back to where the recursion began.
+        let begun: Vec<u64> = self.arguments(ctx, at).into_iter().map(|(_, value)| value).collect();
+        let closing: Vec<Link> = links.iter().copied().filter(|(_, value)| begun.contains(value)).collect();
+        let links = if closing.len() == 1 { closing } else { links };
         for (address, value) in links {
             let text = format!(
                 "the recursion went along the link at {address:#x}, which leads to {value:#x}, again and again"
             );
             let path = Path::default().with(spot, "recursion", text);
-            self.trace(ctx, at, Loc::Mem { address, size: 8 }, Some(value), &path);
+            self.memory(ctx, at, address, 8, Some(value), &path);
         }
         self.leads.retain(|lead| {
-            matches!(lead.kind, BirthKind::Stored | BirthKind::StoredSomewhere | BirthKind::GlobalInitial)
+            matches!(
+                lead.kind,
+                BirthKind::Stored | BirthKind::StoredSomewhere | BirthKind::GlobalInitial | BirthKind::GlobalStore
+            )
         });
         (!self.leads.is_empty()).then_some(spot)
     }
 
-    /// Links that calls of the recursion passed on, and that were met more than once.
+    /// Links that calls of the recursion passed on, and that were met more than once; where too few frames are listed for that, the
+    /// circle that begins with one of them.
     fn links(&mut self, first: usize, last: usize) -> Vec<Link> {
         let mut met: Vec<(Link, usize)> = Vec::new();
+        // Objects that were passed on, and where in the one before the pointer to it stood.
+        let mut passed: Vec<(u64, i64)> = Vec::new();
         for frame in first..last {
             let Some(ctx) = self.of_frame(frame) else { continue };
             let Some(at) = self.live(ctx) else { continue };
             for &reg in self.machine.arguments.iter().take(PARAMETERS) {
                 let loc = Loc::Reg(Part { reg, offset: 0, size: 8 });
-                for def in self.reaching(ctx, at, loc, None) {
+                let given = self.eval(ctx, at, Src::Reg(Part { reg, offset: 0, size: 8 }));
+                for def in self.reaching(ctx, at, loc, given) {
                     let Kind::Load { mem, .. } = def.kind else { continue };
+                    if mem.size != 8 {
+                        continue;
+                    }
+                    if let (Some(given), None) = (given.filter(|&given| self.is_mapped(given)), mem.index) {
+                        passed.push((given, mem.displacement));
+                    }
                     let Some(address) = self.address_of(ctx, def.at, &mem) else { continue };
                     let Some(value) = self.word(address, 8).filter(|&value| self.is_mapped(value)) else { continue };
-                    if self.on_stack(address) || mem.size != 8 {
+                    if self.on_stack(address) {
                         continue;
                     }
                     match met.iter_mut().find(|(link, _)| *link == (address, value)) {
@@ -62,7 +79,14 @@ impl<'data> Tracer<'_, '_, 'data> {
                 }
             }
         }
-        met.into_iter().filter(|&(_, times)| times > 1).map(|(link, _)| link).take(LINKS).collect()
+        let again: Vec<Link> =
+            met.into_iter().filter(|&(_, times)| times > 1).map(|(link, _)| link).take(LINKS).collect();
+        if !again.is_empty() {
+            return again;
+        }
+        let word = |address| self.word(address, 8);
+        let mut circles = passed.into_iter().filter_map(|(object, offset)| circle(object, offset, word));
+        circles.next().unwrap_or_default()
     }
 
     /// The frame that began the recursion.
@@ -77,5 +101,35 @@ impl<'data> Tracer<'_, '_, 'data> {
             let foreign = !entries.contains(&self.run(ctx).function.entry);
             foreign.then(|| Some((ctx, self.live(ctx)?))).flatten()
         })
+    }
+}
+
+/// The links of the circle that an object lies in, all at the same place of their objects.
+fn circle(object: u64, offset: i64, word: impl Fn(u64) -> Option<u64>) -> Option<Vec<Link>> {
+    let mut links: Vec<Link> = Vec::new();
+    let mut next = object;
+    while links.len() < LINKS {
+        let address = next.wrapping_add_signed(offset);
+        next = word(address).filter(|&value| value != 0)?;
+        links.push((address, next));
+        if next == object {
+            return Some(links);
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn links_that_lead_back_are_a_circle() {
+        let memory = [(0x1010, 0x2000), (0x2010, 0x3000), (0x3010, 0x1000), (0x4010, 0x1000), (0x5010, 0)];
+        let word = |address| memory.iter().find(|(at, _)| *at == address).map(|&(_, value)| value);
+        let links = vec![(0x3010, 0x1000), (0x1010, 0x2000), (0x2010, 0x3000)];
+        assert_eq!(circle(0x3000, 0x10, word), Some(links));
+        assert_eq!(circle(0x5000, 0x10, word), None, "the end of a list");
+        assert_eq!(circle(0x4000, 0x10, word), None, "it leads into a circle and is no part of it");
     }
 }

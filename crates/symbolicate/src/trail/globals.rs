@@ -34,6 +34,9 @@ impl Tracer<'_, '_, '_> {
 
     /// The address lies in data that the process could write.
     pub fn is_writable(&self, address: u64) -> bool {
+        if self.is_sealed(address) {
+            return false;
+        }
         // What the loader has relocated and sealed (`PT_GNU_RELRO`) is writable in the file, and not in the process.
         if let Some(rights) = self.space.memory.region(Avma(address)).and_then(|region| region.permissions) {
             return rights.write;
@@ -44,12 +47,33 @@ impl Tracer<'_, '_, '_> {
         image.segments.iter().any(|segment| segment.writable && covers(segment.start.0, segment.size))
     }
 
+    /// The address lies in data that is constant once it is relocated (`PT_GNU_RELRO`); a program that is linked statically does
+    /// not seal it.
+    fn is_sealed(&self, address: u64) -> bool {
+        use object::read::elf::ProgramHeader;
+        let Some((_, image)) = self.space.images.at(Avma(address)) else { return false };
+        let Some(elf) = &image.elf else { return false };
+        let svma = image.bias.to_svma(Avma(address)).0;
+        let endian = elf.endian();
+        elf.elf_program_headers().iter().any(|header| {
+            let start = header.p_vaddr(endian);
+            header.p_type(endian) == object::elf::PT_GNU_RELRO
+                && svma.checked_sub(start).is_some_and(|offset| offset < header.p_memsz(endian))
+        })
+    }
+
     /// Who gave a global variable its value.
     pub fn global(&mut self, ctx: Ctx, at: usize, address: u64, size: u8, value: Option<u64>, path: &Path) {
         let spot = Spot { ctx, at };
         if !self.is_writable(address) {
+            let gone = self.run(ctx).frame.is_none();
+            if gone && value == Some(0) && self.reads_element(ctx, at) {
+                let shown = self.global_name(address).unwrap_or_else(|| format!("the table at {address:#x}"));
+                self.hole_in_table(spot, &shown, path);
+                return;
+            }
             let path = path.with(spot, "constant", "read from constant data".to_owned());
-            let gone = self.run(ctx).frame.is_none() && path.stored.is_none();
+            let gone = gone && path.stored.is_none();
             let kind = if gone { BirthKind::ReturnedComputed } else { BirthKind::Constant };
             self.lead(kind, spot, "read from constant data".to_owned(), &path);
             return;
@@ -94,15 +118,7 @@ impl Tracer<'_, '_, '_> {
         let same = value.is_none() || initial == value;
         let shown = name.clone().unwrap_or_else(|| format!("the variable at {address:#x}"));
         if same && !uses.taken && self.run(ctx).frame.is_none() && self.reads_element(ctx, at) {
-            // A hole in a table: who looked there is the birth, and not the table.
-            let mut path = path.with(spot, "element", format!("this element of {shown} was never set"));
-            path.doubts.push("whether the table or the index is wrong is not known");
-            self.lead(
-                BirthKind::ReturnedComputed,
-                spot,
-                format!("took an element of {shown} that was never set"),
-                &path,
-            );
+            self.hole_in_table(spot, &shown, path);
         } else if same && !uses.taken {
             let declared = self.values.declared(Avma(self.address(ctx, at)), Avma(address));
             let path = path.with(spot, "global", format!("{shown} still has its initial value"));
@@ -121,6 +137,14 @@ impl Tracer<'_, '_, '_> {
             let path = path.with(spot, "global", format!("read from {shown}"));
             self.lead(BirthKind::Loaded, spot, format!("read from {shown}; who wrote it was not found"), &path);
         }
+    }
+
+    /// A hole in a table: who looked there is the birth, and not the table.
+    fn hole_in_table(&mut self, spot: Spot, table: &str, path: &Path) {
+        let mut path = path.with(spot, "element", format!("this element of {table} was never set"));
+        path.doubts.push("whether the table or the index is wrong is not known");
+        let what = format!("took an element of {table} that was never set");
+        self.lead(BirthKind::ReturnedComputed, spot, what, &path);
     }
 
     /// A load with an index.

@@ -6,7 +6,7 @@ use super::Tracer;
 use super::chase::NULL_PAGES;
 use super::context::Ctx;
 use super::op::{Arith, Condition, Flags, Flow, Mem, Op, Part, Src};
-use super::subject::{Scene, Subject, called};
+use super::subject::{CHECKED, Scene, Subject, called};
 
 /// Instructions between a check and what it guards.
 const REACH: usize = 48;
@@ -187,8 +187,7 @@ impl<'data> Tracer<'_, '_, 'data> {
                 (Flags::Result(_), &[next]) => next,
                 _ => at,
             };
-            let mut subject =
-                Subject::new(ctx, at, source, self.eval(ctx, at, source), "the value that was checked".to_owned());
+            let mut subject = Subject::new(ctx, at, source, self.eval(ctx, at, source), CHECKED.to_owned());
             if let (None, Some(against), Some((condition, taken))) = (subject.value, against, outcome) {
                 let equal = matches!(condition, Condition::Equal | Condition::NotEqual);
                 if equal && condition.holds(against, against, size) == Some(taken) {

@@ -11,6 +11,9 @@ const LARGEST: u64 = 1 << 40;
 impl Tracer<'_, '_, '_> {
     /// The object at a pointer may reach to an address.
     pub fn covers(&self, pointer: u64, address: u64) -> bool {
+        if let Some((block, header)) = self.damaged.filter(|&(_, header)| header == address) {
+            return (block..header).contains(&pointer);
+        }
         if self.on_stack(address) || self.is_static(address) {
             return near(pointer, address);
         }
@@ -54,6 +57,9 @@ impl Tracer<'_, '_, '_> {
         }
         let inner = (0..WORDS).map_while(|index| self.word(pointer.checked_add(index * 8)?, 8));
         let before = inner.filter(|&inner| inner <= address && inner > 0xffff);
+        if let Some((block, header)) = self.damaged.filter(|&(_, header)| header == address) {
+            return before.into_iter().any(|inner| (block..header).contains(&inner));
+        }
         before.into_iter().any(|inner| self.block_size(inner).is_some_and(|size| address - inner < size))
     }
 
@@ -72,7 +78,10 @@ impl Tracer<'_, '_, '_> {
             return true;
         }
         // A bin: both links lead to blocks or to the heads of bins, which the C library has in its data.
-        let head = |link: u64| self.is_static(link) && self.is_of_system(link) && self.is_writable(link);
+        let head = |link: u64| {
+            let linked = || self.global_name(link).is_some_and(|name| name == "main_arena");
+            self.is_static(link) && (self.is_of_system(link) || linked()) && self.is_writable(link)
+        };
         let link = |link: u64| link.is_multiple_of(16) && (head(link) || region(link) == region(block));
         (head(first) || head(second)) && link(first) && link(second)
     }
@@ -92,12 +101,31 @@ impl Tracer<'_, '_, '_> {
         for region in regions.filter(|region| !self.on_stack(region.start.0)) {
             left = left.checked_sub(region.bytes.len())?;
             for (at, word) in region.bytes.chunks_exact(8).enumerate() {
-                if word == value.to_le_bytes() && found.replace(region.start.0 + at as u64 * 8).is_some() {
+                let place = region.start.0 + at as u64 * 8;
+                if word == value.to_le_bytes() && self.is_in_use(place) && found.replace(place).is_some() {
                     return None;
                 }
             }
         }
         found
+    }
+
+    /// The first and the last page of a module's data show what lies next to it in the file too.
+    fn is_in_use(&self, address: u64) -> bool {
+        let Some((_, image)) = self.space.images.at(Avma(address)) else {
+            let region = self.space.memory.region(Avma(address));
+            let holds = |start: Avma| region.is_some_and(|region| region.start <= start && start < region.end);
+            let images = self.space.images.all().iter();
+            let mut data = images.flat_map(|image| {
+                let writable = image.segments.iter().filter(|segment| segment.writable);
+                writable.map(|segment| image.bias.to_avma(segment.start))
+            });
+            return !data.any(holds);
+        };
+        let svma = image.bias.to_svma(Avma(address)).0;
+        image.segments.iter().any(|segment| {
+            segment.writable && svma.checked_sub(segment.start.0).is_some_and(|offset| offset < segment.size)
+        })
     }
 
     /// A value is the mark that the cache of a thread puts into released blocks (`tcache_key`): it was read out of one of them.

@@ -52,6 +52,8 @@ pub(super) struct Path {
     /// The fewest bytes that it was widened from.
     pub bits: Option<u8>,
     pub doubts: Vec<&'static str>,
+    /// It is a number that is written down in the code.
+    pub literal: bool,
     /// The value that is followed.
     pub value: Option<u64>,
 }
@@ -116,7 +118,8 @@ fn rank(kind: BirthKind) -> u8 {
         BirthKind::ReturnedComputed
         | BirthKind::ReturnedArithmetic
         | BirthKind::GlobalInitial
-        | BirthKind::GlobalStore => 2,
+        | BirthKind::GlobalStore
+        | BirthKind::Counted => 2,
         BirthKind::NeverSet | BirthKind::UninitialisedLocal | BirthKind::StoredSomewhere | BirthKind::Constant => 3,
         BirthKind::EndOfList => 4,
         BirthKind::Loaded => 5,
@@ -144,18 +147,20 @@ pub(super) fn is_standard(name: &Named<'_>) -> bool {
         "__rust_",
         "rust_panic",
     ];
-    const FILES: [&str; 6] =
-        ["/rustc/", "/usr/include/c++/", "/usr/lib/", "/usr/include/", "/usr/local/include/", "/library/"];
     let by_name = name.function.as_deref().is_some_and(|function| {
         let name = qualified(function);
         NAMES.iter().any(|start| name.starts_with(start) || function.starts_with(start))
     });
     // A file without a line is what was inlined last, and not where the function stands.
-    let located = name.location.as_ref().filter(|location| location.line.is_some());
-    let by_file = located.is_some_and(|location| {
-        FILES.iter().any(|part| location.file.starts_with(part)) || location.file.contains("/include/c++/")
-    });
-    by_name || by_file
+    by_name
+        || name.location.as_ref().is_some_and(|location| location.line.is_some() && is_standard_file(&location.file))
+}
+
+/// A source file of a standard library.
+fn is_standard_file(file: &str) -> bool {
+    const FILES: [&str; 6] =
+        ["/rustc/", "/usr/include/c++/", "/usr/lib/", "/usr/include/", "/usr/local/include/", "/library/"];
+    FILES.iter().any(|part| file.starts_with(part)) || file.contains("/include/c++/")
 }
 
 /// The name of a function without its return type and parameters: `void std::swap<int>(int&, int&)` is `std::swap<int>`.
@@ -194,6 +199,7 @@ impl<'data> Tracer<'_, '_, 'data> {
             kind,
             BirthKind::Freed
                 | BirthKind::Overrun
+                | BirthKind::Counted
                 | BirthKind::Loaded
                 | BirthKind::Unknown
                 | BirthKind::UninitialisedLocal
@@ -203,7 +209,7 @@ impl<'data> Tracer<'_, '_, 'data> {
                 | BirthKind::ReturnedConstant
         );
         let cut = path.narrow && kind == BirthKind::Stored;
-        if !final_word && !cut && path.value.is_some_and(|value| self.is_lost(value)) {
+        if !final_word && !cut && !path.literal && path.value.is_some_and(|value| self.is_lost(value)) {
             // Nobody makes a pointer to where nothing is: it was right when it was made.
             let freed = path.value.filter(|_| !self.seeking).is_some_and(|value| self.freed(value, path));
             if !freed {
@@ -217,6 +223,14 @@ impl<'data> Tracer<'_, '_, 'data> {
             path.doubts.push("a call that may have set it was not followed");
         }
         self.leads.push(Lead { kind, spot, global: None, declared: None, what, path, complete: true });
+    }
+
+    /// The instruction was made of code of a standard library, and stands in a function of the program.
+    pub fn is_inlined_library(&self, spot: Spot) -> bool {
+        let names = self.names(self.address(spot.ctx, spot.at));
+        let Some((inner, outer)) = names.first().zip(names.last()) else { return false };
+        let file = inner.location.as_ref().map(|location| &location.file);
+        !is_standard(outer) && (is_standard(inner) || file.is_some_and(|file| is_standard_file(file)))
     }
 
     fn is_destructor(&self, spot: Spot) -> bool {
@@ -344,7 +358,7 @@ impl<'data> Tracer<'_, '_, 'data> {
         });
         let steps = steps.collect();
         let mut doubts = lead.path.doubts.clone();
-        if kind == BirthKind::LibraryResult && !native {
+        if kind == BirthKind::LibraryResult && !native && !doubts.contains(&Chain::INLINED_LIBRARY) {
             doubts.push(Chain::INSIDE_LIBRARY);
         }
         Chain { kind, birth, what: lead.what.clone(), gate, handed_through, steps, sole: false, doubts }

@@ -94,6 +94,8 @@ impl Tracer<'_, '_, '_> {
         if !self.seeking
             && let Some(block) = self.released_block(address)
         {
+            let pointer = mem.base.map(|reg| Src::Reg(Part { reg, offset: 0, size: 8 }));
+            let path = pointer.map_or_else(|| path.clone(), |pointer| self.with_gate_of(ctx, def.at, pointer, &path));
             let mut path =
                 path.with(spot, "released", format!("the block at {block:#x} bears the marks of a released one"));
             path.seen_in(block);

@@ -220,6 +220,11 @@ impl Tracer<'_, '_, '_> {
         self.read_memory |= outer;
         let at = self.address(spot.ctx, spot.at);
         let base = plain_name(&name);
+        if self.damaged.is_some_and(|(_, header)| header == place.0)
+            && self.wrote_over(spot, &name, first, place.0, path)
+        {
+            return;
+        }
         if releases(&name) {
             // The pointer that was given may have been replaced by the result.
             let replaced = self.seeking && base.starts_with("realloc") && !self.is_mapped(place.0);

@@ -15,6 +15,7 @@
 //! chase     from definition to definition, across calls; returns: into results; sum: through arithmetic;
 //!           load: through reads; memory: through stores
 //! library   functions of libraries, by their names
+//! linked    a C library that was linked into the program
 //! survived  accesses on the way that a bad pointer would not have survived
 //! bound     what a loop counts up to, when it counted too far
 //! elements  calls that get one element of an array after the other
@@ -25,6 +26,8 @@
 //! smashed   a frame that was written over; shared: a block that two objects own
 //! sized     a block that is too small, because its size lost bits
 //! cycle     a recursion without end: the links that it went along
+//! damage    a heap whose blocks were written over
+//! gate      where a pointer to an object stopped being a parameter
 //! elsewhere other threads
 //! overrun   text where a pointer should be
 //! callers   who calls what leaves no value behind: a block moved, a file made shorter
@@ -41,6 +44,7 @@ mod calls;
 mod chase;
 mod context;
 mod cycle;
+mod damage;
 mod definition;
 mod effect;
 mod elements;
@@ -48,12 +52,14 @@ mod elsewhere;
 mod eval;
 mod fold;
 mod function;
+mod gate;
 mod globals;
 mod go;
 mod guard;
 mod heap;
 mod lead;
 mod library;
+mod linked;
 mod load;
 mod machine;
 mod memory;
@@ -130,6 +136,8 @@ struct Tracer<'t, 'a, 'data> {
     functions: HashMap<u64, Option<Rc<Function>>>,
     /// Names of functions that were reached through a linkage table, and have none at their address: what the table calls them.
     linked: RefCell<HashMap<u64, String>>,
+    /// Images that a C library was linked into.
+    links_library: RefCell<HashMap<usize, bool>>,
     entered: HashMap<Entered, Ctx>,
     evaluated: HashMap<(Ctx, usize, Part), (Option<u64>, bool)>,
     /// Values that are being asked for.
@@ -168,6 +176,10 @@ struct Tracer<'t, 'a, 'data> {
     by_place: bool,
     /// It is asked how large a block was made.
     sizing: bool,
+    /// What is followed is a value that a check refused.
+    checks: bool,
+    /// A block, and the header behind it that was written over.
+    damaged: Option<(u64, u64)>,
     /// The sum that failed, when the instruction itself adds: its value and its operands.
     fault_sum: Option<sized::Sum>,
     /// Memory whose writer was not found.
@@ -198,6 +210,7 @@ impl<'t, 'a, 'data> Tracer<'t, 'a, 'data> {
             of_frames: HashMap::new(),
             functions: HashMap::new(),
             linked: RefCell::default(),
+            links_library: RefCell::default(),
             entered: HashMap::new(),
             evaluated: HashMap::new(),
             asked: HashSet::new(),
@@ -220,6 +233,8 @@ impl<'t, 'a, 'data> Tracer<'t, 'a, 'data> {
             jumped_from: None,
             by_place: false,
             sizing: false,
+            checks: false,
+            damaged: None,
             fault_sum: None,
             unwritten: None,
             seeking: false,
@@ -245,7 +260,7 @@ impl<'t, 'a, 'data> Tracer<'t, 'a, 'data> {
     /// The code at an address belongs to a library of the system.
     pub fn is_of_system(&self, address: u64) -> bool {
         let Some((_, image)) = self.space.images.at(Avma(address)) else { return true };
-        image.debug.get().is_some_and(|debug| debug.is_of_system())
+        image.debug.get().is_some_and(|debug| debug.is_of_system()) || self.is_linked_library(address)
     }
 
     /// The code at an address belongs to a library of the system, or to the standard library of a language.

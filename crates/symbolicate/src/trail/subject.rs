@@ -27,6 +27,9 @@ pub(crate) struct Scene<'a, 'b, 'data> {
     pub space: &'a AddressSpace<'b, 'data>,
 }
 
+/// The name of an operand of a check that failed.
+pub(super) const CHECKED: &str = "the value that was checked";
+
 /// What is followed: at which instruction, and its value.
 pub(super) struct Subject {
     pub ctx: Ctx,
@@ -74,6 +77,9 @@ fn search<'data>(scene: &Scene<'_, '_, 'data>) -> Option<Trail<'data>> {
     }
     if tracer.of_smashed_frame(scene).is_some() {
         return Some(tracer.trail("the frame that was written over".to_owned(), None, scene.snapshot, scene.thread));
+    }
+    if let Some(header) = tracer.of_damage(scene) {
+        return Some(tracer.trail("the size of a block".to_owned(), Some(header), scene.snapshot, scene.thread));
     }
     let subject = match (&scene.stop.fault, signal.number) {
         (Some(fault), Signal::SEGV | Signal::BUS | Signal::FPE) => tracer.of_fault(scene, fault),
@@ -157,6 +163,7 @@ impl<'data> Tracer<'_, '_, 'data> {
     fn chase(&mut self, subject: &Subject) {
         self.constraint = subject.constraint;
         self.sought = subject.value;
+        self.checks = subject.name == CHECKED;
         self.struck = self.run(subject.ctx).frame.unwrap_or(self.struck);
         self.part_given = false;
         let spot = Spot { ctx: subject.ctx, at: subject.at };
@@ -179,7 +186,15 @@ impl<'data> Tracer<'_, '_, 'data> {
         let Some(ctx) = self.of_frame(frame) else { return };
         let Some(at) = self.live(ctx) else { return };
         let text = "touches a page behind the end of the file".to_owned();
-        self.shortened(&Path::default().with(Spot { ctx, at }, "fault", text));
+        let mut path = Path::default().with(Spot { ctx, at }, "fault", text);
+        let operand =
+            scene.stop.fault.as_ref().and_then(|fault| fault.operand.as_ref()).filter(|_| frame == scene.frame);
+        if let Some((base, _)) = operand.and_then(|operand| operand.base)
+            && let Some(reg) = self.machine.register(base)
+        {
+            path = self.with_gate_of(ctx, at, Src::Reg(Part { reg, offset: 0, size: 8 }), &path);
+        }
+        self.shortened(&path);
     }
 
     /// A pointer to where the kernel puts mappings, large blocks among them, and nothing is mapped there any more.
@@ -399,6 +414,7 @@ impl<'data> Tracer<'_, '_, 'data> {
             // Who freed it first: the object itself is looked for, not the pointer.
             let spot = Spot { ctx, at };
             let path = Path::default().with(spot, "fault", format!("{called} got {value:#x}, which was free already"));
+            let path = self.with_gate_of(ctx, at, Src::Reg(Part { reg, offset: 0, size: 8 }), &path);
             self.seeking = true;
             self.trace(ctx, at, Loc::Mem { address: value, size: 8 }, None, &path);
             self.seeking = false;

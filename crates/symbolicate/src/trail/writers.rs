@@ -123,11 +123,12 @@ impl Tracer<'_, '_, '_> {
             let targets: Vec<u64> = called.filter_map(|insn| direct(&insn)).collect();
             self.learn_library_calls(targets);
             for insn in instructions {
-                if insn.stores_at(offset, size) && stores.len() < MAX_STORES {
+                if insn.stores_at(offset, size) && stores.len() < MAX_STORES && !self.is_linked_library(insn.at()) {
                     stores.push(insn.at());
                 }
                 let Some(target) = direct(&insn) else { continue };
                 match self.library_calls.get(&target).copied().unwrap_or(LibraryCall::Other) {
+                    _ if self.is_linked_library(insn.at()) => {}
                     LibraryCall::Allocates if calls.len() < MAX_ALLOCATIONS => calls.push(insn.at()),
                     LibraryCall::Fills if fills.len() < MAX_STORES => fills.push(insn.at()),
                     _ => {}

@@ -24,6 +24,9 @@ const KINDS: [(&str, &[&str]); 18] = [
     ("write-read-only", &["write-to-read-only"]),
 ];
 
+/// Kinds of hangs that are findings of their own.
+const HANGS: [&str; 3] = ["lock-owner-gone", "lock-in-signal-handler", "lock-convoy"];
+
 /// Every fact that the report contradicts, with what it says instead.
 pub(crate) fn compare(truth: &Value, report: &Value) -> Vec<(&'static str, String)> {
     if report.is_null() {
@@ -53,7 +56,14 @@ pub(crate) fn compare(truth: &Value, report: &Value) -> Vec<(&'static str, Strin
     }
     fact("deadlock", cycles(truth) == reported_cycles(report), &truth["deadlock"], &report["deadlocks"]);
     stacks(truth, report, &mut fact);
-    if truth["symbols"].is_null() && truth["stacks"].is_null() && kind != "hang" {
+    if HANGS.contains(&kind) {
+        // No value is to blame for a hang: the finding names who holds what the others wait for.
+        let function = truth["origin"]["function"].as_str().unwrap_or_default();
+        let findings = report["findings"].as_array().into_iter().flatten();
+        let named =
+            findings.filter(|finding| finding["rule"] == kind).any(|finding| has_word(&finding.to_string(), function));
+        fact("origin", named, &truth["origin"], &report["findings"]);
+    } else if truth["symbols"].is_null() && truth["stacks"].is_null() && kind != "hang" {
         origin(truth, report, &mut fact);
     }
     wrong
@@ -70,6 +80,11 @@ fn origin(truth: &Value, report: &Value, fact: &mut impl FnMut(&'static str, boo
     fact("origin", right, wanted, &origin["function"]);
     let gate = &truth["gate"];
     fact("gate", gate.is_null() || is_called(&origin["gate"]["function"], &gate["function"]), gate, &origin["gate"]);
+}
+
+/// A text names a function.
+fn has_word(text: &str, word: &str) -> bool {
+    text.split(|c: char| !c.is_alphanumeric() && c != '_').any(|found| found == word)
 }
 
 /// The signal that counts: one that came while a handler ran hides it.

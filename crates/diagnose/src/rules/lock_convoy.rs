@@ -70,7 +70,8 @@ fn finding<'data>(snapshot: &Snapshot<'data>, head: usize, waiters: &[usize]) ->
         }
     }
     let state = holder.state.and_then(|id| snapshot.state(id)).map(|state| state.text.to_string()).unwrap_or_default();
-    evidence.push(Evidence::new(format!("{name} holds it and is {state}"), holder.source));
+    let under = callers(snapshot, holder);
+    evidence.push(Evidence::new(format!("{name} holds it and is {state}{under}"), holder.source));
     let mut places: Vec<_> = place.into_iter().collect();
     if let Some((&first, thread)) = waiters.first().and_then(|at| Some((at, snapshot.threads.get(*at)?))) {
         places.extend(snapshot.place(first, own_frame(snapshot, thread), Role::Waiter));
@@ -84,6 +85,18 @@ fn finding<'data>(snapshot: &Snapshot<'data>, head: usize, waiters: &[usize]) ->
         evidence,
         next: vec![format!("take a second dump ten seconds later: if {name} still holds the lock, it is the cause")],
     })
+}
+
+/// The program's own functions on the stack of a native thread, the innermost first: one of them took the lock.
+fn callers(snapshot: &Snapshot<'_>, thread: &Thread<'_>) -> String {
+    /// Functions that are named.
+    const MOST: usize = 4;
+    if snapshot.memory.is_empty() {
+        return String::new();
+    }
+    let own = snapshot.frames_of(thread).filter(|frame| !crate::noise::is_noise(snapshot, frame));
+    let names: Vec<_> = own.filter_map(|frame| frame.function.as_deref()).take(MOST).collect();
+    if names.is_empty() { String::new() } else { format!(", below {}", names.join(" < ")) }
 }
 
 fn does(snapshot: &Snapshot<'_>, thread: &Thread<'_>) -> String {

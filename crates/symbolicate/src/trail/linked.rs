@@ -25,7 +25,8 @@ impl Tracer<'_, '_, '_> {
         let names = self.names(address);
         let Some(name) = names.last() else { return false };
         let described = image.debug.get().is_some_and(|debug| debug.has_dwarf());
-        let without = matches!(name.symbol, Symbol::Found(SymbolSource::SymbolTable));
+        // Where only the skeleton of split debug information is at hand, names are from the table, and the lines still tell.
+        let without = matches!(name.symbol, Symbol::Found(SymbolSource::SymbolTable)) && name.location.is_none();
         without && (described || name.function.as_deref().is_some_and(is_of_library))
     }
 }

@@ -45,8 +45,11 @@ fn finding<'data>(case: &Case<'_, 'data>, index: usize) -> Option<Finding<'data>
         Some((family, _)) => format!("a lock of {family}"),
         None => crate::rules::lock(wait),
     };
+    // The kernel called it: it stands right above what it returns to.
+    let entered = snapshot.frames_of(thread).take(handler).last().and_then(|frame| frame.function.as_deref());
+    let entered = entered.map(|name| format!(" {name}")).unwrap_or_default();
     let mut evidence = vec![
-        Evidence::new(format!("the handler waits for {}", crate::rules::lock(wait)), wait.source),
+        Evidence::new(format!("the handler{entered} waits for {}", crate::rules::lock(wait)), wait.source),
         Evidence::new(format!("the signal interrupted {interrupted}"), thread.source),
     ];
     if own {
@@ -97,6 +100,9 @@ mod tests {
         let stopped =
             stack(&["__lll_lock_wait_private", "malloc", "on_alarm", "<signal handler called>", "_int_malloc"]);
         assert!(fired(&RULE, &stopped));
+        let groups = necropsy_model::Groups::default();
+        let case = Case { snapshot: &stopped, groups: &groups, noise: &crate::Noise::default() };
+        assert!(check(&case)[0].evidence[0].text.starts_with("the handler on_alarm waits for"));
     }
 
     #[test]

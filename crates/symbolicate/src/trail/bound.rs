@@ -40,7 +40,9 @@ impl Tracer<'_, '_, '_> {
         self.start(ctx, at, bound, Some(limit), &path);
         let fixed = |lead: &Lead| lead.kind == BirthKind::Constant && lead.spot.ctx == ctx;
         let found = self.leads.get(before..).unwrap_or_default();
-        if matches!(bound, Src::Const(_)) || !found.is_empty() && found.iter().all(fixed) {
+        // A loop that has ended got its count right, for all that is known.
+        let runs = self.run(ctx).frame.is_some();
+        if runs && (matches!(bound, Src::Const(_)) || !found.is_empty() && found.iter().all(fixed)) {
             // The limit stands in the code of the loop itself.
             self.leads.truncate(before);
             let what = format!("counts up to {limit:#x}, which is too far");

@@ -174,7 +174,7 @@ impl Tracer<'_, '_, '_> {
                     path.doubts.push("it is only a small part of the value");
                 }
                 let kind = self.kind_here(ctx, &path, BirthKind::Constant, BirthKind::ReturnedConstant);
-                if kind == BirthKind::Constant && self.checks && self.is_inlined_library(here) {
+                if kind == BirthKind::Constant && self.own_check && self.is_inlined_library(here) {
                     path.doubts.push(Chain::INLINED_LIBRARY);
                     let what = format!("what it called in a library, inlined here, gives {}", words(Some(value)));
                     self.lead(BirthKind::LibraryResult, here, what, &path);

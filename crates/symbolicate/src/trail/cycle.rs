@@ -38,7 +38,15 @@ impl<'data> Tracer<'_, '_, 'data> {
             let path = Path::default().with(spot, "recursion", text);
             self.memory(ctx, at, address, 8, Some(value), &path);
         }
-        self.leads.retain(|lead| {
+        self.leads.retain_mut(|lead| {
+            // Whoever stored the link made the circle, wherever the pointer came from.
+            if let Some(stored) = lead.path.stored
+                && stored != lead.spot
+            {
+                lead.spot = stored;
+                lead.kind = BirthKind::Stored;
+                "stores the link".clone_into(&mut lead.what);
+            }
             matches!(
                 lead.kind,
                 BirthKind::Stored | BirthKind::StoredSomewhere | BirthKind::GlobalInitial | BirthKind::GlobalStore

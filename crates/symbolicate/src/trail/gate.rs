@@ -16,7 +16,7 @@ impl Tracer<'_, '_, '_> {
         let value = self.eval(ctx, at, pointer);
         let mut path = path.clone();
         let Some(mut loc) = self.place(ctx, at, pointer) else { return path };
-        let (mut ctx, mut at, mut handed) = (ctx, at, Vec::new());
+        let (first, mut ctx, mut at, mut handed) = (ctx, ctx, at, Vec::new());
         for _ in 0..FRAMES {
             if self.run(ctx).frame.is_none() {
                 return path;
@@ -34,6 +34,10 @@ impl Tracer<'_, '_, '_> {
                 (ctx, at, loc) = (caller, call, entry);
                 continue;
             };
+            // Read where it was used: what it was read from may have come from elsewhere.
+            if ctx == first {
+                return path;
+            }
             path.gate = Some(Spot { ctx, at: nearest.at });
             path.handed = handed;
             return path;

@@ -26,9 +26,21 @@ impl<'data> Tracer<'_, '_, 'data> {
             if takes.iter().any(|name| called.ends_with(name)) {
                 return self.argument_of(ctx, at, 0, &called);
             }
+            self.own_check = self.is_own_check(ctx, at);
             return self.compared_before(ctx, at);
         }
         self.refused(scene)
+    }
+
+    /// The program itself asked whether there is a value: nothing of a library but the question was inlined there.
+    fn is_own_check(&self, ctx: Ctx, at: usize) -> bool {
+        const QUESTIONS: [&str; 2] = ["core::option::Option<", "core::result::Result<"];
+        let names = self.names(self.address(ctx, at));
+        let own = names.last().is_some_and(|name| !super::lead::is_standard(name));
+        let mut library = names.iter().filter(|name| super::lead::is_standard(name));
+        own && library.all(|name| {
+            name.function.as_deref().is_some_and(|function| QUESTIONS.iter().any(|start| function.starts_with(start)))
+        })
     }
 
     /// The frame whose call ended the process, and what it called.

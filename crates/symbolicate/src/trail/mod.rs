@@ -176,8 +176,8 @@ struct Tracer<'t, 'a, 'data> {
     by_place: bool,
     /// It is asked how large a block was made.
     sizing: bool,
-    /// What is followed is a value that a check refused.
-    checks: bool,
+    /// What is followed is a value that a check of the program itself refused.
+    own_check: bool,
     /// A block, and the header behind it that was written over.
     damaged: Option<(u64, u64)>,
     /// The sum that failed, when the instruction itself adds: its value and its operands.
@@ -233,7 +233,7 @@ impl<'t, 'a, 'data> Tracer<'t, 'a, 'data> {
             jumped_from: None,
             by_place: false,
             sizing: false,
-            checks: false,
+            own_check: false,
             damaged: None,
             fault_sum: None,
             unwritten: None,

@@ -163,7 +163,7 @@ impl<'data> Tracer<'_, '_, 'data> {
     fn chase(&mut self, subject: &Subject) {
         self.constraint = subject.constraint;
         self.sought = subject.value;
-        self.checks = subject.name == CHECKED;
+        self.own_check &= subject.name == CHECKED;
         self.struck = self.run(subject.ctx).frame.unwrap_or(self.struck);
         self.part_given = false;
         let spot = Spot { ctx: subject.ctx, at: subject.at };

@@ -72,9 +72,10 @@ fn value(value: u64, subject: &str) -> String {
     }
 }
 
-/// Smaller numbers are found everywhere.
+/// Smaller numbers are found everywhere, and so is a byte that fills memory.
 fn is_rare(value: u64) -> bool {
-    value > 0xffff
+    let [first, rest @ ..] = value.to_ne_bytes();
+    value > 0xffff && rest.iter().any(|&byte| byte != first)
 }
 
 /// The grade of a chain, and what it rests on.
@@ -216,5 +217,30 @@ mod tests {
     #[test]
     fn another_function_that_released_it_is_blamed() {
         assert_eq!(freed("read_name", &[("read_name", 9), ("drop_session", 4)]).as_deref(), Some("drop_session"));
+    }
+
+    /// The grade of a chain of this kind with one step, without a doubt and without another.
+    fn graded(kind: BirthKind, subject: &str, value: u64, step: &'static str) -> Grade {
+        let (birth, text) = (place("main", 81), "a step".to_owned());
+        let steps = vec![TrailStep { place: birth.clone(), step, text, source: Source::DUMP }];
+        let (gate, what) = (None, String::new());
+        let chain =
+            Chain { kind, birth, what, gate, handed_through: Vec::new(), steps, sole: true, doubts: Vec::new() };
+        let trail = Trail { subject: subject.to_owned(), value: Some(value), ..Trail::default() };
+        grade(&chain, &trail, &Noise::default()).0
+    }
+
+    #[test]
+    fn a_number_that_was_refused_and_still_stands_in_memory_has_an_origin() {
+        let number = |value, step| graded(BirthKind::Constant, "the value that was checked", value, step);
+        assert_eq!(number(5_u64.wrapping_neg(), "load"), Grade::C);
+        assert_eq!(number(5_u64.wrapping_neg(), "constant"), Grade::D, "a number of the frame itself");
+        assert_eq!(number(3, "load"), Grade::D, "small numbers stand everywhere");
+        assert_eq!(number(0x7f7f_7f7f_7f7f_7f7f, "load"), Grade::D, "a byte that fills memory");
+    }
+
+    #[test]
+    fn a_loop_that_counts_too_far_is_to_blame_where_it_alone_counts() {
+        assert_eq!(graded(BirthKind::Counted, "rsi", 0x1000, "bound"), Grade::C);
     }
 }

@@ -36,6 +36,11 @@ pub(super) fn allocates(name: &str) -> bool {
     ) || base.starts_with("operator new")
 }
 
+/// Functions whose fresh memory is zero.
+pub(super) fn clears(name: &str) -> bool {
+    matches!(plain_name(name), "calloc" | "mmap" | "mmap64" | "rust_alloc_zeroed")
+}
+
 /// Whether a function of this name comes back to its caller.
 pub(super) fn comes_back(name: &str) -> bool {
     const NAMES: [&str; 15] = [
@@ -87,6 +92,7 @@ mod tests {
         assert_eq!(["__GI___libc_free", "free", "__libc_free"].map(plain_name), ["free"; 3]);
         assert_eq!(["__GI__setjmp", "_setjmp", "__sigsetjmp"].map(plain_name), ["setjmp", "setjmp", "sigsetjmp"]);
         assert!(allocates("operator new(unsigned long)") && allocates("__GI___libc_malloc") && !allocates("mallopt"));
+        assert!(clears("__libc_calloc") && !clears("malloc") && !clears("realloc"));
     }
 
     #[test]

@@ -7,7 +7,7 @@ use super::context::Ctx;
 use super::definition::{Kind, Loc};
 use super::heap::near;
 use super::lead::{FREED_UNSEEN, Lead, Path, RETURNED_ALIVE, Spot, UNKNOWN_INDEX};
-use super::library::{allocates, plain_name};
+use super::library::{allocates, clears, plain_name};
 use super::op::{Arith, Flow, Mem, Op, Part, Reg, Src, mask};
 
 /// Bytes behind a pointer in which a store at an unknown index is looked for.
@@ -253,6 +253,14 @@ impl Tracer<'_, '_, '_> {
             }
             if let Some(first) = first.filter(|&first| self.chunk_covers(first, place.0) && (sure || !alive)) {
                 let spot = self.who_released(spot, path);
+                let mut path = path.clone();
+                if path.steps.iter().any(|step| step.step == "made-by") && !path.doubts.contains(&RETURNED_ALIVE) {
+                    // The call that handed it out: it rather released another.
+                    path.doubts.push(RETURNED_ALIVE);
+                    if !self.seeking && self.freed(place.0, &path) {
+                        return;
+                    }
+                }
                 let path = path.with(spot, "freed", format!("{name}({first:#x}) frees the object"));
                 self.lead(BirthKind::Freed, spot, format!("the object is given to {name}"), &path);
             } else if self.seeking && (first.is_none() || !sure) && !self.is_library(at) {
@@ -335,6 +343,12 @@ impl Tracer<'_, '_, '_> {
 
     pub fn made_by(&mut self, spot: Spot, target: u64, object: u64, place: (u64, u8), value: Option<u64>, path: &Path) {
         let name = self.function_name(target).unwrap_or_else(|| format!("the function at {target:#x}"));
+        if allocates(&name) && clears(&name) && value.is_some_and(|value| value != 0) {
+            let path = path.with(spot, "allocated", format!("{name} returned the object {object:#x}, cleared"));
+            let at = path.loaded.unwrap_or(spot);
+            self.lead(BirthKind::Loaded, at, "read from memory; who wrote it was not found".to_owned(), &path);
+            return;
+        }
         if allocates(&name) {
             let path = path.with(spot, "allocated", format!("{name} returned the object {object:#x}"));
             self.lead(BirthKind::NeverSet, spot, format!("allocated by {name} and this part never set"), &path);

@@ -6,7 +6,8 @@
 //! and not listed. The corpus's cores of another project make a fourth. `NECROPSY_ORIGIN_SETS` takes some sets only, by the
 //! first words of their names; `NECROPSY_ORIGIN_CONFIGS` takes other configurations than the eight usual ones,
 //! `NECROPSY_ORIGIN_SEED` one seed only. `NECROPSY_ORIGIN_FOLDER` names a folder of further seeds, the set `folder`: to score
-//! programs that were just written, before anybody has looked at how they fail.
+//! programs that were just written, before anybody has looked at how they fail. `NECROPSY_ORIGIN_BINARY` names another build of
+//! necropsy than the one at hand.
 //!
 //! `NECROPSY_ORIGIN_AARCH64=1` adds the same sets built for aarch64 and run by qemu-user, as sets of their own: "own lab, aarch64".
 //! Their configurations are `aarch64.gcc-O2` and such. Without the cross compiler or the emulator they are left out, with a message.
@@ -171,7 +172,8 @@ fn suite(name: String, repository: &Path, sources: &Path, lists_failures: bool, 
 /// The program's report of a core, judged, and how long it took.
 fn ask(seed: &Seed, core: &Path, further: &[&Path]) -> (Answer, Duration) {
     let started = Instant::now();
-    let mut command = Command::new(env!("CARGO_BIN_EXE_necropsy"));
+    let built = || env!("CARGO_BIN_EXE_necropsy").into();
+    let mut command = Command::new(std::env::var_os("NECROPSY_ORIGIN_BINARY").unwrap_or_else(built));
     let output = command.arg("--json").arg(core).args(further).output().unwrap();
     let time = started.elapsed();
     let report = serde_json::from_slice(&output.stdout).unwrap_or(Value::Null);

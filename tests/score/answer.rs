@@ -125,6 +125,8 @@ fn is_one_of(function: &Value, marks: &[Mark]) -> bool {
 pub(crate) fn bare(function: &str) -> &str {
     let name = function.split(['(', '<']).next().unwrap_or(function);
     let name = name.split("::{").next().unwrap_or(name);
+    // A mark of the ABI: `name[abi:cxx11]`.
+    let name = name.split("[abi:").next().unwrap_or(name);
     let name = name.split('.').next().unwrap_or(name);
     name.rsplit("::").next().unwrap_or(name).trim()
 }
@@ -208,6 +210,7 @@ mod tests {
             ("shelf::total::{closure#0}", "total"),
             ("evict.part.0", "evict"),
             ("peek<int>", "peek"),
+            ("label[abi:cxx11](int)", "label"),
         ] {
             assert_eq!(bare(function), name);
         }

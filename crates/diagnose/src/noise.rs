@@ -141,7 +141,25 @@ pub(crate) fn is_noise(snapshot: &Snapshot<'_>, frame: &Frame<'_>) -> bool {
 }
 
 fn listed(kind: &str, name: &str, prefix: bool) -> bool {
+    let name = if prefix { name } else { without_result(name) };
     LIST.lines().filter_map(|line| line.strip_prefix(kind)).any(|entry| matches(entry, name, prefix))
+}
+
+/// The name of a function without the type of its result, which functions made of templates carry:
+/// `int __gnu_cxx::__stoa<long>(…)`.
+fn without_result(name: &str) -> &str {
+    let mut depth = 0_usize;
+    let mut start = 0;
+    for (at, letter) in name.char_indices() {
+        match letter {
+            '<' => depth += 1,
+            '>' => depth = depth.saturating_sub(1),
+            '(' if depth == 0 => break,
+            ' ' if depth == 0 && !name[..at].ends_with("operator") => start = at + 1,
+            _ => {}
+        }
+    }
+    name.get(start..).unwrap_or(name)
 }
 
 /// An entry names this; modules by the beginning of their name.
@@ -162,6 +180,8 @@ mod tests {
         assert!(listed("module ", "libc.so.6", true));
         assert!(listed("function ", "core::panicking::panic_fmt", false));
         assert!(listed("function ", "abort", false));
+        assert!(listed("function ", "int __gnu_cxx::__stoa<long, int>(long (*)(char const*), int)", false));
+        assert!(!listed("function ", "abort handle(int)", false));
         assert!(!listed("function ", "abort_transfer", false));
         assert!(!listed("module ", "transfer", true));
     }

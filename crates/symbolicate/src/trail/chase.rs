@@ -4,7 +4,7 @@ use necropsy_model::{Avma, BirthKind, Chain};
 
 use super::context::Ctx;
 use super::definition::{Def, Kind, Loc};
-use super::lead::{NO_VARIABLE, Path, RETURNED_ALIVE, Spot};
+use super::lead::{Lead, NO_VARIABLE, Path, RETURNED_ALIVE, Spot};
 use super::op::{Extend, Op, Src};
 use super::{Limits, Tracer};
 
@@ -55,6 +55,7 @@ impl Tracer<'_, '_, '_> {
         self.overwritten = None;
         let defs = self.reaching(ctx, at, loc, value);
         let passes = defs.iter().any(|def| def.kind == Kind::Entry);
+        let known = self.leads.len();
         if let (Some((ctx, at)), true, None) = (self.overwritten, defs.is_empty(), path.floor) {
             self.was_overwritten(Spot { ctx, at }, loc, value, path);
         }
@@ -134,10 +135,18 @@ impl Tracer<'_, '_, '_> {
             let before = self.leads.len();
             let written = matches!(def.kind, Kind::Out | Kind::Element(..));
             self.define(ctx, &def, &path);
-            // What was written later hides what was written before.
-            if written && self.leads.len() > before {
+            // What was written later hides what was written before; another way may have written what this one can not.
+            if written && self.leads.iter().skip(before).any(|lead| !lead.contradicts()) {
                 break;
             }
+        }
+        let found = |lead: &Lead| !matches!(lead.kind, BirthKind::Loaded | BirthKind::Unknown);
+        if self.leads.iter().skip(known).any(found) {
+            let mut index = 0;
+            self.leads.retain(|lead| {
+                index += 1;
+                index <= known || !lead.contradicts()
+            });
         }
         passes
     }
@@ -189,6 +198,11 @@ impl Tracer<'_, '_, '_> {
                 let path = path.with(here, "store", "stores what it read, to be used as an index".to_owned());
                 self.lead(BirthKind::Stored, here, "stores it unchecked".to_owned(), &path);
             }
+            Kind::Load { .. } if self.refusing && def.adjusted() && self.run(ctx).frame.is_none() => {
+                // The number was sound where it was read; what was added made it what was refused.
+                let path = path.with(here, "arithmetic", "computed here of what it read".to_owned());
+                self.lead(BirthKind::ReturnedArithmetic, here, "computed here".to_owned(), &path);
+            }
             Kind::Load { mem, extend } => self.load(ctx, def, mem, extend, path),
             Kind::Result => {
                 let part = match def.loc {
@@ -228,6 +242,10 @@ impl Tracer<'_, '_, '_> {
                 self.lead(kind, spot, "filled here and not set since".to_owned(), &path);
             }
             Kind::Counter if self.bound_of(ctx, def, path) => {}
+            Kind::Unknown | Kind::Counter if self.refusing && self.run(ctx).frame.is_none() => {
+                let path = path.with(spot, "arithmetic", "counted or computed here".to_owned());
+                self.lead(BirthKind::ReturnedArithmetic, here, "computed here".to_owned(), &path);
+            }
             Kind::Unknown | Kind::Counter => {
                 let path = path.with(spot, "lost", "an instruction that is not followed".to_owned());
                 self.lead(BirthKind::Unknown, here, "changed in a way that is not followed".to_owned(), &path);

@@ -112,6 +112,16 @@ impl Tracer<'_, '_, '_> {
                     let value = state.value.map(|value| changed.before(mask(value, size)));
                     return Effect::Copy { loc: Loc::Reg(Part { size, ..from }), value, changed: Some(changed) };
                 }
+                // A truth value of one byte is cut to its bit; nothing is left of what is cut to none.
+                match (kind, left, right) {
+                    (Arith::And, Src::Reg(from), Src::Const(1)) if size == 1 => {
+                        return Effect::Copy { loc: Loc::Reg(Part { size, ..from }), value: state.value, changed: None };
+                    }
+                    (Arith::And, _, Src::Const(0)) if state.value.is_none_or(|value| value == 0) => {
+                        return Effect::Def(Kind::Value(0));
+                    }
+                    _ => {}
+                }
                 let Some((from, by)) = by else { return Effect::Def(Kind::Compute { kind, left, right, size }) };
                 let width = size.min(part.size);
                 Effect::Copy {

@@ -26,6 +26,13 @@ impl<'data> Tracer<'_, '_, 'data> {
             if takes.iter().any(|name| called.ends_with(name)) {
                 return self.argument_of(ctx, at, 0, &called);
             }
+            if super::refused::blames_argument(&called) {
+                let refused = self.refused(scene);
+                // What a look-up of the library gave back is nobody's doing.
+                if !refused.is_empty() || looks_up(scene) {
+                    return refused;
+                }
+            }
             self.own_check = self.is_own_check(ctx, at);
             return self.compared_before(ctx, at);
         }
@@ -60,7 +67,8 @@ impl<'data> Tracer<'_, '_, 'data> {
             let name = self.function_name(target).unwrap_or_default();
             // The library of a language ends the process that way, whatever was wrong.
             let own_way = super::library::plain_name(&name) == "abort" && self.is_library(address);
-            if ends_process(&name) && !own_way {
+            let inlined = || self.names(address).first().is_some_and(super::lead::is_standard);
+            if ends_process(&name) && !own_way || name.starts_with("__cxa_throw") && inlined() {
                 return Some((ctx, at, name));
             }
             if !self.is_library(address) {
@@ -84,30 +92,8 @@ impl<'data> Tracer<'_, '_, 'data> {
         machinery.last().map_or(scene.frame, |(frame, _)| frame)
     }
 
-    /// The program gave a library something that it refused with an exception: the argument that it named, or that is NULL.
-    fn refused(&mut self, scene: &Scene<'_, '_, 'data>) -> Vec<Subject> {
-        let mut said = scene.stop.messages.iter().filter(|message| message.kind == MessageKind::Terminate);
-        let Some(message) = said.next() else { return Vec::new() };
-        let named =
-            message.text.split("(which is ").nth(1).and_then(|rest| rest.split(')').next()?.parse::<u64>().ok());
-        let Some(frame) = self.first_own(scene).filter(|&frame| frame != scene.frame) else { return Vec::new() };
-        let place = self.of_frame(frame).and_then(|ctx| Some((ctx, self.live(ctx)?)));
-        let Some((ctx, at)) = place else { return Vec::new() };
-        let Some(target) = self.insn(ctx, at).and_then(|insn| called(insn.flow)) else { return Vec::new() };
-        let called = self.target(ctx, at, target).and_then(|target| self.function_name(target)).unwrap_or_default();
-        let wanted = match named {
-            Some(number) => number,
-            None if message.text.contains("null") => 0,
-            None => return Vec::new(),
-        };
-        // The first argument is the object itself.
-        let arguments = self.arguments(ctx, at);
-        let number = arguments.into_iter().find(|&(number, value)| number > 0 && value == wanted);
-        number.map(|(number, _)| self.argument_of(ctx, at, number, &called)).unwrap_or_default()
-    }
-
     /// What a call was given; behind a pointer to a local variable, what that begins with.
-    fn argument_of(&mut self, ctx: Ctx, at: usize, number: usize, called: &str) -> Vec<Subject> {
+    pub fn argument_of(&mut self, ctx: Ctx, at: usize, number: usize, called: &str) -> Vec<Subject> {
         let Some(&reg) = self.machine.arguments.get(number) else { return Vec::new() };
         let source = Src::Reg(Part { reg, offset: 0, size: 8 });
         let value = self.eval(ctx, at, source);
@@ -125,7 +111,7 @@ impl<'data> Tracer<'_, '_, 'data> {
     }
 
     /// What was compared on the way to an instruction, by the branch nearest before it.
-    fn compared_before(&mut self, ctx: Ctx, at: usize) -> Vec<Subject> {
+    pub fn compared_before(&mut self, ctx: Ctx, at: usize) -> Vec<Subject> {
         let function = self.function(ctx);
         let mut open = std::collections::VecDeque::from([at]);
         let mut seen = vec![at];
@@ -252,6 +238,12 @@ impl<'data> Tracer<'_, '_, 'data> {
         let Op::MaySet { from, .. } = op else { return None };
         self.eval(ctx, at, from)
     }
+}
+
+/// The exception tells of a key that a container does not have (`map::at`, `_Map_base::at`).
+fn looks_up(scene: &Scene<'_, '_, '_>) -> bool {
+    let mut said = scene.stop.messages.iter().filter(|message| message.kind == MessageKind::Terminate);
+    said.any(|message| message.text.contains("map::at") || message.text.contains("_Map_base::at"))
 }
 
 /// The name of a function without its path and parameters.

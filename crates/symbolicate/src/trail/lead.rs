@@ -90,6 +90,13 @@ pub(super) struct Lead {
     pub complete: bool,
 }
 
+impl Lead {
+    /// A store that gave the place another value than it has: this way was not the one.
+    pub fn contradicts(&self) -> bool {
+        self.kind == BirthKind::Loaded && self.path.steps.last().is_some_and(|step| step.step == "overwritten")
+    }
+}
+
 /// Memory does not hold any more what was read.
 pub(super) const CHANGED: &str = "memory has changed since it was read";
 
@@ -130,6 +137,11 @@ fn rank(kind: BirthKind) -> u8 {
 
 /// A function of a standard library, wherever it was compiled.
 pub(super) fn is_standard(name: &Named<'_>) -> bool {
+    is_of_standard_library(name.function.as_deref(), name.location.as_ref())
+}
+
+/// The same by its name and where it stands.
+pub(super) fn is_of_standard_library(function: Option<&str>, location: Option<&Location<'_>>) -> bool {
     const NAMES: [&str; 15] = [
         "std::",
         "core::",
@@ -147,13 +159,12 @@ pub(super) fn is_standard(name: &Named<'_>) -> bool {
         "__rust_",
         "rust_panic",
     ];
-    let by_name = name.function.as_deref().is_some_and(|function| {
+    let by_name = function.is_some_and(|function| {
         let name = qualified(function);
         NAMES.iter().any(|start| name.starts_with(start) || function.starts_with(start))
     });
     // A file without a line is what was inlined last, and not where the function stands.
-    by_name
-        || name.location.as_ref().is_some_and(|location| location.line.is_some() && is_standard_file(&location.file))
+    by_name || location.is_some_and(|location| location.line.is_some() && is_standard_file(&location.file))
 }
 
 /// A source file of a standard library.

@@ -12,6 +12,7 @@
 //! effect    what one operation does to a place
 //! reach     definitions of a place that reach an instruction; branch and calls say what is impossible on the way
 //! subject   what to follow: the operand at fault; guard: the operand of a check that failed
+//! refused   what a library was given that threw an exception because of it
 //! chase     from definition to definition, across calls; returns: into results; sum: through arithmetic;
 //!           load: through reads; memory: through stores
 //! library   functions of libraries, by their names
@@ -30,6 +31,7 @@
 //! gate      where a pointer to an object stopped being a parameter
 //! elsewhere other threads
 //! overrun   text where a pointer should be
+//! own_array  an array of the frame itself that was run over, and who filled it
 //! callers   who calls what leaves no value behind: a block moved, a file made shorter
 //! writers   the one function that writes a part of such objects
 //! lead      what was found, as chains
@@ -65,7 +67,9 @@ mod machine;
 mod memory;
 mod op;
 mod overrun;
+mod own_array;
 mod reach;
+mod refused;
 mod returns;
 mod shared;
 mod sized;
@@ -174,6 +178,8 @@ struct Tracer<'t, 'a, 'data> {
     jumped_from: Option<usize>,
     /// It is asked who stores to a part of such objects: no caller is known.
     by_place: bool,
+    /// A number is followed that a library refused: arithmetic that returned made it what it is.
+    refusing: bool,
     /// It is asked how large a block was made.
     sizing: bool,
     /// What is followed is a value that a check of the program itself refused.
@@ -232,6 +238,7 @@ impl<'t, 'a, 'data> Tracer<'t, 'a, 'data> {
             refuted: false,
             jumped_from: None,
             by_place: false,
+            refusing: false,
             sizing: false,
             own_check: false,
             damaged: None,

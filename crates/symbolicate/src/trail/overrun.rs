@@ -72,7 +72,7 @@ impl Tracer<'_, '_, '_> {
     }
 
     /// A store at an index that is not known, into an array that begins before an address in the same object.
-    fn fills(&mut self, ctx: Ctx, address: u64) -> Option<usize> {
+    pub fn fills(&mut self, ctx: Ctx, address: u64) -> Option<usize> {
         let function = self.function(ctx);
         for (at, insn) in function.insns.iter().enumerate() {
             for op in &insn.ops {

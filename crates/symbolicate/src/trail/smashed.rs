@@ -35,7 +35,8 @@ impl<'data> Tracer<'_, '_, 'data> {
         Some(spot)
     }
 
-    fn smashed_frame(&mut self, scene: &Scene<'_, '_, 'data>) -> Option<(Ctx, usize)> {
+    /// The frame that was written over, and where it stands.
+    pub fn smashed_frame(&mut self, scene: &Scene<'_, '_, 'data>) -> Option<(Ctx, usize)> {
         let frame = if scene.stop.fault.as_ref().is_some_and(|fault| fault.is_return) {
             scene.frame
         } else if scene.stop.signal.is_some_and(|signal| signal.number == Signal::ABRT) {

@@ -75,7 +75,7 @@ fn search<'data>(scene: &Scene<'_, '_, 'data>) -> Option<Trail<'data>> {
     if full && tracer.of_recursion(scene).is_some() {
         return Some(tracer.trail("the recursion".to_owned(), None, scene.snapshot, scene.thread));
     }
-    if tracer.of_smashed_frame(scene).is_some() {
+    if tracer.of_smashed_frame(scene).is_some() || tracer.of_own_array(scene) {
         return Some(tracer.trail("the frame that was written over".to_owned(), None, scene.snapshot, scene.thread));
     }
     if let Some(header) = tracer.of_damage(scene) {
@@ -107,6 +107,12 @@ fn search<'data>(scene: &Scene<'_, '_, 'data>) -> Option<Trail<'data>> {
     }
     if signal.number == Signal::SEGV {
         tracer.of_writers();
+    }
+    if signal.number == Signal::SEGV && tracer.leads.iter().all(|lead| lead.kind == BirthKind::Unknown) {
+        let known = std::mem::take(&mut tracer.leads);
+        if !tracer.of_run_over_variable(&subject) {
+            tracer.leads = known;
+        }
     }
     if tracer.leads.is_empty() {
         // What the process said of a failed check says more.
@@ -174,7 +180,15 @@ impl<'data> Tracer<'_, '_, 'data> {
         {
             return;
         }
-        self.start(subject.ctx, subject.at, subject.source, subject.value, &path);
+        match subject.source {
+            // Not the place is asked for, but what lies there.
+            Src::Address(mem) => {
+                if let Some(text) = self.address_of(subject.ctx, subject.at, &mem) {
+                    self.text_made(spot, text, &path);
+                }
+            }
+            source => self.start(subject.ctx, subject.at, source, subject.value, &path),
+        }
     }
 
     /// A page behind the end of a file was touched: the pointer was right, the file has become shorter.

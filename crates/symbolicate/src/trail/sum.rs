@@ -21,9 +21,33 @@ impl Tracer<'_, '_, '_> {
         {
             return;
         }
-        if let (Arith::Outcome(condition), Some(outcome @ 0..=1)) = (kind, def.value)
+        // Behind `x ^ 0xff` only the lowest bit counts.
+        let truth = def.value.map(|value| if value | 1 == 0xff { value & 1 } else { value });
+        if self.refusing && self.run(ctx).frame.is_none() && !matches!(kind, Arith::Outcome(_) | Arith::Or) {
+            let path = path.with(here, "arithmetic", "computed here".to_owned());
+            self.lead(BirthKind::ReturnedArithmetic, here, "computed here".to_owned(), &path);
+            return;
+        }
+        if let (Arith::Outcome(condition), Some(outcome @ 0..=1)) = (kind, truth)
             && self.outcome(ctx, def.at, (condition, outcome == 1), path)
         {
+            return;
+        }
+        // What is combined with nothing is the other operand.
+        if kind == Arith::Or
+            && let Some(source) = match (one, other) {
+                (Some(0), _) if !matches!(left, Src::Const(_)) => Some(right),
+                (_, Some(0)) if !matches!(right, Src::Const(_)) => Some(left),
+                _ => None,
+            }
+        {
+            let narrow = def.loc.size();
+            let source = match source {
+                Src::Reg(part) => Src::Reg(Part { size: part.size.min(narrow), ..part }),
+                Src::Mem(mem) => Src::Mem(Mem { size: mem.size.min(narrow), ..mem }),
+                other => other,
+            };
+            self.start(ctx, def.at, source, def.value, path);
             return;
         }
         if self.sizing {

@@ -51,6 +51,8 @@ impl Chain<'_> {
     pub const INSIDE_LIBRARY: &'static str = "it was made inside of a library";
     /// A doubt: the code that made the value is a library's, inlined into the function that is shown.
     pub const INLINED_LIBRARY: &'static str = "what the library was asked for was not followed";
+    /// What is told of a function whose frame was written over.
+    pub const FRAME_RUN_OVER: &'static str = "an array of the frame was written past its end";
 }
 
 /// Kinds of birth.

@@ -18,6 +18,7 @@ pub(super) fn origin<'data>(crash: &Crash<'_, 'data>) -> Option<Origin<'data>> {
         _ if refused_its_own(best, crash) => (Grade::D, "the function that refused it had given it out itself"),
         graded => graded,
     };
+    let why = why.replace("NULL", nothing(crash));
     let unknown = grade == Grade::D;
     let birth = if unknown { best.gate.as_ref().unwrap_or(&best.birth) } else { born(best, crash) };
     let alternatives = others.iter().filter(|other| !same(&other.birth, &best.birth)).map(|other| &other.birth);
@@ -26,10 +27,10 @@ pub(super) fn origin<'data>(crash: &Crash<'_, 'data>) -> Option<Origin<'data>> {
     Some(Origin {
         birth: Place { role: Role::Origin, ..birth.clone() },
         kind: if unknown { BirthKind::Unknown.name() } else { best.kind.name() }.to_owned(),
-        value: trail.value.map(|number| value(number, &trail.subject)),
+        value: trail.value.map(|number| value(number, &trail.subject, nothing(crash))),
         confidence: confidence(grade),
         grade,
-        why: if best.what.is_empty() { why.to_owned() } else { format!("{}; {why}", best.what) },
+        why: if best.what.is_empty() { why } else { format!("{}; {why}", best.what) },
         not_checked: trail.not_checked.iter().map(|&text| text.to_owned()).collect(),
         gate: best.gate.clone().map(|gate| Place { role: Role::Gate, ..gate }),
         handed_through: best.handed_through.clone(),
@@ -63,10 +64,21 @@ fn is_number(subject: &str) -> bool {
     subject.starts_with("the divisor") || subject.starts_with("the value")
 }
 
-fn value(value: u64, subject: &str) -> String {
+/// What a pointer to nothing is called in the language of the code that died.
+fn nothing(crash: &Crash<'_, '_>) -> &'static str {
+    let victim = crash.victim();
+    let file = victim.as_ref().and_then(|victim| Some(victim.location.as_ref()?.file.as_ref()));
+    match file.and_then(|file| file.rsplit_once('.')) {
+        Some((_, "go")) => "nil",
+        Some((_, "rs")) => "null",
+        _ => "NULL",
+    }
+}
+
+fn value(value: u64, subject: &str, nothing: &str) -> String {
     let number = is_number(subject);
     match value {
-        0 if !number => "NULL".to_owned(),
+        0 if !number => nothing.to_owned(),
         value if number => value.cast_signed().to_string(),
         value => format!("{value:#x}"),
     }
@@ -97,6 +109,9 @@ fn grade(chain: &Chain<'_>, trail: &Trail<'_>, noise: &Noise) -> (Grade, &'stati
         (BirthKind::Stored, true) => (Grade::B, "the last store to the place it was read from"),
         (BirthKind::Freed, false) if !chain.doubts.is_empty() => (Grade::D, "one of several that may have freed it"),
         (BirthKind::Freed, _) => (Grade::B, "the object was freed here before it was used"),
+        (BirthKind::Overrun, _) if chain.what == Chain::FRAME_RUN_OVER => {
+            (Grade::B, "nothing else writes into the frame at a place that is not fixed")
+        }
         (BirthKind::Overrun, _) => (Grade::B, "what it writes runs from the object it was given into this one"),
         (BirthKind::SizeOverflow, _) => (Grade::B, "the block that was run over is too small by that"),
         (BirthKind::GlobalInitial, true) => (Grade::B, "no store of this value to the global was found"),
@@ -212,6 +227,13 @@ mod tests {
     fn a_helper_that_releases_twice_is_not_blamed_but_its_first_caller() {
         let steps = [("release", 26), ("main", 45), ("cancel_order", 32), ("release", 26)];
         assert_eq!(freed("release", &steps).as_deref(), Some("cancel_order"));
+    }
+
+    #[test]
+    fn a_pointer_to_nothing_in_the_words_of_its_language() {
+        assert_eq!(value(0, "rax", "nil"), "nil");
+        assert_eq!(value(0, "the divisor", "nil"), "0");
+        assert_eq!(value(0xffff_ffff_ffff_ffff, "the value that was checked", "NULL"), "-1");
     }
 
     #[test]

@@ -150,6 +150,10 @@ impl Tracer<'_, '_, '_> {
         /// Instructions between the branch and the constant.
         const REACH: usize = 6;
         let value = value.filter(|_| self.run(ctx).frame.is_none())?;
+        // Of what has several words in Go, a text or a slice, the length stands in a register of its own: no pointer is handed back there.
+        if self.machine.convention == super::machine::Convention::Go {
+            return None;
+        }
         let function = self.function(ctx);
         let (mut here, mut found) = (at, None);
         for _ in 0..REACH {

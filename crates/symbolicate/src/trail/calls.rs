@@ -98,6 +98,9 @@ impl Tracer<'_, '_, '_> {
 
     /// What a call can have to do with a place in memory: it got a pointer to the object around it, or returned one.
     pub fn touches(&mut self, ctx: Ctx, call: usize, address: u64) -> Option<Kind> {
+        if self.is_result_on_stack(ctx, call, address) {
+            return Some(Kind::Out);
+        }
         if self.only_looks(ctx, call) {
             return None;
         }

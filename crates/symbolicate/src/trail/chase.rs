@@ -387,6 +387,9 @@ impl Tracer<'_, '_, '_> {
 
     /// The address lies on the stack of the thread.
     pub fn on_stack(&self, address: u64) -> bool {
+        if let Some((low, high)) = self.stack {
+            return low <= address && address < high;
+        }
         let sp = self.frames.first().and_then(|frame| frame.registers.sp());
         let region = sp.and_then(|sp| self.space.memory.region(Avma(sp)));
         region.is_some_and(|region| region.start.0 <= address && address < region.end.0)

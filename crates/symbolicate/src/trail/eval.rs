@@ -7,6 +7,9 @@ use super::definition::{Kind, Loc};
 use super::op::{Mem, Op, Part, Reg, Src};
 use super::{Limits, Tracer};
 
+/// Bytes below the frames of Go in which functions ran that have returned.
+const BELOW: u64 = 512;
+
 impl Tracer<'_, '_, '_> {
     /// The address that a memory operand names at an instruction.
     pub fn address_of(&mut self, ctx: Ctx, at: usize, mem: &Mem) -> Option<u64> {
@@ -87,7 +90,76 @@ impl Tracer<'_, '_, '_> {
         {
             return Some(super::op::mask(value.wrapping_sub(added), part.size));
         }
-        self.eval_by_definitions(ctx, at, Loc::Reg(part))
+        if let Some(value) = self.eval_by_definitions(ctx, at, Loc::Reg(part)) {
+            return Some(value);
+        }
+        let whole = self.kept_elsewhere(ctx, at, part.reg)?;
+        Some(super::op::mask(whole >> (u32::from(part.offset) * 8), part.size))
+    }
+
+    /// What a register had before an instruction of a frame, when another place has the same: a copy that was made of it before or after
+    /// while it still had the value, in a slot of the frame or in a register, which nothing changed since.
+    ///
+    /// A load overwrites the register that it read through, a call all that it need not keep; what a caller wants to see again
+    /// it has put away.
+    fn kept_elsewhere(&mut self, ctx: Ctx, at: usize, reg: Reg) -> Option<u64> {
+        /// Instructions on the one way there, and on.
+        const REACH: usize = 40;
+        let (frame, live) = (self.run(ctx).frame?, self.live(ctx)?);
+        let function = self.function(ctx);
+        let whole = Part { reg, offset: 0, size: 8 };
+        let mut here = at;
+        for _ in 0..REACH {
+            let &[edge] = function.before(here) else { break };
+            let behind = std::mem::replace(&mut here, edge.from);
+            if let Some(value) = self.copied_by(ctx, here, behind, live, frame, whole) {
+                return Some(value);
+            }
+            if self.may_change(ctx, here, Loc::Reg(whole)) {
+                break;
+            }
+        }
+        here = at;
+        for _ in 0..REACH {
+            if here == live {
+                break;
+            }
+            let Some(behind) = function.only_way(here, live) else { break };
+            if let Some(value) = self.copied_by(ctx, here, behind, live, frame, whole) {
+                return Some(value);
+            }
+            if self.may_change(ctx, here, Loc::Reg(whole)) {
+                break;
+            }
+            here = behind;
+        }
+        None
+    }
+
+    /// The value that an instruction copied out of a register, where that copy is still there.
+    fn copied_by(
+        &mut self,
+        ctx: Ctx,
+        at: usize,
+        behind: usize,
+        live: usize,
+        frame: usize,
+        whole: Part,
+    ) -> Option<u64> {
+        let insn = self.insn(ctx, at)?;
+        insn.ops.iter().find_map(|op| match *op {
+            Op::Store { to, from: Src::Reg(from) } if from == whole && to.size == 8 => {
+                let offset = self.run(ctx).function.stack(at).slot(&to)?;
+                let address = self.run(ctx).cfa.wrapping_add_signed(offset);
+                let kept = behind == live || !self.changed_between(ctx, behind, live, Loc::Mem { address, size: 8 });
+                if kept { self.word(address, 8) } else { None }
+            }
+            Op::Set { to, from: Src::Reg(from), .. } if from == whole && to.reg != whole.reg && to.size == 8 => {
+                let kept = behind == live || !self.changed_between(ctx, behind, live, Loc::Reg(to));
+                if kept { self.frames.get(frame)?.registers.get(to.reg) } else { None }
+            }
+            _ => None,
+        })
     }
 
     /// What was added to a register on the one way from an instruction to another: a loop counts on before it calls.
@@ -220,7 +292,8 @@ impl Tracer<'_, '_, '_> {
 
     /// The address lies in the frame of a run, or below it.
     pub fn is_own(&self, ctx: Ctx, address: u64) -> bool {
-        address < self.run(ctx).cfa && self.run(ctx).cfa - address < 0x10_0000
+        let outside = self.stack.is_some_and(|(low, _)| address < low.saturating_sub(BELOW));
+        address < self.run(ctx).cfa && self.run(ctx).cfa - address < 0x10_0000 && !outside
     }
 
     /// Memory as it is now.

@@ -341,6 +341,34 @@ impl Function {
         })
     }
 
+    /// One instruction can be reached from another, or is it.
+    pub fn leads(&self, from: usize, to: usize) -> bool {
+        let mut seen = vec![false; self.insns.len()];
+        let mut open = vec![from];
+        while let Some(at) = open.pop() {
+            if at == to {
+                return true;
+            }
+            if !seen.get(at).copied().unwrap_or(true) {
+                seen[at] = true;
+                open.extend(self.after(at).iter().copied());
+            }
+        }
+        false
+    }
+
+    /// The one instruction behind another from which a third can be reached. Where the stack may have to grow first (Go), there
+    /// are two behind.
+    pub fn only_way(&self, at: usize, to: usize) -> Option<usize> {
+        match self.after(at) {
+            &[next] => Some(next),
+            several => {
+                let mut leading = several.iter().copied().filter(|&next| self.leads(next, to));
+                leading.next().filter(|_| leading.next().is_none())
+            }
+        }
+    }
+
     /// Calls that do not come back.
     pub fn dead_ends(&self) -> impl Iterator<Item = usize> + '_ {
         let calls = self.insns.iter().enumerate().filter(|(_, insn)| matches!(insn.flow, Flow::Call(_)));

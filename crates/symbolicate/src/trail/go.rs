@@ -1,14 +1,16 @@
 //! Code of Go's compiler: its convention for calls, and what its runtime does.
 
-use necropsy_model::{Avma, BirthKind, go};
+use necropsy_model::{Avma, BirthKind, MessageKind, go};
 
 use super::Tracer;
 use super::context::Ctx;
 use super::definition::{Kind, Loc};
 use super::lead::{Path, Spot};
 use super::machine::Convention;
-use super::op::{Flow, Insn, Mem, Part, Reg, Src};
+use super::op::{Flow, Insn, Mem, Op, Part, Reg, Src};
+use super::subject::{Scene, Subject, called};
 use crate::space::AddressSpace;
+use crate::unwind::RawFrame;
 
 /// Registers of results in order, then those of floats: rax, rbx, rcx, rdi, rsi, r8 to r11, xmm0 to xmm14
 /// (`cmd/compile/abi-internal.md`, "amd64 architecture").
@@ -58,6 +60,25 @@ pub(super) fn convention(address: Avma, space: &AddressSpace<'_, '_>) -> Convent
     if go { Convention::Go } else { Convention::C }
 }
 
+/// Bytes of arguments and results on the stack.
+const RESULTS: u64 = 256;
+
+/// The part of a goroutine's stack that its frames take, from those that ran below the one at `frame` on.
+pub(super) fn stack_of(frames: &[RawFrame], frame: usize) -> Option<(u64, u64)> {
+    /// Bytes that frames take which lie on one another: the runtime goes to a stack of its own to end the process.
+    const TOGETHER: u64 = 1 << 14;
+    let (below, above) = frames.split_at_checked(frame)?;
+    let mut low = above.first()?.registers.sp()?;
+    for sp in below.iter().rev().map_while(|frame| frame.registers.sp()) {
+        if sp > low || low - sp > TOGETHER {
+            break;
+        }
+        low = sp;
+    }
+    let high = above.iter().filter_map(|frame| frame.cfa).max()?;
+    Some((low, high.checked_add(RESULTS)?))
+}
+
 /// Whether a function of this name gives out memory.
 pub(super) fn allocates(name: &str) -> bool {
     ALLOCATES.iter().any(|known| name.starts_with(known))
@@ -73,7 +94,7 @@ pub(super) fn comes_back(name: &str) -> bool {
     !NO_RETURN.iter().any(|known| name.starts_with(known))
 }
 
-impl Tracer<'_, '_, '_> {
+impl<'data> Tracer<'_, '_, 'data> {
     /// A function of Go's standard library: it lies in the program, with everything else.
     pub fn is_of_go(&self, name: &str) -> bool {
         self.machine.convention == Convention::Go && go::is_standard_library(name)
@@ -85,6 +106,72 @@ impl Tracer<'_, '_, '_> {
         let go = self.machine.convention == Convention::Go;
         let name = if go { self.function_name(target) } else { None };
         name.is_some_and(|name| KEEPS_REGISTERS.iter().any(|known| name.starts_with(known)))
+    }
+
+    /// A call gives its results on the stack, as assembly does (`abi0`), and this place lies among them or among its arguments.
+    pub fn is_result_on_stack(&mut self, ctx: Ctx, call: usize, address: u64) -> bool {
+        if self.machine.convention != Convention::Go || !self.is_own(ctx, address) {
+            return false;
+        }
+        let Some(Flow::Call(Src::Const(target))) = self.insn(ctx, call).map(|insn| insn.flow) else { return false };
+        let sp = self.run(ctx).function.stack(call).sp.map(|sp| self.run(ctx).cfa.wrapping_add_signed(sp));
+        let near = sp.is_some_and(|sp| address.wrapping_sub(sp) < RESULTS);
+        near && self.is_assembly(target) && self.finds_goroutine_behind(ctx, call)
+    }
+
+    /// Behind a function of the old convention, which keeps no register, the compiler loads the one with the goroutine anew; others of
+    /// the assembler go by the convention of the compiler.
+    fn finds_goroutine_behind(&self, ctx: Ctx, call: usize) -> bool {
+        /// Instructions behind the call.
+        const REACH: usize = 3;
+        let function = self.function(ctx);
+        let goroutine = self.machine.name(14).filter(|&name| name == "r14").map(|_| 14);
+        let behind = function.insns.iter().skip(call + 1).take(REACH);
+        let mut ops = behind.flat_map(|insn| &insn.ops);
+        goroutine.is_some_and(|reg| {
+            ops.any(|op| matches!(*op, Op::Set { to, .. } if to.reg == reg) || matches!(*op, Op::Write(other) if other == reg))
+        })
+    }
+
+    /// A function of Go's assembler, by its source: arguments and results on the stack (`cmd/compile/abi-internal.md`, "ABI0").
+    fn is_assembly(&self, target: u64) -> bool {
+        let names = self.names(target);
+        let file = names.last().and_then(|name| name.location.as_ref()).map(|location| &location.file);
+        file.is_some_and(|file| file.ends_with(".s"))
+    }
+
+    /// What functions of Go's runtime and of its assembly put where they were told to.
+    pub fn written_by_go(&mut self, spot: Spot, target: u64, name: &str, place: u64, path: &Path) -> bool {
+        if !self.is_of_go(name) {
+            return false;
+        }
+        let what = if name.starts_with("runtime.chanrecv") {
+            "received from a channel: it is closed, or this was sent".to_owned()
+        } else if self.is_result_on_stack(spot.ctx, spot.at, place) && self.is_assembly(target) {
+            format!("returned by {name}")
+        } else {
+            return false;
+        };
+        let path = path.with(spot, "result", what.clone());
+        self.lead(BirthKind::LibraryResult, spot, what, &path);
+        true
+    }
+
+    /// The runtime refused what it was given: the map that is nil.
+    pub fn refused_by_go(&mut self, scene: &Scene<'_, '_, 'data>) -> Vec<Subject> {
+        let mut said = scene.messages.iter().filter(|message| message.kind == MessageKind::GoPanic);
+        if self.machine.convention != Convention::Go || !said.any(|said| said.text.contains("entry in nil map")) {
+            return Vec::new();
+        }
+        let frame = self.first_own(scene);
+        let place = frame.and_then(|frame| self.of_frame(frame)).and_then(|ctx| Some((ctx, self.live(ctx)?)));
+        let Some((ctx, at)) = place else { return Vec::new() };
+        let target = self.insn(ctx, at).and_then(|insn| called(insn.flow));
+        let name = target.and_then(|target| self.target(ctx, at, target)).and_then(|target| self.function_name(target));
+        // Its type comes first (`runtime/map.go`).
+        let map = self.machine.arguments.get(1).filter(|_| name.is_some_and(|name| name.contains("mapassign")));
+        let source = map.map(|&reg| Src::Reg(Part { reg, offset: 0, size: 8 }));
+        source.map(|source| Subject::new(ctx, at, source, Some(0), "the map".to_owned())).into_iter().collect()
     }
 
     /// A value that was read where a map's look-up pointed: the element, or the zero that stands for one that is not there.

@@ -21,6 +21,10 @@ impl<'data> Tracer<'_, '_, 'data> {
             let place = self.of_frame(scene.frame).and_then(|ctx| Some((ctx, self.live(ctx)?)));
             return place.map(|(ctx, at)| self.compared_before(ctx, at)).unwrap_or_default();
         }
+        let refused = self.refused_by_go(scene);
+        if !refused.is_empty() {
+            return refused;
+        }
         if let Some((ctx, at, called)) = self.ended_by(scene) {
             let takes = ["::unwrap", "::expect", "panic_bounds_check"];
             if takes.iter().any(|name| called.ends_with(name)) {
@@ -242,7 +246,7 @@ impl<'data> Tracer<'_, '_, 'data> {
 
 /// The exception tells of a key that a container does not have (`map::at`, `_Map_base::at`).
 fn looks_up(scene: &Scene<'_, '_, '_>) -> bool {
-    let mut said = scene.stop.messages.iter().filter(|message| message.kind == MessageKind::Terminate);
+    let mut said = scene.messages.iter().filter(|message| message.kind == MessageKind::Terminate);
     said.any(|message| message.text.contains("map::at") || message.text.contains("_Map_base::at"))
 }
 

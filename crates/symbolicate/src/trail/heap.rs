@@ -60,7 +60,12 @@ impl Tracer<'_, '_, '_> {
         if let Some((block, header)) = self.damaged.filter(|&(_, header)| header == address) {
             return before.into_iter().any(|inner| (block..header).contains(&inner));
         }
-        before.into_iter().any(|inner| self.block_size(inner).is_some_and(|size| address - inner < size))
+        let reaches = |inner: u64| match self.block_size(inner) {
+            Some(size) => address - inner < size,
+            // Go's allocator writes no sizes in front of its objects.
+            None => self.stack.is_some() && near(inner, address),
+        };
+        before.into_iter().any(reaches)
     }
 
     /// A released block bears the allocator's marks in its first two words.

@@ -380,8 +380,11 @@ impl<'data> Tracer<'_, '_, 'data> {
         let names = self.names_with_line(spot);
         let address = self.address(spot.ctx, spot.at);
         let moves = |name: &Named<'_>| name.function.as_deref().is_some_and(is_move);
-        let chosen = names.iter().position(|name| !is_standard(name) && !moves(name));
-        let chosen = chosen.or_else(|| names.iter().position(|name| !is_standard(name))).unwrap_or(0);
+        let own = |name: &Named<'_>| {
+            !is_standard(name) && !name.function.as_deref().is_some_and(|function| self.is_of_go(function))
+        };
+        let chosen = names.iter().position(|name| own(name) && !moves(name));
+        let chosen = chosen.or_else(|| names.iter().position(own)).unwrap_or(0);
         let named = names.get(chosen);
         let module = self.space.images.at(Avma(address)).map(|(_, image)| image.module);
         let function = named.and_then(|name| name.function.clone());

@@ -7,7 +7,7 @@ use super::chase::words;
 use super::context::Ctx;
 use super::definition::{Def, Kind, Loc};
 use super::lead::{CHANGED, Path, Spot};
-use super::op::{Extend, Mem, Part, Src, mask};
+use super::op::{Arith, Extend, Mem, Op, Part, Src, mask};
 
 impl Tracer<'_, '_, '_> {
     /// A value that was read from memory.
@@ -23,6 +23,10 @@ impl Tracer<'_, '_, '_> {
         let address = self.address_of(ctx, def.at, &mem);
         let live = self.run(ctx).frame.is_some() && mem.size == 8;
         let address = address.or_else(|| self.only_place_of(def.value.filter(|_| live)?));
+        let address = match address {
+            None if live && !self.seeking => self.first_element(ctx, def.at, &mem, value),
+            known => known,
+        };
         let text = match address {
             Some(address) => format!("read from memory at {address:#x}"),
             None => "read from memory".to_owned(),
@@ -122,6 +126,40 @@ impl Tracer<'_, '_, '_> {
             return;
         }
         self.memory(ctx, def.at, address, mem.size, value, &path);
+    }
+
+    /// The element that a loop came to, whose counter is not known any more: the first one that has the value, which the loop
+    /// would not have survived before.
+    fn first_element(&mut self, ctx: Ctx, at: usize, mem: &Mem, value: Option<u64>) -> Option<u64> {
+        /// Elements that are looked at.
+        const MOST: u64 = 1 << 16;
+        let (index, scale) = mem.index.filter(|&(_, scale)| scale == mem.size && mem.size == 8)?;
+        let value = value.filter(|&value| value < super::chase::NULL_PAGES)?;
+        let base = self.eval(ctx, at, Src::Reg(Part { reg: mem.base?, offset: 0, size: 8 }))?;
+        let from = self.counts_from_zero(ctx, at, index)?;
+        let first = base.wrapping_add(from * u64::from(scale)).wrapping_add_signed(mem.displacement);
+        let elements = (0..MOST).map_while(|index| {
+            let address = first.checked_add(index * u64::from(scale))?;
+            Some((address, self.word(address, mem.size)?))
+        });
+        let found = elements.into_iter().find(|&(_, element)| element == value)?.0;
+        let inside = self.block_size(base).is_none_or(|size| found.wrapping_sub(base) < size);
+        inside.then_some(found)
+    }
+
+    /// A register begins a loop as 0 and is counted up by one: 0.
+    fn counts_from_zero(&mut self, ctx: Ctx, at: usize, index: super::op::Reg) -> Option<u64> {
+        let whole = Part { reg: index, offset: 0, size: 8 };
+        let by_one = |op: &Op| {
+            matches!(*op, Op::Compute { to, kind: Arith::Add, left: Src::Reg(left), right: Src::Const(1), .. }
+                if to.reg == index && left.reg == index)
+        };
+        let function = self.function(ctx);
+        let counts = function.insns.iter().any(|insn| insn.ops.iter().any(by_one));
+        let defs = self.reaching(ctx, at, Loc::Reg(whole), None);
+        let begins = |def: &Def| def.kind == Kind::Value(0) || def.adjusted() || def.kind == Kind::Counter;
+        let zero = defs.iter().any(|def| def.kind == Kind::Value(0) && !def.adjusted());
+        (counts && zero && defs.iter().all(begins)).then_some(0)
     }
 
     /// A register that a load writes feeds its own address: a walk along a list.

@@ -58,8 +58,11 @@ impl Tracer<'_, '_, '_> {
             self.written_by_library(spot, target, place, value, path);
             return;
         }
-        let Some(callee) = self.enter_with(spot.ctx, spot.at, target, given) else { return };
         let name = self.function_name(target).unwrap_or_else(|| format!("the function at {target:#x}"));
+        if self.written_by_go(spot, target, &name, address, path) {
+            return;
+        }
+        let Some(callee) = self.enter_with(spot.ctx, spot.at, target, given) else { return };
         let mut path = path.with(spot, "written-by", format!("{name} got a pointer to it"));
         path.floor = Some(callee);
         let function = self.function(callee);
@@ -349,7 +352,7 @@ impl Tracer<'_, '_, '_> {
             self.lead(BirthKind::Loaded, at, "read from memory; who wrote it was not found".to_owned(), &path);
             return;
         }
-        if allocates(&name) {
+        if allocates(&name) || self.is_of_go(&name) && super::go::allocates(&name) {
             let path = path.with(spot, "allocated", format!("{name} returned the object {object:#x}"));
             self.lead(BirthKind::NeverSet, spot, format!("allocated by {name} and this part never set"), &path);
             return;

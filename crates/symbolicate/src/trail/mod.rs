@@ -133,6 +133,8 @@ struct Tracer<'t, 'a, 'data> {
     machine: &'static Machine,
     /// The raw frame that the value is bad in.
     struck: usize,
+    /// Where the stack lies, when that is not a mapping of its own: Go's lie among the objects of its heap.
+    stack: Option<(u64, u64)>,
     values: Values<'a, 'data>,
     namer: Namer<'a, 'data>,
     runs: Vec<Run>,
@@ -208,6 +210,7 @@ impl<'t, 'a, 'data> Tracer<'t, 'a, 'data> {
             space,
             machine,
             struck: frame,
+            stack: (machine.convention == machine::Convention::Go).then(|| go::stack_of(&walk.frames, frame)).flatten(),
             frames: &walk.frames,
             gap: walk.gap,
             values: Values::new(*space),

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use necropsy_model::BirthKind;
+use necropsy_model::{BirthKind, Chain};
 
 use super::Tracer;
 use super::context::Ctx;
@@ -83,7 +83,7 @@ impl<'data> Tracer<'_, '_, 'data> {
             None => format!("writes past the end of an array of {}", short(&name)),
         };
         let path = path.with(*spot, "overrun", text);
-        self.lead(BirthKind::Overrun, *spot, "an array of the frame was written past its end".to_owned(), &path);
+        self.lead(BirthKind::Overrun, *spot, Chain::FRAME_RUN_OVER.to_owned(), &path);
         true
     }
 

@@ -44,7 +44,7 @@ impl<'data> Tracer<'_, '_, 'data> {
     /// The program gave a library something that it refused with an exception: the argument that it named, or that is NULL; else the
     /// key that it was asked for.
     pub fn refused(&mut self, scene: &Scene<'_, '_, 'data>) -> Vec<Subject> {
-        let mut said = scene.stop.messages.iter().filter(|message| message.kind == MessageKind::Terminate);
+        let mut said = scene.messages.iter().filter(|message| message.kind == MessageKind::Terminate);
         let Some(message) = said.next() else { return Vec::new() };
         let Some(frame) = self.first_own(scene).filter(|&frame| frame != scene.frame) else { return Vec::new() };
         let place = self.of_frame(frame).and_then(|ctx| Some((ctx, self.live(ctx)?)));

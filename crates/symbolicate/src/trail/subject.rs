@@ -1,6 +1,6 @@
 //! What to follow: the operand that made the instruction at fault fail, else the argument of the program's call into a library.
 
-use necropsy_model::{Avma, BirthKind, Fault, Signal, Snapshot, Stop, Trail};
+use necropsy_model::{Avma, BirthKind, Fault, Message, Signal, Snapshot, Stop, Trail};
 
 use super::Tracer;
 use super::chase::NULL_PAGES;
@@ -17,6 +17,8 @@ pub(crate) struct Scene<'a, 'b, 'data> {
     pub snapshot: &'a Snapshot<'data>,
     /// The stop that counts.
     pub stop: &'a Stop<'data>,
+    /// What the process said, whichever stop it said it of.
+    pub messages: &'a [Message<'data>],
     /// Index of the thread.
     pub thread: usize,
     /// Raw frame at fault.
@@ -398,7 +400,7 @@ impl<'data> Tracer<'_, '_, 'data> {
         let called = self.target(ctx, at, target).and_then(|target| self.function_name(target)).unwrap_or_default();
         let culprit = scene.stop.fault.as_ref().and_then(|fault| fault.address).map(|address| address.0);
         let faulted = scene.stop.fault.is_some();
-        let freed = scene.stop.messages.iter().any(|message| message.kind == necropsy_model::MessageKind::Heap);
+        let freed = scene.messages.iter().any(|message| message.kind == necropsy_model::MessageKind::Heap);
         let base = super::library::plain_name(&called).to_owned();
         let releases = matches!(base.as_str(), "free" | "cfree" | "realloc") || base.starts_with("operator delete");
         if !(faulted || releases && freed) {
@@ -424,7 +426,7 @@ impl<'data> Tracer<'_, '_, 'data> {
         let &(number, value) = chosen?;
         let &reg = self.machine.arguments.get(number)?;
         let name = format!("argument {} of {called}", number + 1);
-        if releases && scene.stop.messages.iter().any(|message| message.text.contains("double free")) {
+        if releases && scene.messages.iter().any(|message| message.text.contains("double free")) {
             // Who freed it first: the object itself is looked for, not the pointer.
             let spot = Spot { ctx, at };
             let path = Path::default().with(spot, "fault", format!("{called} got {value:#x}, which was free already"));

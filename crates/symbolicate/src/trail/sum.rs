@@ -33,11 +33,11 @@ impl Tracer<'_, '_, '_> {
         {
             return;
         }
-        // What is combined with nothing is the other operand.
+        // What is combined with a nothing that is written down is the other operand.
         if kind == Arith::Or
             && let Some(source) = match (one, other) {
-                (Some(0), _) if !matches!(left, Src::Const(_)) => Some(right),
-                (_, Some(0)) if !matches!(right, Src::Const(_)) => Some(left),
+                (Some(0), _) if self.is_written_down(ctx, def.at, left) => Some(right),
+                (_, Some(0)) if self.is_written_down(ctx, def.at, right) => Some(left),
                 _ => None,
             }
         {
@@ -133,6 +133,13 @@ impl Tracer<'_, '_, '_> {
             _ => return false,
         };
         self.reaching(ctx, at, loc, None).iter().any(|def| def.at == at && !def.adjusted() && !def.indexed())
+    }
+
+    /// A register has a constant, whichever way was taken.
+    fn is_written_down(&mut self, ctx: Ctx, at: usize, source: Src) -> bool {
+        let Src::Reg(part) = source else { return false };
+        let defs = self.reaching(ctx, at, Loc::Reg(part), None);
+        !defs.is_empty() && defs.iter().all(|def| matches!(def.kind, Kind::Value(_)))
     }
 
     /// The answer to a question is followed into what was asked, where that has one value only.

@@ -56,7 +56,16 @@ pub(crate) fn explain<'data>(snapshot: &mut Snapshot<'data>, walks: &[Walk], spa
         stop.messages.extend(messages::find(&stop, snapshot, &at));
         let first = stop.original.as_deref().unwrap_or(&stop);
         let index = stop.thread.unwrap_or_default();
-        let scene = trail::Scene { snapshot, stop: first, messages: &stop.messages, thread: index, frame: raw, walk, walks, space };
+        let scene = trail::Scene {
+            snapshot,
+            stop: first,
+            messages: &stop.messages,
+            thread: index,
+            frame: raw,
+            walk,
+            walks,
+            space,
+        };
         let found = trail::follow(&scene).map(Box::new);
         match &mut stop.original {
             Some(original) => original.trail = found,

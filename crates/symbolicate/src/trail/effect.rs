@@ -115,7 +115,11 @@ impl Tracer<'_, '_, '_> {
                 // A truth value of one byte is cut to its bit; nothing is left of what is cut to none.
                 match (kind, left, right) {
                     (Arith::And, Src::Reg(from), Src::Const(1)) if size == 1 => {
-                        return Effect::Copy { loc: Loc::Reg(Part { size, ..from }), value: state.value, changed: None };
+                        return Effect::Copy {
+                            loc: Loc::Reg(Part { size, ..from }),
+                            value: state.value,
+                            changed: None,
+                        };
                     }
                     (Arith::And, _, Src::Const(0)) if state.value.is_none_or(|value| value == 0) => {
                         return Effect::Def(Kind::Value(0));

@@ -137,15 +137,7 @@ impl Tracer<'_, '_, '_> {
     }
 
     /// The value that an instruction copied out of a register, where that copy is still there.
-    fn copied_by(
-        &mut self,
-        ctx: Ctx,
-        at: usize,
-        behind: usize,
-        live: usize,
-        frame: usize,
-        whole: Part,
-    ) -> Option<u64> {
+    fn copied_by(&mut self, ctx: Ctx, at: usize, behind: usize, live: usize, frame: usize, whole: Part) -> Option<u64> {
         let insn = self.insn(ctx, at)?;
         insn.ops.iter().find_map(|op| match *op {
             Op::Store { to, from: Src::Reg(from) } if from == whole && to.size == 8 => {

@@ -129,7 +129,9 @@ impl<'data> Tracer<'_, '_, 'data> {
         let behind = function.insns.iter().skip(call + 1).take(REACH);
         let mut ops = behind.flat_map(|insn| &insn.ops);
         goroutine.is_some_and(|reg| {
-            ops.any(|op| matches!(*op, Op::Set { to, .. } if to.reg == reg) || matches!(*op, Op::Write(other) if other == reg))
+            ops.any(|op| {
+                matches!(*op, Op::Set { to, .. } if to.reg == reg) || matches!(*op, Op::Write(other) if other == reg)
+            })
         })
     }
 

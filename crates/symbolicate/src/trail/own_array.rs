@@ -72,8 +72,7 @@ impl<'data> Tracer<'_, '_, 'data> {
         {
             suspects.retain(|suspect| suspect.array == start);
         }
-        let entries: BTreeSet<u64> =
-            suspects.iter().map(|suspect| self.run(suspect.spot.ctx).function.entry).collect();
+        let entries: BTreeSet<u64> = suspects.iter().map(|suspect| self.run(suspect.spot.ctx).function.entry).collect();
         let (Some(Suspect { spot, array }), 1) = (suspects.first(), entries.len()) else { return false };
         let frame = self.run(ctx).frame;
         let local = frame.and_then(|frame| self.values.local_at(self.frames, frame, *array));
@@ -100,7 +99,8 @@ impl<'data> Tracer<'_, '_, 'data> {
                 }
                 let mut bases = self.bases_of(ctx, at, to);
                 bases.extend(self.address_of(ctx, at, to).filter(|_| matches!(op, Op::Fill { .. })));
-                let near = |&base: &u64| self.is_own(ctx, base) || base >= cfa && base - cfa < BEHIND && self.on_stack(base);
+                let near =
+                    |&base: &u64| self.is_own(ctx, base) || base >= cfa && base - cfa < BEHIND && self.on_stack(base);
                 if let Some(base) = bases.into_iter().find(near) {
                     let array = base.wrapping_add_signed(if to.index.is_some() { 0 } else { to.displacement });
                     found.push(Suspect { spot: Spot { ctx, at }, array });

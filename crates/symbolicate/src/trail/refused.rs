@@ -113,9 +113,12 @@ impl<'data> Tracer<'_, '_, 'data> {
             .collect();
         for call in calls {
             let Some(target) = self.insn(ctx, call).and_then(|insn| called(insn.flow)) else { continue };
-            let Some(target) = self.target(ctx, call, target).filter(|&target| self.is_library(target)) else { continue };
+            let Some(target) = self.target(ctx, call, target).filter(|&target| self.is_library(target)) else {
+                continue;
+            };
             let name = self.function_name(target).unwrap_or_default();
-            let key = self.arguments(ctx, call).into_iter().find(|&(number, value)| number == 1 && self.is_mapped(value));
+            let key =
+                self.arguments(ctx, call).into_iter().find(|&(number, value)| number == 1 && self.is_mapped(value));
             let Some((_, key)) = key.filter(|&(_, key)| self.text_at(key).is_some()) else { continue };
             let behind = Mem::at(key.cast_signed(), 8);
             let name = format!("what {} was asked for", short(&name));
@@ -243,8 +246,7 @@ fn asked<'a>(scene: &'a Scene<'_, '_, '_>, frame: usize) -> Option<&'a Frame<'a>
         }
         raw += usize::from(!listed.inlined);
     }
-    let of_library =
-        |frame: &&Frame<'_>| is_of_standard_library(frame.function.as_deref(), frame.location.as_ref());
+    let of_library = |frame: &&Frame<'_>| is_of_standard_library(frame.function.as_deref(), frame.location.as_ref());
     inlined.into_iter().rev().find(of_library).or_else(|| before.filter(of_library))
 }
 

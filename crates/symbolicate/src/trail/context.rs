@@ -243,6 +243,12 @@ impl Tracer<'_, '_, '_> {
         Some(ctx)
     }
 
+    /// A call jumped to where there is no code, so that it left no frame: the registers there are still its own.
+    pub fn stands_at(&mut self, ctx: Ctx, at: usize, frame: usize) {
+        let run = &mut self.runs[ctx.0];
+        (run.frame, run.live) = (Some(frame), Some(at));
+    }
+
     /// A run of a function of which only the code is known.
     pub fn detached(&mut self, address: u64) -> Option<Ctx> {
         let function = self.function_at(address, None)?;

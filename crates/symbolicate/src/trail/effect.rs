@@ -4,20 +4,20 @@
 use super::Tracer;
 use super::context::Ctx;
 use super::definition::{Changed, Kind, Loc, extended};
-use super::op::{Arith, Extend, Flow, Mem, Op, Part, Src, mask};
+use super::op::{Arith, Extend, Flow, Mem, Op, Part, Src, mask, sign_extend};
 use super::reach::State;
 
 /// Largest element of an array that is believed.
 const ELEMENT: u64 = 1 << 20;
 
-/// A whole register times a number.
+/// A register, of 4 or 8 bytes, times a number.
 fn scaled_copy(from: Part, by: u64, value: Option<u64>) -> Effect {
     let by = by.max(1);
-    let value = match value.map(u64::cast_signed) {
+    let value = match value.map(|value| sign_extend(value, from.size)) {
         Some(value) if value % by.cast_signed() != 0 => return Effect::Impossible,
-        value => value.map(|value| (value / by.cast_signed()).cast_unsigned()),
+        value => value.map(|value| mask((value / by.cast_signed()).cast_unsigned(), from.size)),
     };
-    Effect::Copy { loc: Loc::Reg(from), value, changed: Some(Changed::Scaled { by, size: 8 }) }
+    Effect::Copy { loc: Loc::Reg(from), value, changed: Some(Changed::Scaled { by, size: from.size }) }
 }
 
 /// What an operation does to a place.
@@ -99,8 +99,13 @@ impl Tracer<'_, '_, '_> {
                     | (Arith::Mul, Src::Const(by @ 2..=ELEMENT), Src::Reg(from)) => Some((from, by)),
                     _ => None,
                 };
-                if let Some((from, by)) = factor.filter(|_| size == 8 && part.size == 8 && !self.sizing) {
-                    return scaled_copy(from, by, state.value);
+                if let Some((from, by)) = factor.filter(|_| size == part.size && !self.sizing) {
+                    // Of 32 bits, upper ones may be gone: only a number that can be undone counts.
+                    let undone = |value| sign_extend(value, 4) % by.cast_signed() == 0;
+                    let multiplied = kind == Arith::Mul && state.value.is_some_and(undone);
+                    if size == 8 || size == 4 && multiplied {
+                        return scaled_copy(Part { size, ..from }, by, state.value);
+                    }
                 }
                 // What can be undone: `-x`, `5 - x`, `~x`.
                 let undone = match (kind, left, right) {

@@ -258,14 +258,17 @@ impl<'data> Tracer<'_, '_, 'data> {
             // A call through a bad pointer stands in the caller, when the program counter itself is no code.
             let frame = if via == fault.pc { scene.frame } else { scene.frame + 1 };
             let ctx = self.of_frame(frame)?;
-            let at = self.function(ctx).at(via.0)?;
+            // A jump of a function that it called left no frame.
+            let at = self.function(ctx).at(via.0).or_else(|| self.live(ctx))?;
             let insn = self.insn(ctx, at)?;
             let (Flow::Call(source) | Flow::JumpTo(source)) = insn.flow else { return None };
             let value = fault.address.map(|address| address.0);
             let (ctx, at, source) = match source {
                 Src::Const(called) => {
                     self.jumped_from = Some(frame);
-                    self.jumped_on(ctx, at, called)?
+                    let (ctx, at, source) = self.jumped_on(ctx, at, called)?;
+                    self.stands_at(ctx, at, scene.frame);
+                    (ctx, at, source)
                 }
                 source => (ctx, at, source),
             };
@@ -282,6 +285,7 @@ impl<'data> Tracer<'_, '_, 'data> {
         {
             self.jumped_from = Some(1);
             let (ctx, at, source) = self.jumped_on(ctx, at, called)?;
+            self.stands_at(ctx, at, 0);
             return Some(Subject::new(ctx, at, source, Some(fault.pc.0), "the pointer that was jumped to".to_owned()));
         }
         let ctx = self.of_frame(scene.frame)?;

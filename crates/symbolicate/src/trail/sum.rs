@@ -7,7 +7,7 @@ use super::chase::{ERROR_POINTERS, NULL_PAGES};
 use super::context::Ctx;
 use super::definition::{Def, Kind, Loc};
 use super::lead::{Path, Spot};
-use super::op::{Arith, Condition, Mem, Part, Src, mask};
+use super::op::{Arith, Condition, Mem, Part, Src, mask, sign_extend};
 
 impl Tracer<'_, '_, '_> {
     /// Arithmetic: the operand that made the result bad, or the operation itself.
@@ -112,6 +112,12 @@ impl Tracer<'_, '_, '_> {
         if let Some(source) = beside_zero(kind, (left, one), (right, other)) {
             let path = path.with(Spot { ctx, at: def.at }, "arithmetic", "what it is combined with is 0".to_owned());
             self.start(ctx, def.at, source, def.value, &path);
+            return;
+        }
+        if let Some((source, value)) = factor(kind, left, right, size, def.value) {
+            let text = format!("{} times a number that is fixed", sign_extend(value, size));
+            let path = path.with(Spot { ctx, at: def.at }, "arithmetic", text);
+            self.start(ctx, def.at, source, Some(value), &path);
             return;
         }
         let mut path = path.with(here, "arithmetic", "computed here".to_owned());
@@ -331,10 +337,25 @@ fn beside_zero(kind: Arith, left: (Src, Option<u64>), right: (Src, Option<u64>))
     }
 }
 
+/// What was read from memory and multiplied with a fixed number, where the product can be undone: an index times the size of an element.
+fn factor(kind: Arith, left: Src, right: Src, size: u8, product: Option<u64>) -> Option<(Src, u64)> {
+    let (Arith::Mul, Src::Mem(_), Src::Const(by @ 2..)) = (kind, left, right) else { return None };
+    let (product, by) = (sign_extend(product?, size), by.cast_signed());
+    (product % by == 0).then(|| (left, mask((product / by).cast_unsigned(), size)))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::trail::op::Reg;
+
+    #[test]
+    fn a_product_is_undone_where_it_can_be() {
+        let mem = Src::Mem(Mem { base: Some(1), index: None, displacement: 8, size: 4, thread_local: false });
+        assert_eq!(factor(Arith::Mul, mem, Src::Const(100), 4, Some(0xffff_ff9c)), Some((mem, 0xffff_ffff)));
+        assert_eq!(factor(Arith::Mul, mem, Src::Const(100), 4, Some(101)), None);
+        assert_eq!(factor(Arith::Add, mem, Src::Const(100), 4, Some(200)), None);
+    }
 
     #[test]
     fn what_is_added_to_nothing_is_the_result() {

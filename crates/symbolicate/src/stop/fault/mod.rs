@@ -9,6 +9,7 @@ use necropsy_model::{Access, AddressState, Arch, Avma, Fault, FaultOperand, Perm
 use self::decoded::{Decoded, Divisor, Flow, MemoryOperand, Target};
 use super::values_facts;
 use crate::space::AddressSpace;
+use crate::unwind;
 
 /// The stack grows this far below its pointer in one go at most: a bigger frame is rare and touches its pages in order.
 const NEAR_STACK: u64 = 1 << 20;
@@ -244,13 +245,44 @@ fn calling_instruction(scene: &Scene<'_, '_, '_>, sp: u64, pc: u64) -> Option<(u
         let bytes = scene.space.read(Avma(at), usize::try_from(length).ok()?).ok()?;
         registers.set(registers.arch().program_counter()?, at);
         let decoded = x86_64::decode(at, bytes, &registers, scene.thread_pointer)?;
-        (decoded.length == length && leads_to(scene, &decoded, pc)).then_some((at, decoded))
+        if decoded.length != length {
+            None
+        } else if leads_to(scene, &decoded, pc) {
+            Some((at, decoded))
+        } else if let Flow::Call(Target::Fixed(called)) = decoded.flow {
+            let called = unwind::behind_plt(Avma(called), Arch::X86_64, scene.space).map_or(called, |(_, at)| at.0);
+            jumping_instruction(scene, called, pc)
+        } else {
+            None
+        }
     })
 }
 
-/// The instruction is a call to `pc`.
+/// The jump of a function to `pc`, from where a call would go back to its caller: `return hook(x);`, optimised. All registers are still those
+/// of the jump. On the stack it looks like a return to a bad address, where the words below it happen to be `pc`: 0 they often are.
+fn jumping_instruction(scene: &Scene<'_, '_, '_>, called: u64, pc: u64) -> Option<(u64, Decoded)> {
+    /// Bytes of code that are looked through.
+    const REACH: u64 = 4096;
+    let (_, end) = unwind::function_range(scene.space, Avma(called))?;
+    let end = end.0.min(called.saturating_add(REACH));
+    let mut registers = *scene.registers;
+    let counter = registers.arch().program_counter()?;
+    let mut at = called;
+    while at < end {
+        let bytes = (1..=x86_64::LONGEST).rev().find_map(|length| scene.space.read(Avma(at), length).ok())?;
+        registers.set(counter, at);
+        let decoded = x86_64::decode(at, bytes, &registers, scene.thread_pointer)?;
+        if matches!(decoded.flow, Flow::Jump(Target::Register(..) | Target::Memory)) && leads_to(scene, &decoded, pc) {
+            return Some((at, decoded));
+        }
+        at = at.checked_add(decoded.length.max(1))?;
+    }
+    None
+}
+
+/// The instruction is a call, or a jump, to `pc`.
 fn leads_to(scene: &Scene<'_, '_, '_>, decoded: &Decoded, pc: u64) -> bool {
-    let Flow::Call(target) = &decoded.flow else { return false };
+    let (Flow::Call(target) | Flow::Jump(target)) = &decoded.flow else { return false };
     let to = match target {
         Target::Fixed(to) => Some(*to),
         Target::Register(_, value) => *value,

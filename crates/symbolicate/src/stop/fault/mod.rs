@@ -264,10 +264,14 @@ fn jumping_instruction(scene: &Scene<'_, '_, '_>, called: u64, pc: u64) -> Optio
     /// Bytes of code that are looked through.
     const REACH: u64 = 4096;
     let (_, end) = unwind::function_range(scene.space, Avma(called))?;
-    let end = end.0.min(called.saturating_add(REACH));
+    jump_between(scene, called, end.0.min(called.saturating_add(REACH)), pc)
+}
+
+/// The first jump to `pc` in a piece of code.
+fn jump_between(scene: &Scene<'_, '_, '_>, start: u64, end: u64, pc: u64) -> Option<(u64, Decoded)> {
     let mut registers = *scene.registers;
     let counter = registers.arch().program_counter()?;
-    let mut at = called;
+    let mut at = start;
     while at < end {
         let bytes = (1..=x86_64::LONGEST).rev().find_map(|length| scene.space.read(Avma(at), length).ok())?;
         registers.set(counter, at);

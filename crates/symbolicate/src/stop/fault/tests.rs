@@ -59,6 +59,29 @@ fn a_return_to_text_is_a_return_to_a_bad_address() {
 }
 
 #[test]
+fn a_function_that_jumped_on_did_not_return() {
+    // It calls a jump: jmp [rdi+8] (the second instruction), and the slot below the stack pointer holds the same 0 by chance.
+    static HOOKED: [u8; 16] = [0xe8, 0x00, 0, 0, 0, 0xff, 0x67, 0x08, 0xc3, 0, 0, 0, 0, 0, 0, 0];
+    let decoded = jump(&HOOKED, DATA);
+    assert_eq!(decoded, Some((CODE + 5, "jmp qword ptr [rdi+8]".to_owned())));
+    // Elsewhere it leads somewhere else.
+    assert_eq!(jump(&HOOKED, CODE), None);
+}
+
+/// The jump behind the first five bytes of code that leads to address 0, with this `rdi`.
+fn jump(code: &'static [u8], rdi: u64) -> Option<(u64, String)> {
+    let mut registers = Registers::new(Arch::X86_64);
+    registers.set(Arch::X86_64.register("rdi")?, rdi);
+    let memory = Memory::new(vec![region(CODE, code, "r-x"), region(DATA, &[0; 64], "r--")]);
+    let images = Images::default();
+    let space = AddressSpace::new(&memory, &images);
+    let signal = SEGV_MAPERR;
+    let scene = Scene { registers: &registers, thread_pointer: None, signal, address: Some(Avma(0)), space: &space };
+    let (at, decoded) = jump_between(&scene, CODE + 5, CODE + code.len() as u64, 0)?;
+    Some((at, decoded.text.to_string()))
+}
+
+#[test]
 fn a_write_to_constants() {
     // mov byte ptr [rax],120
     let signal = Signal { number: Signal::SEGV, code: Some(2) };

@@ -78,7 +78,7 @@ fn jump(code: &'static [u8], rdi: u64) -> Option<(u64, String)> {
     let signal = SEGV_MAPERR;
     let scene = Scene { registers: &registers, thread_pointer: None, signal, address: Some(Avma(0)), space: &space };
     let (at, decoded) = jump_between(&scene, CODE + 5, CODE + code.len() as u64, 0)?;
-    Some((at, decoded.text.to_string()))
+    Some((at, decoded.text))
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::ops::{Range, RangeInclusive};
 
 use necropsy_model::{Arch, Avma};
 
-use super::function::Table;
+use super::jump_table::Table;
 use super::op::{Insn, Reg, Src};
 use super::sweep::Swept;
 use super::{aarch64, go, x86_64};

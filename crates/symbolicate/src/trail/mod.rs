@@ -5,7 +5,8 @@
 //! op        what an instruction does, in terms of no machine; x86_64 and aarch64 lift to it
 //! machine   a table per machine: registers, calls, how code is read
 //! fold      addresses that several instructions make together
-//! function  the code of one function: instructions, who comes before whom, where the stack stands
+//! function  the code of one function: instructions, who comes before whom, where the stack stands;
+//!           jump_table: where a `switch` may go
 //! context   functions as they ran: frames, and calls that have returned
 //! eval      values that registers and memory had in them
 //! definition  what gives a place its value
@@ -59,6 +60,7 @@ mod globals;
 mod go;
 mod guard;
 mod heap;
+mod jump_table;
 mod lead;
 mod library;
 mod linked;

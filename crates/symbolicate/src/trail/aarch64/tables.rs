@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::super::function::Table;
+use super::super::jump_table::Table;
 use super::super::machine::Near;
 use super::super::op::{Arith, Extend, Insn, Mem, Op, Part, Reg, Src};
 

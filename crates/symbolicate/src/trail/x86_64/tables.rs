@@ -1,6 +1,6 @@
 //! Jump tables as gcc and clang write them: addresses, or distances from the table.
 
-use super::super::function::Table;
+use super::super::jump_table::Table;
 use super::super::machine::Near;
 use super::super::op::{Extend, Mem, Op, Reg, Src};
 

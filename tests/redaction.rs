@@ -297,6 +297,7 @@ fn planted(planter: &mut Planter) -> Snapshot<'static> {
         frame: Some(0),
         function: Some("run".into()),
         module: Some(p.path("server")),
+        svma: None,
         location: Some(location(p)),
         inlined: false,
         trust: Some(Trust::Context),

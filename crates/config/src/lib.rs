@@ -92,6 +92,7 @@ mod tests {
                 frame: None,
                 function: Some(function.into()),
                 module: module.map(Into::into),
+                svma: None,
                 location: None,
                 inlined: false,
                 trust: None,

@@ -124,6 +124,7 @@ impl<'data> Snapshot<'data> {
             frame: Some(frame),
             function: found.function.clone(),
             module: module.map(|module| module.path.clone()),
+            svma: found.svma.filter(|_| found.function.is_none()),
             location: found.location.clone(),
             inlined: found.inlined,
             trust: Some(found.trust),

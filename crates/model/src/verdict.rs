@@ -1,6 +1,6 @@
 //! Findings and the verdict: what `diagnose` concludes and `report` prints.
 
-use crate::{Location, Lock, Source, Text, ThreadId, Trust, WaitKind};
+use crate::{Location, Lock, Source, Svma, Text, ThreadId, Trust, WaitKind};
 
 /// What kind of failure the dump shows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -124,6 +124,8 @@ pub struct Place<'data> {
     pub function: Option<Text<'data>>,
     /// Path of the module.
     pub module: Option<Text<'data>>,
+    /// The instruction, in the module's terms, where the function has no name.
+    pub svma: Option<Svma>,
     /// Source position.
     pub location: Option<Location<'data>>,
     /// The function was inlined.

@@ -219,7 +219,8 @@ table!(Chain<'_> {
 });
 table!(TrailStep<'_> { place: inner, step: keep, text: sentence, source: keep });
 table!(Place<'_> {
-    thread: keep, frame: keep, function: keep, module: path, location: inner, inlined: keep, trust: keep, role: keep,
+    thread: keep, frame: keep, function: keep, module: path, svma: keep, location: inner, inlined: keep, trust: keep,
+    role: keep,
 });
 table!(Warning<'_> { text: sentence, source: keep });
 table!(FileBacking<'_> { path: path, offset: keep });

@@ -413,6 +413,12 @@ pub(crate) fn deadlock() -> Sample {
 pub(crate) fn full() -> Sample {
     let mut sample = crash_with_origin();
     sample.input.compression = Some("zstd");
+    if let Some(origin) = &mut sample.verdict.origin {
+        let unnamed =
+            origin.alternatives.iter().map(|place| Place { function: None, svma: Some(Svma(0x1180)), ..place.clone() });
+        let unnamed: Vec<_> = unnamed.collect();
+        origin.alternatives.extend(unnamed);
+    }
     let place = || crash().snapshot.place(0, 0, Role::Victim).unwrap();
     let snapshot = &mut sample.snapshot;
     snapshot.hs_err = Some(Box::new(crate::sample_hs_err::log()));
@@ -531,7 +537,7 @@ pub(crate) fn full() -> Sample {
         take: sample.verdict.suitability.take_instead.clone(),
     });
     let origin = sample.verdict.origin.as_mut().unwrap();
-    origin.birth.frame = Some(1);
+    (origin.birth.frame, origin.birth.svma) = (Some(1), Some(Svma(0x1136)));
     for place in origin.gate.iter_mut().chain(&mut origin.handed_through).chain(&mut origin.alternatives) {
         place.location = Some(location("refund.c", 17, Some("apply_refund(acct, 250);")));
     }

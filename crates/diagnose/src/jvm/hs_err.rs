@@ -313,6 +313,7 @@ impl<'a, 'data> Hs<'a, 'data> {
             frame: Some(index),
             function: method.or_else(|| frame.function.clone()),
             module: frame.library.clone(),
+            svma: None,
             location: frame.location.as_ref().map(|(file, line)| Location::new(file.clone(), *line)),
             inlined: false,
             trust: Some(Trust::Printed),

@@ -42,13 +42,15 @@ pub(super) fn origin<'data>(crash: &Crash<'_, 'data>) -> Option<Origin<'data>> {
 /// A trap in the function that made the value when it ran before.
 fn refused_its_own(chain: &Chain<'_>, crash: &Crash<'_, '_>) -> bool {
     let traps = matches!(crash.kind(), Some(Kind::CompilerTrap | Kind::IllegalInstruction));
-    traps && chain.birth.frame.is_none() && crash.victim().is_some_and(|victim| victim.function == chain.birth.function)
+    traps
+        && chain.birth.frame.is_none()
+        && crash.victim().is_some_and(|victim| victim.function.is_some() && victim.function == chain.birth.function)
 }
 
 /// The birth at the end of a chain. A function that everybody releases memory with is not to blame: when it is the victim as
 /// well, the earlier call of it is.
 fn born<'a, 'data>(chain: &'a Chain<'data>, crash: &Crash<'_, 'data>) -> &'a Place<'data> {
-    let helper = |place: &Place<'_>| place.function == chain.birth.function;
+    let helper = |place: &Place<'_>| place.function.is_some() && place.function == chain.birth.function;
     let victim = crash.victim().is_some_and(|victim| helper(&victim));
     let earlier = chain.steps.iter().rev().map(|step| &step.place).find(|place| !helper(place));
     earlier.filter(|_| victim && chain.kind == BirthKind::Freed).unwrap_or(&chain.birth)
@@ -56,7 +58,7 @@ fn born<'a, 'data>(chain: &'a Chain<'data>, crash: &Crash<'_, 'data>) -> &'a Pla
 
 fn same(one: &Place<'_>, other: &Place<'_>) -> bool {
     let line = |place: &Place<'_>| place.location.as_ref().and_then(|location| location.line);
-    one.function == other.function && line(one) == line(other)
+    one.function == other.function && line(one) == line(other) && one.svma == other.svma
 }
 
 /// What was followed is a number, and no pointer.
@@ -182,6 +184,7 @@ mod tests {
             frame: None,
             function,
             module: None,
+            svma: None,
             location,
             inlined: false,
             trust: None,

@@ -106,6 +106,9 @@ pub(super) struct Place<'a> {
     function: Option<&'a str>,
     /// Path of the module
     module: Option<&'a str>,
+    /// Address in the module's file; there only where the function has no name
+    #[serde(skip_serializing_if = "Option::is_none")]
+    module_offset: Option<Hex>,
     /// Source file
     file: Option<&'a str>,
     /// Line, from 1
@@ -128,6 +131,7 @@ impl<'a> Place<'a> {
             frame: place.frame,
             function: place.function.as_deref(),
             module: place.module.as_deref(),
+            module_offset: place.svma.map(|svma| Hex(svma.0)),
             file: location.map(|location| &*location.file),
             line: location.and_then(|location| location.line),
             line_text: location.and_then(|location| location.text.as_deref()),

@@ -266,6 +266,9 @@ pub(super) fn place(place: &Place<'_>, width: usize) -> Line {
 pub(super) fn name(place: &Place<'_>, width: usize) -> String {
     match (&place.function, &place.module) {
         (Some(function), _) => named(function, width),
+        (None, Some(module)) if let Some(svma) = place.svma => {
+            format!("{}+{svma}", clean(module.rsplit('/').next().unwrap_or(module)))
+        }
         (None, Some(module)) => format!("unnamed function in {}", clean(module.rsplit('/').next().unwrap_or(module))),
         (None, None) => "unnamed function".to_owned(),
     }

@@ -130,12 +130,17 @@ impl<'data> Debug<'data> {
     pub fn is_of_system(&self) -> bool {
         let place = ["/lib/", "/lib64/", "/usr/lib/", "/usr/lib64/", "/lib32/", "/nix/store/", "/usr/local/lib/"];
         let path = self.path.to_string_lossy();
-        let name = self.path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        let name = self.file_name().unwrap_or_default();
         let known =
             ["libc.so", "libc-", "libstdc++", "libm.so", "libpthread", "ld-linux", "ld-musl", "libgcc_s", "libc++"];
         path.starts_with('[')
             || name.contains(".so") && place.iter().any(|place| path.starts_with(place))
             || known.iter().any(|known| name.starts_with(known))
+    }
+
+    /// The name of the module's file.
+    pub fn file_name(&self) -> Option<String> {
+        self.path.file_name().map(|name| name.to_string_lossy().into_owned())
     }
 
     /// What was found so far, without looking.

@@ -288,11 +288,17 @@ impl<'data> Tracer<'_, '_, 'data> {
         let rank = |lead: &Lead| if lead.path.doubts.contains(&NO_MEMORY) { 5 } else { rank(lead.kind) };
         leads.sort_by_key(|lead| (rank(lead), lead.path.steps.len()));
         let mut chains: Vec<Chain<'data>> = Vec::new();
-        let mut births: BTreeSet<(Option<String>, Option<u32>)> = BTreeSet::new();
+        let mut births: BTreeSet<(String, Option<u32>)> = BTreeSet::new();
         for lead in &leads {
             let chain = self.chain(lead, snapshot, thread);
             let line = chain.birth.location.as_ref().and_then(|location| location.line);
-            if births.insert((chain.birth.function.as_ref().map(ToString::to_string), line)) {
+            // A function without a name is told by where it begins.
+            let nameless = || {
+                let spot = self.own_spot(lead.spot);
+                format!("{:#x}", self.run(spot.ctx).function.entry)
+            };
+            let function = chain.birth.function.as_ref().map_or_else(nameless, ToString::to_string);
+            if births.insert((function, line)) {
                 chains.push(chain);
             }
         }
@@ -386,12 +392,14 @@ impl<'data> Tracer<'_, '_, 'data> {
         let chosen = names.iter().position(|name| own(name) && !moves(name));
         let chosen = chosen.or_else(|| names.iter().position(own)).unwrap_or(0);
         let named = names.get(chosen);
-        let module = self.space.images.at(Avma(address)).map(|(_, image)| image.module);
+        let image = self.space.images.at(Avma(address)).map(|(_, image)| image);
+        let module = image.map(|image| image.module);
         let function = named.and_then(|name| name.function.clone());
         let listed = self.run(spot.ctx).frame.and_then(|raw| listed(snapshot, thread, raw, function.as_deref()));
         Place {
             thread: snapshot.threads.get(thread).map(|thread| thread.id),
             frame: listed.map(|(index, _)| index),
+            svma: image.filter(|_| function.is_none()).map(|image| image.bias.to_svma(Avma(address))),
             function,
             module: module.and_then(|module: ModuleId| snapshot.module(module)).map(|module| module.path.clone()),
             // A file without a line is that of what was inlined before.

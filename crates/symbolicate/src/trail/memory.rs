@@ -58,7 +58,7 @@ impl Tracer<'_, '_, '_> {
             self.written_by_library(spot, target, place, value, path);
             return;
         }
-        let name = self.function_name(target).unwrap_or_else(|| format!("the function at {target:#x}"));
+        let name = self.name_or_place(target);
         if self.written_by_go(spot, target, &name, address, path) {
             return;
         }
@@ -345,7 +345,7 @@ impl Tracer<'_, '_, '_> {
     }
 
     pub fn made_by(&mut self, spot: Spot, target: u64, object: u64, place: (u64, u8), value: Option<u64>, path: &Path) {
-        let name = self.function_name(target).unwrap_or_else(|| format!("the function at {target:#x}"));
+        let name = self.name_or_place(target);
         if allocates(&name) && clears(&name) && value.is_some_and(|value| value != 0) {
             let path = path.with(spot, "allocated", format!("{name} returned the object {object:#x}, cleared"));
             let at = path.loaded.unwrap_or(spot);

@@ -269,6 +269,17 @@ impl<'t, 'a, 'data> Tracer<'t, 'a, 'data> {
         known.or_else(|| self.linked.borrow().get(&address).cloned())
     }
 
+    /// The function at an address by its name, else by its place in its module: `refund+0x1180`.
+    pub fn name_or_place(&self, address: u64) -> String {
+        self.function_name(address).unwrap_or_else(|| match self.space.images.at(Avma(address)) {
+            Some((_, image)) => {
+                let file = image.debug.get().and_then(|debug| debug.file_name());
+                format!("{}+{}", file.unwrap_or_else(|| "code".to_owned()), image.bias.to_svma(Avma(address)))
+            }
+            None => format!("the function at {address:#x}"),
+        })
+    }
+
     /// The code at an address belongs to a library of the system.
     pub fn is_of_system(&self, address: u64) -> bool {
         let Some((_, image)) = self.space.images.at(Avma(address)) else { return true };

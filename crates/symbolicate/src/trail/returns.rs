@@ -88,7 +88,7 @@ impl Tracer<'_, '_, '_> {
     }
 
     pub fn returned(&mut self, spot: Spot, target: u64, part: Part, value: Option<u64>, path: &Path) {
-        let name = self.function_name(target).unwrap_or_else(|| format!("the function at {target:#x}"));
+        let name = self.name_or_place(target);
         let path = path.with(spot, "result", format!("returned by {name}"));
         if self.sizing && allocates(&name) {
             self.size_of_allocation(spot, &name, &path);

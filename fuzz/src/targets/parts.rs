@@ -45,6 +45,7 @@ pub(super) fn config(input: &[u8]) -> Result<(), String> {
         frame: None,
         function: text.lines().next().map(Into::into),
         module: Some("/srv/libledger.so".into()),
+        svma: None,
         location: None,
         inlined: false,
         trust: None,

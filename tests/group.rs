@@ -105,3 +105,21 @@ fn every_fixture_has_a_signature() {
         assert_eq!(bucket["id"].as_str().map(str::len), Some(16), "{bucket}");
     }
 }
+
+/// A path is bytes: what is no UTF-8 is read like any other file. What can not be looked into is said, and counts.
+#[test]
+#[cfg(unix)]
+fn names_that_are_no_utf_8_and_folders_that_are_too_deep() {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt;
+    let folder = folder();
+    let odd = folder.path().join(OsStr::from_bytes(b"deep/\xff.txt"));
+    fs::rename(folder.path().join("a.txt"), odd).unwrap();
+    let (out, err, status) = group(&["deep", "--json"], folder.path());
+    assert_eq!((out.lines().count(), status), (1, 0), "{err}");
+    assert!(out.contains("\"count\":2"), "{out}");
+    fs::create_dir_all(folder.path().join("deep").join("d/".repeat(66))).unwrap();
+    let (out, err, status) = group(&["deep", "--json"], folder.path());
+    assert_eq!((out.lines().count(), status), (1, 2), "{err}");
+    assert!(err.contains("more than 64 folders deep, and not looked into"), "{err}");
+}

@@ -93,6 +93,52 @@ fn a_list_of_loaded_files_that_is_a_circle() {
 }
 
 #[test]
+fn a_list_of_loaded_files_without_end() {
+    let said = |count: usize| {
+        let mut core = SmallCore::new();
+        core.page = page_with_links(&(1..=count).collect::<Vec<_>>());
+        core.files.clear();
+        let folder = folder();
+        fs::write(folder.path().join("dump"), core.bytes()).unwrap();
+        text(&run_in(folder.path(), &["dump", "--json", "--sysroot", "root"]).stdout)
+    };
+    // Behind the last one stands what no list holds.
+    let full = "there are more than 16384 libraries in the list of the dynamic loader; the others are left out";
+    assert!(!said(100).contains("libraries in the list"));
+    let told = said(16_500);
+    assert!(
+        told.contains(full),
+        "{} {} {}",
+        told.matches("lib.so").count(),
+        said(10).matches("lib.so").count(),
+        said(100).matches("lib.so").count()
+    );
+}
+
+/// Times of two threads that no number of seconds holds together.
+#[test]
+fn times_without_end() {
+    let mut status = vec![0_u8; 336];
+    status[32] = 9;
+    status[48..56].copy_from_slice(&u64::MAX.to_le_bytes());
+    let mut core = SmallCore::new();
+    core.notes = vec![("CORE", 1, status.clone()), ("CORE", 1, status)];
+    answer(&core.bytes());
+    let thread = |name: &str| {
+        format!(
+            "\"{name}\" #1 prio=5 os_prio=0 cpu=18446744073709550000000.00ms elapsed=18446744073709550000.00s tid=0x01 nid=0x1 runnable  [0x01]\n   \
+             java.lang.Thread.State: RUNNABLE\n\tat shop.Cart.add(Cart.java:7)\n\n"
+        )
+    };
+    let dump = format!(
+        "2026-11-21 09:41:13\nFull thread dump OpenJDK 64-Bit Server VM (17.0.1+12):\n\n{}{}",
+        thread("a"),
+        thread("b")
+    );
+    assert!(answer(dump.as_bytes()).starts_with("dump: "));
+}
+
+#[test]
 fn names_that_steer_a_terminal() {
     let evil: &[u8] = b"\x1b[2J\xe2\x80\xae\xff\xc2\x9b1m\n";
     let mut core = SmallCore::new();

@@ -220,3 +220,19 @@ fn addresses_of_a_stripped_go_program() {
     let output = text(&["-q", "-s", "--exe", program], &line);
     assert!(output.contains("{main.(*account).refund at book.go:19 < main.process at main.go:13}"), "{output}");
 }
+
+/// What is left out of names is said on standard error; the text itself is whole.
+#[test]
+fn more_addresses_files_and_builds_than_are_looked_at() {
+    let said = |input: &str| {
+        let output = run(&[], input.as_bytes());
+        assert_eq!(String::from_utf8_lossy(&output.stdout), input);
+        String::from_utf8(output.stderr).expect("text")
+    };
+    let line = |count: usize| "/no/x.so(+0x1)[0x7f0000000001] ".repeat(count) + "\n";
+    let full = "there are more than 4096 addresses on one line; the others are left out";
+    assert!(!said(&line(4096)).contains("left out"));
+    assert!(said(&line(4097)).contains(full));
+    let files: String = (0..201).map(|at| format!("/no/{at}.so(+0x1)[0x7f0000000001]\n")).collect();
+    assert!(said(&files).contains("there are more than 200 files with addresses; the others are left out"));
+}

@@ -168,17 +168,22 @@ fn note(out: &mut Vec<u8>, name: &str, kind: u32, content: &[u8]) {
 /// The first page of an executable with a dynamic section whose list of loaded files is as given: for each entry the number of
 /// the next one.
 pub(crate) fn page_with_links(next: &[usize]) -> Vec<u8> {
-    let mut page = vec![0_u8; 4096];
+    let name = (0x400 + 0x40 * next.len()).max(0x800);
+    let mut page = vec![0_u8; (name + 0x40).next_multiple_of(4096)];
     page[..16].copy_from_slice(b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0");
     let mut put =
         |at: usize, value: u64, size: usize| page[at..at + size].copy_from_slice(&value.to_le_bytes()[..size]);
-    for (at, value, size) in [(16, 2, 2), (18, 62, 2), (20, 1, 4), (32, 64, 8), (52, 64, 2), (54, 56, 2), (56, 2, 2)] {
+    for (at, value, size) in [(16, 2, 2), (18, 62, 2), (20, 1, 4), (32, 64, 8), (52, 64, 2), (54, 56, 2), (56, 3, 2)] {
         put(at, value, size);
     }
-    // `PT_PHDR` and `PT_DYNAMIC`.
-    for (number, (kind, address, size)) in [(6, EXE + 64, 112), (2, EXE + 0x200, 0x40)].into_iter().enumerate() {
+    // `PT_PHDR`, `PT_LOAD` of code, and `PT_DYNAMIC`.
+    let size = name as u64 + 0x40;
+    for (number, (kind, address, size)) in
+        [(6, EXE + 64, 168), (1 | 5 << 32, EXE, size), (2, EXE + 0x200, 0x40)].into_iter().enumerate()
+    {
         let at = 64 + 56 * number;
-        put(at, kind, 4);
+        put(at, kind, 8);
+        put(at + 8, address - EXE, 8);
         put(at + 16, address, 8);
         put(at + 32, size, 8);
         put(at + 40, size, 8);
@@ -192,9 +197,9 @@ pub(crate) fn page_with_links(next: &[usize]) -> Vec<u8> {
         // `l_addr`, `l_name`, `l_ld`, `l_next`.
         let at = 0x400 + 0x40 * number;
         put(at, 0x10_0000 * (number as u64 + 1), 8);
-        put(at + 8, EXE + 0x800, 8);
+        put(at + 8, EXE + name as u64, 8);
         put(at + 24, EXE + 0x400 + 0x40 * next as u64, 8);
     }
-    page[0x800..0x80b].copy_from_slice(b"/srv/lib.so");
+    page[name..name + 11].copy_from_slice(b"/srv/lib.so");
     page
 }

@@ -38,7 +38,7 @@ fn snapshot_of<'a, 'data>(case: &Case<'a, 'data>) -> Option<&'a Snapshot<'data>>
 pub(crate) fn busy<'a, 'data>(snapshot: &'a Snapshot<'data>) -> Vec<(usize, &'a Thread<'data>)> {
     let own = |thread: &Thread<'_>| !thread.flags.contains(ThreadFlags::SYSTEM);
     let cpu = |thread: &Thread<'_>| thread.detail.as_ref().and_then(|detail| detail.cpu).unwrap_or_default();
-    let all: Duration = snapshot.threads.iter().filter(|thread| own(thread)).map(cpu).sum();
+    let all = crate::numbers::sum(snapshot.threads.iter().filter(|thread| own(thread)).map(cpu));
     let computes = |thread: &Thread<'data>| {
         let used = cpu(thread);
         let elapsed = thread.detail.as_ref().and_then(|detail| detail.elapsed).unwrap_or_default().as_secs_f64();

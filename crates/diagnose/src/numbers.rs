@@ -1,5 +1,12 @@
 //! Numbers as people read them.
 
+use std::time::Duration;
+
+/// A sum of times, at most the longest: a dump may state any.
+pub(crate) fn sum(times: impl Iterator<Item = Duration>) -> Duration {
+    times.fold(Duration::ZERO, Duration::saturating_add)
+}
+
 /// A number with commas between thousands: `2,004`.
 pub(crate) fn number(value: usize) -> String {
     let digits = value.to_string();
@@ -15,7 +22,14 @@ pub(crate) fn number(value: usize) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::number;
+    use std::time::Duration;
+
+    use super::{number, sum};
+
+    #[test]
+    fn times_of_any_length_have_a_sum() {
+        assert_eq!(sum([Duration::MAX, Duration::MAX].into_iter()), Duration::MAX);
+    }
 
     #[test]
     fn commas_stand_between_thousands() {

@@ -108,4 +108,16 @@ mod tests {
         assert!(jobs[4].found_in.is_none() && jobs[4].path().is_ok());
         assert!(matches!(jobs[5].path(), Err(Error::NoFiles)));
     }
+
+    #[test]
+    fn what_lies_too_deep_is_an_error_of_its_own() {
+        let folder = tempfile::tempdir().unwrap();
+        let deep = folder.path().join("d/".repeat(DEPTH));
+        fs::create_dir_all(deep.join("e")).unwrap();
+        fs::write(deep.join("core"), "x").unwrap();
+        let jobs = expand(&[folder.path().to_owned()]);
+        assert_eq!(jobs.len(), 2);
+        assert_eq!(jobs[0].path().unwrap(), deep.join("core"));
+        assert!(jobs[1].path().unwrap_err().to_string().contains("more than 64 directories deep"));
+    }
 }

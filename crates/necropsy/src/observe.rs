@@ -77,7 +77,7 @@ pub(crate) fn observe(pid: u64) -> io::Result<Observed> {
         });
     }
     process.unread.extend(full.warnings(Source::DUMP).map(|warning| Fact::new(warning.text.into_owned(), "task")));
-    process.cpu = process.threads.iter().map(|thread| thread.cpu).sum();
+    process.cpu = process.threads.iter().fold(Duration::ZERO, |sum, thread| sum.saturating_add(thread.cpu));
     if process.threads.is_empty() {
         process.unread.push(Fact::new("its threads can not be read", "task"));
     }

@@ -31,6 +31,10 @@ pub use java_threads::join;
 /// Bytes of the head that [`Reader::probe`] gets to see.
 pub const HEAD: usize = 64 * 1024;
 
+/// Bytes of a file in which the beginning of a dump is looked for where its head shows none: more than logs are long before they are
+/// rotated. A sparse file may say that it has a terabyte.
+pub const SEARCHED: usize = 4 << 30;
+
 /// All readers. To add a format, add its file and its line.
 pub static READERS: &[&dyn Reader] = &[
     &elf_core::ElfCore,
@@ -176,15 +180,29 @@ fn recognise(data: &[u8]) -> Result<&'static dyn Reader, Error> {
     if let Some((Probe::Yes | Probe::Maybe, reader)) = best {
         return Ok(*reader);
     }
-    let found = READERS.iter().filter_map(|reader| Some((reader.find(data)?, reader)));
-    let first = found.min_by_key(|&(offset, _)| offset).map(|(_, reader)| *reader);
-    first.ok_or_else(|| Error::NotRecognised { what: guess(head) })
+    first_within(data, SEARCHED).ok_or_else(|| {
+        let cut = if data.len() > SEARCHED { "; only its first 4 GiB were looked through" } else { "" };
+        Error::NotRecognised { what: guess(head) + cut }
+    })
 }
+
+/// The reader of the first dump that begins within so many bytes.
+fn first_within(data: &[u8], most: usize) -> Option<&'static dyn Reader> {
+    let searched = data.get(..most).unwrap_or(data);
+    let found = READERS.iter().filter_map(|reader| Some((reader.find(searched)?, reader)));
+    found.min_by_key(|&(offset, _)| offset).map(|(_, reader)| *reader)
+}
+
+/// First bytes of gzip, zstd, xz, lz4 and bzip2: whoever opened the file has unpacked it once.
+const PACKED: [&[u8]; 5] = [b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"\xfd7zXZ\0", b"\x04\x22\x4d\x18", b"BZh"];
 
 /// What a file that nobody recognised seems to be, in the words of its owner.
 fn guess(head: &[u8]) -> String {
     if let Some(told) = exception::told(head) {
         return told;
+    }
+    if PACKED.iter().any(|magic| head.starts_with(magic)) {
+        return "it is compressed more than once; unpack it and give what is inside".to_owned();
     }
     let elf_type = head.get(16..18).filter(|_| head.starts_with(b"\x7fELF"));
     let what = match (head, elf_type) {
@@ -227,6 +245,14 @@ mod tests {
         let thrown = b"java.lang.IllegalStateException: closed\n\tat shop.Cart.add(Cart.java:7)\n";
         assert!(reason(thrown).contains("Java exception"));
         assert!(reason(b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0\x03\0\x3e\0").contains("--exe"));
+        assert!(reason(b"\x1f\x8b\x08\0\0\0\0\0").contains("compressed more than once"));
         assert!(matches!(read(b"", &arena, Some("tarot")), Err(Error::UnknownFormat { .. })));
+    }
+
+    #[test]
+    fn what_begins_far_behind_is_not_looked_for() {
+        let log = [b"x\n".repeat(500).as_slice(), b"goroutine 1 [running]:\nmain.main()\n\t/a.go:1 +0x1\n"].concat();
+        assert_eq!(first_within(&log, log.len()).map(Reader::name), Some("go-goroutines"));
+        assert!(first_within(&log, 1000).is_none());
     }
 }

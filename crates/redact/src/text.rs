@@ -190,10 +190,13 @@ impl Redactor {
         replaced
     }
 
-    /// A command line: the program stays as a path does, its arguments go.
+    /// A command line: the program stays as a path does, its arguments go. Programs write what they like there, and HotSpot begins with
+    /// its options: what does not look like a program is an argument.
     pub(crate) fn command_line(&mut self, line: &str) -> String {
         let mut words = line.split_whitespace();
-        let first = words.next().map(|program| self.file_path(program));
+        let first = words
+            .next()
+            .map(|program| if is_program(program) { self.file_path(program) } else { self.argument(program) });
         let rest = words.map(|word| self.argument(word));
         first.into_iter().chain(rest).collect::<Vec<_>>().join(" ")
     }
@@ -292,6 +295,16 @@ fn ends_an_escape(before: &str) -> bool {
     };
     let digits = tail.strip_prefix('u').is_some_and(|digits| digits.bytes().all(|byte| byte.is_ascii_hexdigit()));
     digits && head.bytes().rev().take_while(|&byte| byte == b'\\').count() % 2 == 1
+}
+
+/// The first word of a command line is the name or the path of a program: `./pay`, `postgres:`, `C:\java.exe`.
+fn is_program(word: &str) -> bool {
+    let name = word.strip_suffix(':').unwrap_or(word);
+    let name = match name.get(1..3) {
+        Some(":\\" | ":/") => name.get(3..).unwrap_or_default(),
+        _ => name,
+    };
+    !name.starts_with('-') && !name.contains(['=', '@', ':', '?', '{', '"', '\''])
 }
 
 #[cfg(test)]

@@ -35,7 +35,7 @@ fn check<'data>(case: &PairCase<'_, 'data>) -> Vec<PairFinding<'data>> {
     };
     let mut pairs: Vec<_> = case.comparison.pairs.iter().filter(collects).filter(|pair| pair.cpu.is_some()).collect();
     pairs.sort_by_key(|pair| std::cmp::Reverse(pair.cpu));
-    let used: Duration = pairs.iter().filter_map(|pair| pair.cpu).sum();
+    let used = crate::numbers::sum(pairs.iter().filter_map(|pair| pair.cpu));
     let program = case.comparison.cpu.unwrap_or_default().saturating_sub(used);
     let share = used.as_secs_f64() / elapsed.time.as_secs_f64().max(f64::MIN_POSITIVE);
     if share < 0.5 && (share < 0.2 || used <= program) {

@@ -152,7 +152,7 @@ fn times<'data>(snapshot: &Snapshot<'data>) -> Vec<Evidence<'data>> {
     let Some(&(most, thread)) = used.iter().max_by_key(|(used, thread)| (*used, std::cmp::Reverse(thread.id))) else {
         return Vec::new();
     };
-    let all: Duration = used.iter().map(|(used, _)| *used).sum();
+    let all = crate::numbers::sum(used.iter().map(|(used, _)| *used));
     let text = if all.is_zero() {
         format!("{} threads used no CPU time", used.len())
     } else {

@@ -1,6 +1,8 @@
 //! `necropsy group`: many dumps put together by what they died of.
 
+use std::ffi::OsStr;
 use std::io::{self, BufRead, Write};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -26,7 +28,7 @@ const DEEPEST: usize = 64;
 pub(crate) struct Args {
     /// Dumps, and directories with dumps in them; `-` reads such paths from standard input, one a line
     #[arg(required = true, value_name = "FILE")]
-    files: Vec<String>,
+    files: Vec<PathBuf>,
 
     /// One JSON object for each bucket, on one line; docs/json-group.md says what is in it
     #[arg(long)]
@@ -56,7 +58,7 @@ pub(crate) struct Args {
 
 /// A file to read.
 struct Item {
-    path: String,
+    path: PathBuf,
     /// The user named it; files of a directory that are no dumps are not worth a word each.
     named: bool,
 }
@@ -77,8 +79,8 @@ pub(super) fn run(args: &Args, out: &mut dyn Write) -> Result<(), Failure> {
             Err(error) if error.is_no_dump() && item.is_some_and(|item| !item.named) => no_dumps += 1,
             Err(error) => {
                 failed += 1;
-                let path = item.map(|item| item.path.as_str()).unwrap_or_default();
-                terminal::say(&format!("{path}: {error}"));
+                let path = item.map(|item| item.path.display());
+                terminal::say(&path.map_or_else(|| error.to_string(), |path| format!("{path}: {error}")));
             }
         }
     }
@@ -112,21 +114,23 @@ fn rules(path: Option<&Path>) -> Result<FrameRules, Failure> {
 }
 
 /// All files, in the order they were given, those of a directory by name; and how many were not there.
-fn items(given: &[String]) -> Result<(Vec<Item>, usize), Failure> {
+fn items(given: &[PathBuf]) -> Result<(Vec<Item>, usize), Failure> {
     let mut items = Vec::new();
     let mut absent = 0;
-    let mut add = |path: &str| match std::fs::metadata(path) {
-        Ok(metadata) if metadata.is_dir() => absent += walk(Path::new(path), 0, &mut items),
+    let mut add = |path: &Path| match std::fs::metadata(path) {
+        Ok(metadata) if metadata.is_dir() => absent += walk(path, 0, &mut items),
         Ok(_) => items.push(Item { path: path.to_owned(), named: true }),
         Err(error) => {
             absent += 1;
-            terminal::say(&format!("{path}: {error}"));
+            terminal::say(&format!("{}: {error}", path.display()));
         }
     };
     for path in given {
-        if path == "-" {
-            for line in io::stdin().lock().lines() {
-                add(line?.trim_end_matches('\r'));
+        if path.as_os_str() == "-" {
+            for line in io::stdin().lock().split(b'\n') {
+                let line = line?;
+                // A path is bytes, as `find` writes it.
+                add(Path::new(OsStr::from_bytes(line.strip_suffix(b"\r").unwrap_or(&line))));
             }
         } else {
             add(path);
@@ -157,7 +161,7 @@ fn walk(directory: &Path, depth: usize, items: &mut Vec<Item>) -> usize {
         if kind.is_dir() {
             unread += walk(&path, depth + 1, items);
         } else if kind.is_file() || kind.is_symlink() && path.is_file() {
-            items.push(Item { path: path.to_string_lossy().into_owned(), named: false });
+            items.push(Item { path, named: false });
         }
     }
     unread
@@ -208,7 +212,7 @@ fn read(
     let arena = Arena::new();
     let noise = args.policy.noise();
     let about = About { arena: &arena, client, noise: &noise, number };
-    let (input, snapshots) = args.reading.open(Path::new(&item.path), &arena)?;
+    let (input, snapshots) = args.reading.open(&item.path, &arena)?;
     let mut found = Vec::new();
     for (index, snapshot) in snapshots.into_iter().enumerate() {
         // Each dump by itself: they are read at the same time, and a placeholder must not depend on which was first.
@@ -223,7 +227,7 @@ fn read(
 }
 
 /// When a file was last written.
-fn written(path: &str) -> Option<Seen> {
+fn written(path: &Path) -> Option<Seen> {
     let modified = std::fs::metadata(path).ok()?.modified().ok()?;
     let seconds = i64::try_from(modified.duration_since(UNIX_EPOCH).ok()?.as_secs()).ok()?;
     Some(Seen { seconds, basis: SeenBasis::File })

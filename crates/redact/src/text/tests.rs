@@ -88,3 +88,15 @@ fn an_escape_in_json_is_no_address() {
     assert_eq!(filtered(r#"{"at":"a\\u0000x7f0012345678"}"#), r#"{"at":"a\\u000<addr-1>"}"#);
     assert_eq!(filtered("u0000x7f0012345678"), "u000<addr-1>");
 }
+
+#[test]
+fn what_stands_first_is_a_program_only_where_it_looks_like_one() {
+    let mut redactor = Redactor::new();
+    let mut said = |line: &str| redactor.command_line(line);
+    // A fatal error log begins with the options of the virtual machine.
+    assert_eq!(said("-Ddb.password=hunter1 shop.Main"), "-Ddb.password=<arg-1> <arg-2>");
+    assert_eq!(said("DB_PASSWORD=hunter2 ./pay"), "<arg-3> <arg-4>");
+    assert_eq!(said("svc:hunter3@db.internal"), "<arg-5>");
+    assert_eq!(said("postgres: alice shop 10.1.2.3(5432) SELECT"), "postgres: <arg-6> <arg-7> <arg-8> <arg-9>");
+    assert_eq!(said("/usr/bin/python3.11 app.py"), "/usr/bin/python3.11 <arg-10>");
+}

@@ -70,7 +70,7 @@ fn times(snapshot: &Snapshot<'_>) -> (Vec<Duration>, Duration) {
     let cpu = |thread: &Thread<'_>| thread.detail.as_ref().and_then(|detail| detail.cpu).unwrap_or_default();
     let mut used: Vec<_> = snapshot.threads.iter().map(cpu).collect();
     let leader = snapshot.threads.iter().position(|thread| Some(thread.id.0) == snapshot.process.pid);
-    let sum = |used: &[Duration]| used.iter().fold(Duration::ZERO, |sum, time| sum.saturating_add(*time));
+    let sum = |used: &[Duration]| crate::numbers::sum(used.iter().copied());
     if let Some(all) = leader.and_then(|leader| used.get_mut(leader)) {
         let whole = std::mem::take(all);
         let others = sum(&used);

@@ -1,7 +1,5 @@
 //! The garbage collector or the compiler used the CPU between two dumps.
 
-use std::time::Duration;
-
 use necropsy_model::{Confidence, Pair, PairFinding, Severity};
 
 use super::words::{number, time};

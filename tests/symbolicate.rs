@@ -233,6 +233,6 @@ fn more_addresses_files_and_builds_than_are_looked_at() {
     let full = "there are more than 4096 addresses on one line; the others are left out";
     assert!(!said(&line(4096)).contains("left out"));
     assert!(said(&line(4097)).contains(full));
-    let files: String = (0..201).map(|at| format!("/no/{at}.so(+0x1)[0x7f0000000001]\n")).collect();
-    assert!(said(&files).contains("there are more than 200 files with addresses; the others are left out"));
+    let files: Vec<_> = (0..201).map(|at| format!("/no/{at}.so(+0x1)[0x7f0000000001]\n")).collect();
+    assert!(said(&files.concat()).contains("there are more than 200 files with addresses; the others are left out"));
 }

@@ -295,3 +295,15 @@ fn completions_and_manual_know_every_option() {
         assert!(fs::read_to_string(folder.path().join(page)).unwrap().contains(".TH"), "{page}");
     }
 }
+
+/// A list of noise or of rules that has no end was named by mistake.
+#[test]
+#[cfg(unix)]
+fn lists_without_an_end_are_refused() {
+    let folder = folder_with(&[("a.txt", PANIC)]);
+    for arguments in [&["--noise", "/dev/zero", "a.txt"][..], &["group", "--frame-rules", "/dev/zero", "a.txt"]] {
+        let output = run(folder.path(), arguments);
+        assert_eq!(output.status.code(), Some(2));
+        assert!(text(&output.stderr).contains("larger than 1 MiB"), "{}", text(&output.stderr));
+    }
+}

@@ -3,7 +3,7 @@
 use std::env;
 use std::ffi::OsString;
 use std::fs;
-use std::io;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use necropsy_config::{Config, Owners};
@@ -13,7 +13,7 @@ use necropsy_model::{Place, Verdict};
 use crate::args::{SCRIPTS, SHOWN};
 use crate::reading::Places;
 
-/// Largest file that is read. One that is larger was named by mistake.
+/// Largest file of a configuration, of rules or of noise that is read. One that is larger was named by mistake.
 const LARGEST: u64 = 1 << 20;
 
 /// Heading of `--help`.
@@ -103,9 +103,19 @@ impl Policy {
     }
 }
 
+/// A list that a user wrote. It may come through a pipe; a device has no end.
+pub(crate) fn small_text(path: &Path) -> io::Result<String> {
+    let mut bytes = Vec::new();
+    fs::File::open(path)?.take(LARGEST + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > LARGEST {
+        return Err(io::Error::other("it is larger than 1 MiB"));
+    }
+    String::from_utf8(bytes).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
+}
+
 /// A list of code that is seldom to blame.
 fn noise(path: &str) -> Result<Noise, String> {
-    let text = fs::read_to_string(path).map_err(|error| error.to_string())?;
+    let text = small_text(Path::new(path)).map_err(|error| error.to_string())?;
     Noise::with(&text).map_err(|bad| bad.to_string())
 }
 

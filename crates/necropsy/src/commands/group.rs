@@ -15,7 +15,7 @@ use necropsy_redact::Redactor;
 use necropsy_report::{BucketReport, Style};
 
 use super::Failure;
-use crate::config::Policy;
+use crate::config::{Policy, small_text};
 use crate::reading::{About, Error, Reading};
 use crate::symbols;
 use crate::terminal::{self, Look};
@@ -109,7 +109,7 @@ pub(super) fn run(args: &Args, out: &mut dyn Write) -> Result<(), Failure> {
 fn rules(path: Option<&Path>) -> Result<FrameRules, Failure> {
     let Some(path) = path else { return Ok(FrameRules::default()) };
     let shown = path.to_string_lossy().escape_debug().to_string();
-    let text = std::fs::read_to_string(path).map_err(|error| Failure::Said(format!("{shown}: {error}")))?;
+    let text = small_text(path).map_err(|error| Failure::Said(format!("{shown}: {error}")))?;
     FrameRules::with(&text).map_err(|error| Failure::Said(format!("{shown}: {error}")))
 }
 

@@ -229,3 +229,76 @@ pub(super) fn fold(insns: &mut [Insn], entries: &[usize], after: &[Vec<usize>], 
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use necropsy_model::Arch;
+
+    use super::super::machine::Convention;
+    use super::*;
+
+    const AT: u64 = 0x40_0000;
+    const ADRP_X0: u32 = 0x9000_0000; // adrp x0, 400000
+    const LOAD: u32 = 0xf940_0c01; // ldr x1, [x0, #24]
+
+    /// Instructions one behind the other, folded; `after` says who follows, else the next one does.
+    fn folded(words: &[u32], after: Option<Vec<Vec<usize>>>) -> Vec<Insn> {
+        let machine = Machine::of(Arch::Aarch64, Convention::C).unwrap();
+        let lifted = (0_u64..).zip(words).map(|(index, word)| {
+            let insn = (machine.lift)(&word.to_le_bytes(), AT + 4 * index).unwrap();
+            assert_eq!(insn.next, AT + 4 * index + 4, "of one part");
+            insn
+        });
+        let mut insns: Vec<Insn> = lifted.collect();
+        let straight = || (1..=insns.len()).map(|next| if next < insns.len() { vec![next] } else { vec![] }).collect();
+        let after = after.unwrap_or_else(straight);
+        fold(&mut insns, &[0], &after, machine);
+        insns
+    }
+
+    /// Where a load reads from: the address, when it is folded.
+    fn read_at(insn: &Insn) -> Option<i64> {
+        match insn.ops.as_slice() {
+            [Op::Set { from: Src::Mem(Mem { base: None, displacement, .. }), .. }] => Some(*displacement),
+            _ => None,
+        }
+    }
+
+    const PLACE: i64 = AT.cast_signed() + 24;
+
+    #[test]
+    fn a_page_and_the_rest_are_one_address() {
+        let insns = folded(&[ADRP_X0, LOAD, 0x9100_2002, 0xf900_1001], None);
+        assert_eq!(read_at(&insns[1]), Some(PLACE));
+        // add x2, x0, #8
+        let place = Src::Address(Mem::at(AT.cast_signed() + 8, 8));
+        assert!(matches!(insns[2].ops.as_slice(), [Op::Set { from, .. }] if *from == place), "{:?}", insns[2]);
+        // str x1, [x0, #32]
+        let there = |to: &Mem| to.base.is_none() && to.displacement == AT.cast_signed() + 32;
+        assert!(matches!(insns[3].ops.as_slice(), [Op::Store { to, .. }] if there(to)), "{:?}", insns[3]);
+    }
+
+    #[test]
+    fn a_number_in_two_halves_is_one_operand() {
+        // mov w1, #0x5678; movk w1, #0x1234, lsl #16; cmp w2, w1
+        let insns = folded(&[0x528a_cf01, 0x72a2_4681, 0x6b01_005f], None);
+        assert!(matches!(insns[2].flags, Flags::Compare { right: Src::Const(0x1234_5678), .. }), "{:?}", insns[2]);
+    }
+
+    #[test]
+    fn what_only_one_way_gives_is_not_known() {
+        let ways = || Some(vec![vec![1, 2], vec![3], vec![3], vec![]]);
+        let nop = 0xd503_201f;
+        assert_eq!(read_at(&folded(&[nop, ADRP_X0, ADRP_X0, LOAD], ways())[3]), Some(PLACE));
+        // mov x0, x5 on the other way
+        assert_eq!(read_at(&folded(&[nop, ADRP_X0, 0xaa05_03e0, LOAD], ways())[3]), None);
+    }
+
+    #[test]
+    fn a_call_leaves_only_what_it_has_to() {
+        let call = 0x97ff_fffe; // bl
+        assert_eq!(read_at(&folded(&[ADRP_X0, call, LOAD], None)[2]), None);
+        // adrp x19; bl; ldr x1, [x19, #24]
+        assert_eq!(read_at(&folded(&[0x9000_0013, call, 0xf940_0e61], None)[2]), Some(PLACE));
+    }
+}

@@ -207,6 +207,30 @@ mod tests {
     }
 
     #[test]
+    fn a_goroutine_has_the_stack_that_its_frames_take() {
+        use necropsy_model::{Arch, CodeAddress, FrameKind, Registers, Trust, Vectors};
+        let frame = |sp: u64| {
+            let mut registers = Registers::new(Arch::X86_64);
+            registers.set(7, sp);
+            let (address, kind) = (CodeAddress::Return(Avma(0x40_1000)), FrameKind::Normal);
+            RawFrame {
+                address,
+                registers,
+                cfa: Some(sp + 0x80),
+                trust: Trust::Cfi,
+                kind,
+                saved: Vec::new(),
+                vectors: Vectors::default(),
+            }
+        };
+        // The signal's own stack, the runtime on the goroutine's, the frame at fault and its caller.
+        let frames = [0x7000, 0xc0_2000, 0xc0_2100, 0xc0_2200].map(frame);
+        assert_eq!(stack_of(&frames, 2), Some((0xc0_2000, 0xc0_2280 + RESULTS)));
+        assert_eq!(stack_of(&frames, 0), Some((0x7000, 0xc0_2280 + RESULTS)), "what is innermost has nothing below it");
+        assert_eq!(stack_of(&frames, 9), None);
+    }
+
+    #[test]
     fn arguments_and_results_go_in_the_same_registers() {
         assert!(X86_64.starts_with(X86_64_ARGUMENTS) && AARCH64.starts_with(AARCH64_ARGUMENTS));
         assert!(X86_64_KEPT.iter().all(|reg| !X86_64.contains(reg)));

@@ -192,3 +192,71 @@ impl Arm64 {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use necropsy_model::Arch;
+
+    use super::super::super::machine::Convention;
+    use super::*;
+
+    const AT: u64 = 0x40_0000;
+
+    fn swept(words: &[u32]) -> Vec<Arm64> {
+        let code: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
+        let machine = Machine::of(Arch::Aarch64, Convention::C).unwrap();
+        let end = AT + code.len() as u64;
+        let reader = Reader { code: &code, at: AT, end, start: AT, known: Known::NOTHING, machine };
+        let arm = |swept| match swept {
+            Swept::Arm64(insn) => *insn,
+            Swept::Amd64(_) => unreachable!("of another machine"),
+        };
+        reader.map(arm).collect()
+    }
+
+    #[test]
+    fn what_is_done_at_an_address_that_two_instructions_make() {
+        // adrp x0; ldr x1, [x0, #24]; str x1, [x0, #32]; add x2, x0, #8; stp x3, x4, [x0, #48]
+        let insns = swept(&[0x9000_0000, 0xf940_0c01, 0xf900_1001, 0x9100_2002, 0xa903_1003]);
+        let named = |address, size, does| Some(Named { address: AT + address, size, does });
+        assert_eq!(insns[0].names(), None, "the page alone is no place");
+        assert_eq!(insns[1].names(), named(24, 8, Does::Reads));
+        assert_eq!(insns[2].names(), named(32, 8, Does::Writes));
+        assert!(matches!(insns[3].names(), Some(Named { address: 0x40_0008, does: Does::Takes(2), .. })));
+        assert_eq!(insns[4].names(), named(48, 16, Does::Writes), "a pair is one place");
+    }
+
+    #[test]
+    fn words_that_are_no_instruction_are_passed() {
+        let insns = swept(&[0, 0xf940_0c01]);
+        assert_eq!(insns.last().map(Arm64::at), Some(AT + 4));
+    }
+
+    #[test]
+    fn stores_to_a_part_of_an_object_and_not_to_the_stack() {
+        // str w5, [x19, #40]; str w5, [sp, #40]
+        let insns = swept(&[0xb900_2a65, 0xb900_2be5]);
+        assert!(insns[0].stores_at(40, 4) && !insns[0].stores_at(40, 8) && !insns[0].stores_at(44, 4));
+        assert!(!insns[1].stores_at(40, 4));
+    }
+
+    #[test]
+    fn where_calls_and_jumps_go() {
+        // bl 3fffa0; ret
+        let insns = swept(&[0x97ff_ffe8, 0xd65f_03c0]);
+        assert_eq!((insns[0].goes_to(), insns[0].jumps_to()), (Some(AT - 0x60), None));
+        assert_eq!(insns[1].goes_to(), None);
+    }
+
+    #[test]
+    fn what_becomes_of_the_address_of_an_array() {
+        let use_of = |word, register| swept(&[word])[0].use_of(register);
+        assert_eq!(use_of(0xf862_7801, 0), Use::Indexes); // ldr x1, [x0, x2, lsl #3]
+        assert_eq!(use_of(0xf862_7800, 0), Use::Last); // ldr x0, [x0, x2, lsl #3]
+        assert_eq!(use_of(0xf822_7801, 0), Use::Other); // str x1, [x0, x2, lsl #3]
+        assert_eq!(use_of(0xaa00_03e3, 0), Use::Other); // mov x3, x0
+        assert_eq!(use_of(0xaa00_03e3, 3), Use::Last);
+        assert_eq!((use_of(0xd65f_03c0, 0), use_of(0xd65f_03c0, 1)), (Use::Other, Use::Last)); // ret
+        assert_eq!((use_of(0x97ff_ffe8, 19), use_of(0x97ff_ffe8, 1)), (Use::None, Use::Other)); // bl
+    }
+}

@@ -336,6 +336,11 @@ impl Tracer<'_, '_, '_> {
             return known;
         }
         self.result_known.insert(key, None);
+        // It gives nothing back: what stands there was there before.
+        let insn = self.insn(ctx, call)?;
+        if self.keeps_registers(&insn) {
+            return None;
+        }
         let found = match self.first_argument_returned(ctx, call) {
             Some(argument) => Some(argument),
             None => self.find_result(ctx, call, REACH),

@@ -9,6 +9,14 @@ use super::definition::{Def, Kind, Loc};
 use super::lead::{CHANGED, Path, Spot};
 use super::op::{Arith, Extend, Mem, Op, Part, Src, mask};
 
+/// Where objects are taken to lie whose address is lost: no process has these addresses, and no frame.
+const NOWHERE_OBJECTS: u64 = 0xdeae_0000_0000_0000;
+
+/// An address of such an object.
+pub(super) fn is_lost_object(address: u64) -> bool {
+    address >> 48 == NOWHERE_OBJECTS >> 48
+}
+
 impl Tracer<'_, '_, '_> {
     /// A value that was read from memory.
     pub fn load(&mut self, ctx: Ctx, def: &Def, mem: Mem, extend: Extend, path: &Path) {
@@ -50,6 +58,12 @@ impl Tracer<'_, '_, '_> {
         }
         let Some(address) = address else {
             if self.map_element(ctx, def.at, &mem, &path) {
+                return;
+            }
+            if value == Some(0)
+                && let Some(address) = self.place_in_lost_object(ctx, def.at, &mem)
+            {
+                self.memory(ctx, def.at, address, mem.size, value, &path);
                 return;
             }
             let cycle = mem.base.is_some_and(|base| self.feeds_itself(ctx, def.at, base));
@@ -128,6 +142,43 @@ impl Tracer<'_, '_, '_> {
         self.memory(ctx, def.at, address, mem.size, value, &path);
     }
 
+    /// A field of an object that a call returned, and of which nobody is seen to have the address any more: the load went into the register
+    /// of the pointer. The object gets an address that no process has, by which the code tells who wrote the field.
+    fn place_in_lost_object(&mut self, ctx: Ctx, at: usize, mem: &Mem) -> Option<u64> {
+        /// Frames that handed the pointer through.
+        const FRAMES: usize = 8;
+        /// Bytes between such objects.
+        const APART: u64 = 1 << 20;
+        if self.seeking || self.by_place || self.run(ctx).frame.is_none() || mem.index.is_some() {
+            return None;
+        }
+        let (mut outer, mut from, mut reg) = (ctx, at, mem.base?);
+        for _ in 0..FRAMES {
+            let defs = self.reaching(outer, from, Loc::Reg(Part { reg, offset: 0, size: 8 }), None);
+            let [def] = defs.as_slice() else { return None };
+            match (def.kind, def.loc) {
+                (Kind::Entry, Loc::Reg(part)) if def.changes.is_none() => {
+                    reg = part.reg;
+                    (outer, from) = self.caller(outer)?;
+                }
+                (Kind::Result, Loc::Reg(part)) if def.changes.is_none() && part.reg == self.machine.result => {
+                    if self.result_of(outer, def.at).is_some() {
+                        return None;
+                    }
+                    self.lost_objects += 1;
+                    let object = NOWHERE_OBJECTS.wrapping_add(self.lost_objects * APART);
+                    self.runs[outer.0].results.push((def.at, object));
+                    // What was asked before it had an address.
+                    self.evaluated.clear();
+                    self.result_known.clear();
+                    return self.address_of(ctx, at, mem);
+                }
+                _ => return None,
+            }
+        }
+        None
+    }
+
     /// The element that a loop came to, whose counter is not known any more: the first one that has the value, which the loop
     /// would not have survived before.
     fn first_element(&mut self, ctx: Ctx, at: usize, mem: &Mem, value: Option<u64>) -> Option<u64> {
@@ -167,5 +218,16 @@ impl Tracer<'_, '_, '_> {
         let loc = Loc::Reg(Part { reg: base, offset: 0, size: 8 });
         let defs = self.reaching(ctx, at, loc, None);
         defs.iter().any(|def| def.at == at && matches!(def.kind, Kind::Load { .. }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn objects_that_lie_nowhere_are_no_addresses_of_a_process() {
+        assert!(is_lost_object(NOWHERE_OBJECTS + 0x10_0008));
+        assert!(!is_lost_object(0x7fff_ffff_f000) && !is_lost_object(0) && !is_lost_object(u64::MAX));
     }
 }

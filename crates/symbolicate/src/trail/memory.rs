@@ -127,7 +127,7 @@ impl Tracer<'_, '_, '_> {
                 (Kind::Address(array), _) => {
                     bases.extend(self.address_of(ctx, def.at, &Mem { index: None, ..array }));
                 }
-                (Kind::Result, Loc::Reg(_)) => {
+                (Kind::Result, Loc::Reg(part)) if part.reg == self.machine.result => {
                     bases.extend(self.result_of(ctx, def.at).map(|known| def.undo(known)));
                 }
                 // A pointer and an index: either may be the pointer.

@@ -182,6 +182,8 @@ struct Tracer<'t, 'a, 'data> {
     jumped_from: Option<usize>,
     /// It is asked who stores to a part of such objects: no caller is known.
     by_place: bool,
+    /// Objects whose address is lost, and that got one.
+    lost_objects: u64,
     /// A number is followed that a library refused: arithmetic that returned made it what it is.
     refusing: bool,
     /// It is asked how large a block was made.
@@ -244,6 +246,7 @@ impl<'t, 'a, 'data> Tracer<'t, 'a, 'data> {
             jumped_from: None,
             by_place: false,
             refusing: false,
+            lost_objects: 0,
             sizing: false,
             own_check: false,
             damaged: None,

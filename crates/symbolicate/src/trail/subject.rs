@@ -67,10 +67,14 @@ fn search<'data>(scene: &Scene<'_, '_, 'data>) -> Option<Trail<'data>> {
     let mut tracer = Tracer::new(scene.walk, scene.frame, scene.space)?;
     let signal = scene.stop.signal?;
     // A page of a file that is gone: the pointer was right.
-    if signal.number == Signal::BUS && signal.code == Some(2) {
+    // An emulator does not say which kind of error it was; that the address is right shows that it lies in a mapping.
+    let of_page = signal.code == Some(2) || signal.code.is_none() && tracer.is_of_mapping(scene);
+    if signal.number == Signal::BUS && of_page {
         tracer.of_shortened_file(scene);
         let known = !tracer.leads.is_empty();
-        return known.then(|| tracer.trail("the mapped file".to_owned(), None, scene.snapshot, scene.thread));
+        if known || signal.code.is_some() {
+            return known.then(|| tracer.trail("the mapped file".to_owned(), None, scene.snapshot, scene.thread));
+        }
     }
     let full =
         scene.stop.fault.as_ref().is_some_and(|fault| fault.stack.is_some() && fault.below_stack_pointer.is_some());
@@ -195,7 +199,8 @@ impl<'data> Tracer<'_, '_, 'data> {
 
     /// A page behind the end of a file was touched: the pointer was right, the file has become shorter.
     fn of_shortened_file(&mut self, scene: &Scene<'_, '_, 'data>) {
-        if scene.stop.fault.as_ref().is_none_or(|fault| fault.file.is_none()) {
+        let known = |fault: &Fault<'_>| fault.file.is_some() || scene.stop.signal.is_some_and(|signal| signal.code.is_none());
+        if !scene.stop.fault.as_ref().is_some_and(known) {
             return;
         }
         let frame = self.first_own(scene).unwrap_or(scene.frame);
@@ -211,6 +216,15 @@ impl<'data> Tracer<'_, '_, 'data> {
             path = self.with_gate_of(ctx, at, Src::Reg(Part { reg, offset: 0, size: 8 }), &path);
         }
         self.shortened(&path);
+    }
+
+    /// The address at fault lies in what is mapped, and would not have to be aligned.
+    fn is_of_mapping(&self, scene: &Scene<'_, '_, 'data>) -> bool {
+        let fault = scene.stop.fault.as_ref();
+        fault.is_some_and(|fault| {
+            let aligned = fault.address.zip(fault.size).is_some_and(|(at, size)| at.0.is_multiple_of(size.max(1).into()));
+            aligned && fault.address.is_some_and(|at| self.space.memory.region(at).is_some())
+        })
     }
 
     /// A pointer to where the kernel puts mappings, large blocks among them, and nothing is mapped there any more.

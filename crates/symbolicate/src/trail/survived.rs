@@ -17,6 +17,10 @@ impl Tracer<'_, '_, '_> {
         const NEAR: usize = 4;
         let machine = self.machine;
         let never = |value: u64| value < NULL_PAGES || !machine.is_canonical(value);
+        // An object whose address is lost was there.
+        if value.is_some_and(super::load::is_lost_object) {
+            return false;
+        }
         if at == origin || loc.size() != 8 || !value.is_some_and(never) {
             return false;
         }

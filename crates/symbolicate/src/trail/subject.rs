@@ -222,7 +222,7 @@ impl<'data> Tracer<'_, '_, 'data> {
     fn is_of_mapping(&self, scene: &Scene<'_, '_, 'data>) -> bool {
         let fault = scene.stop.fault.as_ref();
         fault.is_some_and(|fault| {
-            let aligned = fault.address.zip(fault.size).is_some_and(|(at, size)| at.0.is_multiple_of(size.max(1).into()));
+            let aligned = fault.address.zip(fault.size).is_some_and(|(at, size)| at.0.is_multiple_of(size.max(1)));
             aligned && fault.address.is_some_and(|at| self.space.memory.region(at).is_some())
         })
     }

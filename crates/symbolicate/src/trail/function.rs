@@ -388,7 +388,10 @@ mod tests {
     fn the_only_way_on_and_where_two_lead_there() {
         // test edi, edi; je L; push rbx; pop rbx; L: ret
         let function = read(&[0x85, 0xff, 0x74, 2, 0x53, 0x5b, 0xc3]);
-        assert_eq!([function.only_way(0, 4), function.only_way(1, 4), function.only_way(1, 3)], [Some(1), None, Some(2)]);
+        assert_eq!(
+            [function.only_way(0, 4), function.only_way(1, 4), function.only_way(1, 3)],
+            [Some(1), None, Some(2)]
+        );
         assert!(function.leads(0, 4) && !function.leads(4, 0) && function.leads(2, 2));
     }
 

@@ -199,7 +199,8 @@ impl<'data> Tracer<'_, '_, 'data> {
 
     /// A page behind the end of a file was touched: the pointer was right, the file has become shorter.
     fn of_shortened_file(&mut self, scene: &Scene<'_, '_, 'data>) {
-        let known = |fault: &Fault<'_>| fault.file.is_some() || scene.stop.signal.is_some_and(|signal| signal.code.is_none());
+        let known =
+            |fault: &Fault<'_>| fault.file.is_some() || scene.stop.signal.is_some_and(|signal| signal.code.is_none());
         if !scene.stop.fault.as_ref().is_some_and(known) {
             return;
         }

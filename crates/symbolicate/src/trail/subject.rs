@@ -151,6 +151,7 @@ impl<'data> Tracer<'_, '_, 'data> {
                 _ => 2,
             }
         }
+        let several = subjects.len() > 1;
         let mut best: Option<(u8, Subject, Vec<Lead>)> = None;
         for subject in subjects {
             self.visited.clear();
@@ -167,7 +168,11 @@ impl<'data> Tracer<'_, '_, 'data> {
                 _ => best = Some((score, subject, leads)),
             }
         }
-        let (_, subject, leads) = best?;
+        let (_, subject, mut leads) = best?;
+        if several {
+            // A number that something was compared with may be what it should have been.
+            leads.iter_mut().for_each(|lead| lead.complete &= lead.kind != BirthKind::Constant);
+        }
         self.leads = leads;
         Some(subject)
     }

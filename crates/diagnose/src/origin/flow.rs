@@ -104,7 +104,7 @@ fn grade(chain: &Chain<'_>, trail: &Trail<'_>, noise: &Noise) -> (Grade, &'stati
             (Grade::D, "a library put it there by itself; which call made it do so is not known")
         }
         (BirthKind::LibraryResult, true) if chain.doubts.contains(&Chain::INLINED_LIBRARY) => {
-            (Grade::B, "what a library gave, whose code was inlined here")
+            (Grade::B, "what was asked of it was not followed")
         }
         (BirthKind::LibraryResult, true) => (Grade::AMinus, "the result of a library call, and nothing else fits"),
         (BirthKind::ReturnedComputed, true) => (Grade::AMinus, "computed by the call, and nothing else fits"),

@@ -236,6 +236,7 @@ fn born(kind: &str) -> String {
         "freed" => "it released the object that was used afterwards",
         "overrun" => "it wrote past the end of an object",
         "overrun-of-local" => "it wrote past the end of one of its variables",
+        "counted-too-far" => "it counts further than the object reaches",
         "moved" => "it moved or unmapped the block",
         "size-overflow" => "it computed a size that is too small",
         "file-shortened" => "it made the mapped file shorter",

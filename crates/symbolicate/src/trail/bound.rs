@@ -45,7 +45,7 @@ impl Tracer<'_, '_, '_> {
         if runs && (matches!(bound, Src::Const(_)) || !found.is_empty() && found.iter().all(fixed)) {
             // The limit stands in the code of the loop itself.
             self.leads.truncate(before);
-            let what = format!("counts up to {limit:#x}, which is too far");
+            let what = format!("up to {limit:#x}");
             self.lead(BirthKind::Counted, Spot { ctx, at }, what, &path);
         }
         self.leads.len() > before

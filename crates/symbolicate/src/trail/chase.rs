@@ -185,7 +185,7 @@ impl Tracer<'_, '_, '_> {
                 let kind = self.kind_here(ctx, &path, BirthKind::Constant, BirthKind::ReturnedConstant);
                 if kind == BirthKind::Constant && self.own_check && self.is_inlined_library(here) {
                     path.doubts.push(Chain::INLINED_LIBRARY);
-                    let what = format!("what it called in a library, inlined here, gives {}", words(Some(value)));
+                    let what = format!("its code, inlined here, gives {}", words(Some(value)));
                     self.lead(BirthKind::LibraryResult, here, what, &path);
                     return;
                 }

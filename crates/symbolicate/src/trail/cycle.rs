@@ -46,6 +46,7 @@ impl<'data> Tracer<'_, '_, 'data> {
                 lead.spot = stored;
                 lead.kind = BirthKind::Stored;
                 "stores the link".clone_into(&mut lead.what);
+                lead.path.ends_with(stored, "store", "stores the link");
             }
             matches!(
                 lead.kind,

@@ -82,6 +82,7 @@ impl<'data> Tracer<'_, '_, 'data> {
             lead.kind = BirthKind::Overrun;
             lead.spot = spot;
             "writes past the end of the block".clone_into(&mut lead.what);
+            lead.path.ends_with(spot, "overrun", "stores past the end of the block");
             lead.path.doubts.retain(|&doubt| doubt == UNKNOWN_INDEX || doubt == NO_VARIABLE);
             true
         });

@@ -66,6 +66,16 @@ impl Path {
         path
     }
 
+    /// The path with the store as its end, whatever was followed behind it.
+    pub fn ends_with(&mut self, spot: Spot, step: &'static str, text: &str) {
+        let writes = |step: &Step| matches!(step.step, "written-by" | "element" | "store" | "fault" | "recursion");
+        let kept = self.steps.iter().rposition(writes).map_or(0, |last| last + 1);
+        self.steps.truncate(kept);
+        if self.steps.last().is_none_or(|last| last.spot != spot) {
+            self.steps.push(Step { spot, step, text: text.to_owned(), memory: None });
+        }
+    }
+
     /// The memory that tells of the last step.
     pub fn seen_in(&mut self, address: u64) {
         if let Some(step) = self.steps.last_mut() {

@@ -469,6 +469,16 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_path_ends_with_its_store() {
+        let spot = |at| Spot { ctx: Ctx(0), at };
+        let path = Path::default().with(spot(9), "fault", String::new()).with(spot(4), "written-by", String::new());
+        let mut path = path.with(spot(3), "load", String::new()).with(spot(1), "constant", String::new());
+        path.ends_with(spot(2), "overrun", "stores past the end of the block");
+        let steps: Vec<_> = path.steps.iter().map(|step| step.step).collect();
+        assert_eq!(steps, ["fault", "written-by", "overrun"]);
+    }
+
+    #[test]
     fn moves_by_their_names() {
         for name in [
             "Letter::Letter(Letter&&)",

@@ -171,7 +171,9 @@ impl<'data> Tracer<'_, '_, 'data> {
         let (_, subject, mut leads) = best?;
         if several {
             // A number that something was compared with may be what it should have been.
-            leads.iter_mut().for_each(|lead| lead.complete &= lead.kind != BirthKind::Constant);
+            for lead in &mut leads {
+                lead.complete &= lead.kind != BirthKind::Constant;
+            }
         }
         self.leads = leads;
         Some(subject)

@@ -235,4 +235,12 @@ fn more_addresses_files_and_builds_than_are_looked_at() {
     assert!(said(&line(4097)).contains(full));
     let files: Vec<_> = (0..201).map(|at| format!("/no/{at}.so(+0x1)[0x7f0000000001]\n")).collect();
     assert!(said(&files.concat()).contains("there are more than 200 files with addresses; the others are left out"));
+    let table: String = (16..(1 << 16) + 17)
+        .fold(String::new(), |text, at| text + &format!("{at:x}000-{at:x}fff r-xp 00000000 fe:00 12 /no/{at}.so\n"));
+    let folder = tempfile::tempdir().expect("a directory");
+    let map = folder.path().join("maps");
+    std::fs::write(&map, table).expect("a file");
+    let output = run(&["--map", map.to_str().expect("a path of text")], b"");
+    let told = String::from_utf8(output.stderr).expect("text");
+    assert!(told.contains("there are more than 65536 modules; the others are left out"), "{told}");
 }

@@ -127,6 +127,9 @@ pub(super) fn run(args: &Args, out: &mut dyn Write) -> Result<(), Failure> {
             Ok(dumps) => dumps.into_iter().next(),
             Err(error) => Some(necropsy_read::maps(opened.data).ok_or_else(|| failed(&error))?),
         };
+        for warning in dump.iter().filter(|_| !args.quiet).flat_map(|dump| &dump.warnings) {
+            terminal::say(&format!("{flag} {path}: {}", warning.text));
+        }
         if !dump.is_some_and(|dump| resolver.with_table(dump)) {
             return Err(said(flag, path, "it lists no modules"));
         }

@@ -181,7 +181,9 @@ pub(super) fn is_of_standard_library(function: Option<&str>, location: Option<&L
 fn is_standard_file(file: &str) -> bool {
     const FILES: [&str; 6] =
         ["/rustc/", "/usr/include/c++/", "/usr/lib/", "/usr/include/", "/usr/local/include/", "/library/"];
-    FILES.iter().any(|part| file.starts_with(part)) || file.contains("/include/c++/")
+    // Cross compilers have theirs in `/usr/aarch64-linux-gnu/include`.
+    let of_machine = file.starts_with("/usr/") && file.contains("/include/");
+    of_machine || FILES.iter().any(|part| file.starts_with(part)) || file.contains("/include/c++/")
 }
 
 /// The name of a function without its return type and parameters: `void std::swap<int>(int&, int&)` is `std::swap<int>`.

@@ -93,7 +93,7 @@ impl<'a, 'data> Crash<'a, 'data> {
     }
 
     /// The thread passed through a function whose name begins so, before it came to the program's own code.
-    fn passed(&self, names: &[&str]) -> bool {
+    pub fn passed(&self, names: &[&str]) -> bool {
         let machinery = self.frames().take_while(|(_, frame)| self.noise.is_frame(self.snapshot, frame));
         machinery
             .filter_map(|(_, frame)| frame.function.as_deref())

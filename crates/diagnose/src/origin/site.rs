@@ -144,29 +144,11 @@ fn recursion(crash: &Crash<'_, '_>) -> Option<(String, Source)> {
 
 #[cfg(test)]
 mod tests {
-    use necropsy_model::{
-        Access, Avma, Confidence, Fault, Gap, Groups, Location, Message, Signal, Snapshot, Stack, Stop, Thread,
-        ThreadId, Variable,
-    };
+    use necropsy_model::{Access, Avma, Confidence, Fault, Gap, Groups, Message, Signal, Snapshot, Variable};
 
     use super::*;
     use crate::Case;
-
-    /// A thread with these frames, innermost first, that got a signal.
-    fn stopped(number: i32, code: i32, functions: &[&'static str]) -> Snapshot<'static> {
-        let mut snapshot = Snapshot::default();
-        let mut frames = Vec::new();
-        for (line, function) in (1..).zip(functions) {
-            let frame = Frame::printed(*function, Some(Location::new("pay.cc", Some(line))));
-            frames.extend(snapshot.add_frame(frame));
-        }
-        let mut thread = Thread::new(ThreadId(1), Source::DUMP);
-        thread.stack = snapshot.add_stack(Stack { frames, ..Stack::default() });
-        snapshot.threads.push(thread);
-        let signal = Some(Signal { number, code: Some(code) });
-        snapshot.stop = Some(Stop { signal, thread: Some(0), ..Stop::default() });
-        snapshot
-    }
+    use crate::rules::native::samples::stopped;
 
     fn way<'data>(
         way: fn(&Crash<'_, 'data>) -> Option<Origin<'data>>,

@@ -112,6 +112,15 @@ impl Tracer<'_, '_, '_> {
                     self.lead(BirthKind::Stored, spot, "changes the value in place".to_owned(), &path);
                     continue;
                 }
+                if let (true, Loc::Mem { address, size: 8 }) = (self.not_owned, loc)
+                    && !self.is_own(ctx, address)
+                {
+                    // As an address it is right; what it was put into is what gets released.
+                    let spot = Spot { ctx, at: store };
+                    let path = path.with(spot, "store", "an address that no block begins at is stored here".to_owned());
+                    self.lead(BirthKind::Stored, spot, "puts it where a block is expected".to_owned(), &path);
+                    continue;
+                }
                 if path.narrow && self.truncates(ctx, store) {
                     let spot = Spot { ctx, at: store };
                     let path = path.with(spot, "truncated", "stores the low half of a wider value".to_owned());

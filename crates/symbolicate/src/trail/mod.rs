@@ -174,6 +174,8 @@ struct Tracer<'t, 'a, 'data> {
     in_elements: bool,
     /// The value that failed.
     sought: Option<u64>,
+    /// It was released, and is no block: a sound address of something else.
+    not_owned: bool,
     /// Bytes at whose multiples the address had to lie.
     boundary: Option<u64>,
     /// Everything that was found on the way was impossible.
@@ -241,6 +243,7 @@ impl<'t, 'a, 'data> Tracer<'t, 'a, 'data> {
             part_given: false,
             in_elements: false,
             sought: None,
+            not_owned: false,
             boundary: None,
             refuted: false,
             jumped_from: None,

@@ -451,7 +451,7 @@ impl<'data> Tracer<'_, '_, 'data> {
         };
         let &(number, value) = chosen?;
         let &reg = self.machine.arguments.get(number)?;
-        let name = format!("argument {} of {called}", number + 1);
+        let name = format!("argument {} of {}", number + 1, if releases { &base } else { &called });
         if releases && scene.messages.iter().any(|message| message.text.contains("double free")) {
             // Who freed it first: the object itself is looked for, not the pointer.
             let spot = Spot { ctx, at };
@@ -467,6 +467,7 @@ impl<'data> Tracer<'_, '_, 'data> {
             }
             self.visited.clear();
         }
+        self.not_owned = releases && freed && self.is_mapped(value) && self.block_size(value).is_none();
         Some(Subject::new(ctx, at, Src::Reg(Part { reg, offset: 0, size: 8 }), Some(value), name))
     }
 }

@@ -23,6 +23,22 @@ pub(crate) fn stop(number: i32, code: i32, change: impl FnOnce(&mut Fault<'stati
     snapshot
 }
 
+/// A thread with these frames, innermost first, that got a signal.
+pub(crate) fn stopped(number: i32, code: i32, functions: &[&'static str]) -> Snapshot<'static> {
+    let mut snapshot = Snapshot::default();
+    let mut frames = Vec::new();
+    for (line, function) in (1..).zip(functions) {
+        let frame = Frame::printed(*function, Some(Location::new("pay.cc", Some(line))));
+        frames.extend(snapshot.add_frame(frame));
+    }
+    let mut thread = Thread::new(ThreadId(1), Source::DUMP);
+    thread.stack = snapshot.add_stack(Stack { frames, ..Stack::default() });
+    snapshot.threads.push(thread);
+    let signal = Some(Signal { number, code: Some(code) });
+    snapshot.stop = Some(Stop { signal, thread: Some(0), ..Stop::default() });
+    snapshot
+}
+
 /// A segmentation fault at an address.
 pub(crate) fn fault(address: u64, change: impl FnOnce(&mut Fault<'static>)) -> Snapshot<'static> {
     stop(Signal::SEGV, 1, |fault| {

@@ -11,19 +11,26 @@ pub(crate) static RULE: Rule = Rule {
     doc: include_str!("uncaught_cpp_exception.md"),
     check: |case| {
         let Some(crash) = &Crash::of_kind(case, Kind::UncaughtCppException) else { return Vec::new() };
-        // A thread that is destroyed while it runs ends here too, without any exception.
         let known = crash.last.messages.iter().any(|message| message.kind == MessageKind::Terminate);
-        let what = if known { "ended with an exception that nobody caught" } else { "ended in std::terminate" };
+        let what = match known {
+            true => "ended with an exception that nobody caught",
+            // No exception: [thread.thread.destr] and [thread.thread.assign] of the C++ standard.
+            false if crash.passed(&["std::thread::~thread", "std::thread::operator="]) => {
+                "destroyed a std::thread that was neither joined nor detached"
+            }
+            false => "ended in std::terminate",
+        };
         vec![finding(&RULE, crash, wording::said(crash, MessageKind::Terminate, what))]
     },
 };
 
 #[cfg(test)]
 mod tests {
-    use necropsy_model::{MessageKind, Signal};
+    use necropsy_model::{Groups, MessageKind, Signal};
 
     use super::RULE;
-    use crate::rules::native::samples::{fired, stop, words};
+    use crate::Case;
+    use crate::rules::native::samples::{fired, stop, stopped, words};
 
     #[test]
     fn fires() {
@@ -31,6 +38,15 @@ mod tests {
             &RULE,
             &words(MessageKind::Terminate, "terminate called after throwing an instance of 'std::runtime_error'")
         ));
+    }
+
+    #[test]
+    fn a_thread_that_nobody_joined_is_told() {
+        let frames = ["raise", "abort", "std::terminate()", "std::thread::~thread()", "serve"];
+        let snapshot = stopped(Signal::ABRT, -6, &frames);
+        let case = Case { snapshot: &snapshot, groups: &Groups::default(), noise: &crate::Noise::default() };
+        let title = (RULE.check)(&case).remove(0).title;
+        assert_eq!(title, "serve destroyed a std::thread that was neither joined nor detached");
     }
 
     #[test]

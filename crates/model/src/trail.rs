@@ -53,6 +53,8 @@ impl Chain<'_> {
     pub const INLINED_LIBRARY: &'static str = "what the library was asked for was not followed";
     /// What is told of a function whose frame was written over.
     pub const FRAME_RUN_OVER: &'static str = "an array of the frame was written past its end";
+    /// A doubt: a call that has returned read it from memory whose place is not known any more; who stored it there is not known.
+    pub const READ_SOMEWHERE: &'static str = "it was read from memory there; who stored it is not known";
 }
 
 /// Kinds of birth.

@@ -97,6 +97,19 @@ fn grade(chain: &Chain<'_>, trail: &Trail<'_>, noise: &Noise) -> (Grade, &'stati
     if noise.is_place(&chain.birth) {
         return (Grade::D, "what a library did with it was not followed");
     }
+    if chain.doubts.contains(&Chain::READ_SOMEWHERE) {
+        let computed = chain.kind == BirthKind::ReturnedComputed;
+        let others = chain.doubts.iter().any(|&doubt| doubt != Chain::READ_SOMEWHERE);
+        let (grade, why) = match chain.kind {
+            _ if trail.limit_hit || others => (Grade::D, "it was read from memory there, and more is in doubt"),
+            BirthKind::ReturnedConstant if chain.sole => {
+                (Grade::C, "a return that fits; another gives what it read from memory")
+            }
+            _ if computed && chain.sole => (Grade::C, "read from memory by the call; who stored it there is not known"),
+            _ => (Grade::D, "one of several ways, of which one read it from memory"),
+        };
+        return (grade, why);
+    }
     let (mut grade, why) = match (chain.kind, chain.sole) {
         (BirthKind::ReturnedConstant, true) => (Grade::A, "the only return that fits the value"),
         (BirthKind::GlobalStore, true) => (Grade::A, "the only store to it that fits"),

@@ -100,7 +100,8 @@ impl Tracer<'_, '_, '_> {
                     && self.address_of(ctx, def.at, &mem) == Some(address)
                 {
                     let spot = Spot { ctx, at: store };
-                    let path = path.with(spot, "changed", "what it read there, changed, is stored back".to_owned());
+                    let mut path = path.with(spot, "changed", "what it read there, changed, is stored back".to_owned());
+                    path.doubts.push("who changed it before is not known");
                     self.lead(BirthKind::Stored, spot, "changes the value and stores it".to_owned(), &path);
                     continue;
                 }

@@ -318,6 +318,11 @@ impl<'data> Tracer<'_, '_, 'data> {
         if let Some(first) = chains.first_mut() {
             // Several lines of one function are one answer to who it was.
             first.sole = functions.len() == 1 && leads.iter().all(|lead| lead.complete);
+            // It was a constant, or it was found in memory on another way through the same call.
+            let read = |lead: &Lead| lead.path.doubts.contains(&Chain::READ_SOMEWHERE);
+            if leads.iter().any(read) && !first.doubts.contains(&Chain::READ_SOMEWHERE) {
+                first.doubts.push(Chain::READ_SOMEWHERE);
+            }
         }
         let mut not_checked = vec![Trail::OTHER_THREADS];
         if self.limit_hit {

@@ -1,6 +1,6 @@
 //! Values that were read from memory.
 
-use necropsy_model::BirthKind;
+use necropsy_model::{BirthKind, Chain};
 
 use super::Tracer;
 use super::chase::words;
@@ -77,6 +77,9 @@ impl Tracer<'_, '_, '_> {
                 (BirthKind::ReturnedComputed, Some(&returned)) if cycle && returned.ctx == ctx => returned,
                 _ => spot,
             };
+            if kind == BirthKind::ReturnedComputed && !cycle {
+                path.doubts.push(Chain::READ_SOMEWHERE);
+            }
             let what = match (cycle, kind) {
                 (true, BirthKind::ReturnedComputed) => "it went through a list and found nothing",
                 (true, _) => "the last link of a list was followed",

@@ -346,6 +346,12 @@ impl Tracer<'_, '_, '_> {
 
     pub fn made_by(&mut self, spot: Spot, target: u64, object: u64, place: (u64, u8), value: Option<u64>, path: &Path) {
         let name = self.name_or_place(target);
+        if allocates(&name) && !self.covers(object, place.0) {
+            // It leads to the block, and is not the block.
+            let spot = path.loaded.unwrap_or(spot);
+            self.lead(BirthKind::Loaded, spot, "read from memory; who wrote it was not found".to_owned(), path);
+            return;
+        }
         if allocates(&name) && clears(&name) && value.is_some_and(|value| value != 0) {
             let path = path.with(spot, "allocated", format!("{name} returned the object {object:#x}, cleared"));
             let at = path.loaded.unwrap_or(spot);
@@ -387,7 +393,9 @@ impl Tracer<'_, '_, '_> {
                 self.made_by(Spot { ctx: callee, at }, target, object, place, value, &path);
             }
         }
-        let unsure = |lead: &Lead| lead.kind == BirthKind::NeverSet && !lead.path.doubts.is_empty();
+        let unsure = |lead: &Lead| {
+            lead.kind == BirthKind::NeverSet && !lead.path.doubts.is_empty() || lead.kind == BirthKind::Loaded
+        };
         if value != Some(0) && self.leads.len() > before && self.leads.iter().skip(before).all(unsure) {
             // It stores to places in the object that are not known: one of these stores fits.
             let known = self.leads.split_off(before);

@@ -99,9 +99,8 @@ fn grade(chain: &Chain<'_>, trail: &Trail<'_>, noise: &Noise) -> (Grade, &'stati
     }
     if chain.doubts.contains(&Chain::READ_SOMEWHERE) {
         let computed = chain.kind == BirthKind::ReturnedComputed;
-        let others = chain.doubts.iter().any(|&doubt| doubt != Chain::READ_SOMEWHERE);
         let (grade, why) = match chain.kind {
-            _ if trail.limit_hit || others => (Grade::D, "it was read from memory there, and more is in doubt"),
+            _ if trail.limit_hit => (Grade::D, "it was read from memory there, and more is in doubt"),
             BirthKind::ReturnedConstant if chain.sole => {
                 (Grade::C, "a return that fits; another gives what it read from memory")
             }
@@ -250,6 +249,29 @@ mod tests {
         assert_eq!(value(0, "rax", "nil"), "nil");
         assert_eq!(value(0, "the divisor", "nil"), "0");
         assert_eq!(value(0xffff_ffff_ffff_ffff, "the value that was checked", "NULL"), "-1");
+    }
+
+    #[test]
+    fn a_constant_beside_something_read_from_memory_is_a_guess() {
+        let mut chain = Chain {
+            kind: BirthKind::ReturnedConstant,
+            birth: place("find", 22),
+            what: String::new(),
+            gate: None,
+            handed_through: Vec::new(),
+            steps: Vec::new(),
+            sole: true,
+            doubts: Vec::new(),
+        };
+        let (trail, noise) = (Trail { value: Some(0), ..Trail::default() }, Noise::default());
+        assert_eq!(grade(&chain, &trail, &noise).0, Grade::A);
+        chain.doubts = vec![Chain::READ_SOMEWHERE];
+        assert_eq!(grade(&chain, &trail, &noise).0, Grade::C);
+        chain.sole = false;
+        assert_eq!(grade(&chain, &trail, &noise).0, Grade::D);
+        // What a library put there by itself blames nobody.
+        (chain.kind, chain.sole, chain.doubts) = (BirthKind::LibraryResult, true, vec![Chain::INSIDE_LIBRARY]);
+        assert_eq!(grade(&chain, &trail, &noise).0, Grade::D);
     }
 
     #[test]

@@ -320,7 +320,10 @@ impl<'data> Tracer<'_, '_, 'data> {
             first.sole = functions.len() == 1 && leads.iter().all(|lead| lead.complete);
             // It was a constant, or it was found in memory on another way through the same call.
             let read = |lead: &Lead| lead.path.doubts.contains(&Chain::READ_SOMEWHERE);
-            if leads.iter().any(read) && !first.doubts.contains(&Chain::READ_SOMEWHERE) {
+            if first.kind == BirthKind::ReturnedConstant
+                && leads.iter().any(read)
+                && !first.doubts.contains(&Chain::READ_SOMEWHERE)
+            {
                 first.doubts.push(Chain::READ_SOMEWHERE);
             }
         }

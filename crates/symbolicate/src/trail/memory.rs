@@ -346,7 +346,7 @@ impl Tracer<'_, '_, '_> {
 
     pub fn made_by(&mut self, spot: Spot, target: u64, object: u64, place: (u64, u8), value: Option<u64>, path: &Path) {
         let name = self.name_or_place(target);
-        if allocates(&name) && !self.covers(object, place.0) {
+        if allocates(&name) && value != Some(0) && !self.covers(object, place.0) {
             // It leads to the block, and is not the block.
             let spot = path.loaded.unwrap_or(spot);
             self.lead(BirthKind::Loaded, spot, "read from memory; who wrote it was not found".to_owned(), path);

@@ -25,7 +25,7 @@
 //! sweep     all code of a module, read once
 //! go        Go's convention and its runtime
 //! globals   who stores to a global variable; array: to elements of one
-//! smashed   a frame that was written over; shared: a block that two objects own
+//! smashed   a frame that was written over
 //! sized     a block that is too small, because its size lost bits
 //! cycle     a recursion without end: the links that it went along
 //! damage    a heap whose blocks were written over
@@ -73,7 +73,6 @@ mod own_array;
 mod reach;
 mod refused;
 mod returns;
-mod shared;
 mod sized;
 mod smashed;
 mod subject;

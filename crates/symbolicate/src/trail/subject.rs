@@ -462,7 +462,6 @@ impl<'data> Tracer<'_, '_, 'data> {
             self.seeking = false;
             self.leads.retain(|lead| lead.kind == BirthKind::Freed);
             if !self.leads.is_empty() {
-                self.shared_block(ctx, at, value, &path);
                 return Some(Subject::new(ctx, at, Src::Other, Some(value), name));
             }
             self.visited.clear();

@@ -121,11 +121,19 @@ impl Tracer<'_, '_, '_> {
             return;
         }
         let mut path = path.with(here, "arithmetic", "computed here".to_owned());
-        if kind == Arith::Add && [left, right].into_iter().any(|source| self.feeds_sum(ctx, def.at, source)) {
+        let adds_up = |this: &mut Self, sum, part| this.feeds_sum(ctx, def.at, sum) && this.is_read(ctx, def.at, part);
+        if kind == Arith::Add && (adds_up(self, left, right) || adds_up(self, right, left)) {
             path.doubts.push("it adds up what others made");
         }
         let birth = self.kind_here(ctx, &path, BirthKind::Arithmetic, BirthKind::ReturnedArithmetic);
         self.lead(birth, here, "computed here".to_owned(), &path);
+    }
+
+    /// An operand is what memory has, as it is.
+    fn is_read(&mut self, ctx: Ctx, at: usize, source: Src) -> bool {
+        let Src::Reg(part) = source else { return matches!(source, Src::Mem(_)) };
+        let defs = self.reaching(ctx, at, Loc::Reg(part), None);
+        !defs.is_empty() && defs.iter().all(|def| matches!(def.kind, Kind::Load { .. }) && !def.adjusted())
     }
 
     /// An operand of a sum is the sum of the turn before.

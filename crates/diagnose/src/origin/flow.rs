@@ -120,7 +120,7 @@ fn grade(chain: &Chain<'_>, trail: &Trail<'_>, noise: &Noise) -> (Grade, &'stati
         }
         (BirthKind::LibraryResult, true) => (Grade::AMinus, "the result of a library call, and nothing else fits"),
         (BirthKind::ReturnedComputed, true) => (Grade::AMinus, "computed by the call, and nothing else fits"),
-        (BirthKind::Stored, true) => (Grade::B, "the last store to the place it was read from"),
+        (BirthKind::Stored, true) => stored(chain, trail),
         (BirthKind::Freed, false) if !chain.doubts.is_empty() => (Grade::D, "one of several that may have freed it"),
         (BirthKind::Freed, _) => (Grade::B, "the object was freed here before it was used"),
         (BirthKind::Overrun, _) if chain.what == Chain::FRAME_RUN_OVER => {
@@ -170,6 +170,25 @@ fn grade(chain: &Chain<'_>, trail: &Trail<'_>, noise: &Noise) -> (Grade, &'stati
         grade = Grade::D;
     }
     (grade, why)
+}
+
+/// The only store to the place that a value was read from, by what was stored.
+fn stored(chain: &Chain<'_>, trail: &Trail<'_>) -> (Grade, &'static str) {
+    let last = chain.steps.last();
+    let alive = chain.birth.frame.is_some();
+    match last.map(|step| step.step) {
+        // It may be data, and whoever read it as something else to blame.
+        Some("constant") if alive && trail.value.is_some_and(|value| value != 0) => {
+            (Grade::C, "the last store to the place it was read from, of a number that is written down in the frame")
+        }
+        Some("address") => {
+            (Grade::C, "the last store to the place it was read from, of an address that is sound in itself")
+        }
+        Some("changed") if last.is_some_and(|step| step.text.contains("in place")) => {
+            (Grade::C, "the last to change it; what stood there before was not followed")
+        }
+        _ => (Grade::B, "the last store to the place it was read from"),
+    }
 }
 
 fn next_lower(grade: Grade) -> Grade {
@@ -281,7 +300,18 @@ mod tests {
 
     /// The grade of a chain of this kind with one step, without a doubt and without another.
     fn graded(kind: BirthKind, subject: &str, value: u64, step: &'static str) -> Grade {
-        let (birth, text) = (place("main", 81), "a step".to_owned());
+        graded_at(place("main", 81), kind, subject, value, step, "a step")
+    }
+
+    fn graded_at(
+        birth: Place<'static>,
+        kind: BirthKind,
+        subject: &str,
+        value: u64,
+        step: &'static str,
+        text: &str,
+    ) -> Grade {
+        let text = text.to_owned();
         let steps = vec![TrailStep { place: birth.clone(), step, text, source: Source::DUMP }];
         let (gate, what) = (None, String::new());
         let chain =
@@ -297,6 +327,20 @@ mod tests {
         assert_eq!(number(5_u64.wrapping_neg(), "constant"), Grade::D, "a number of the frame itself");
         assert_eq!(number(3, "load"), Grade::D, "small numbers stand everywhere");
         assert_eq!(number(0x7f7f_7f7f_7f7f_7f7f, "load"), Grade::D, "a byte that fills memory");
+    }
+
+    #[test]
+    fn what_was_stored_decides_what_the_last_store_is_worth() {
+        let gone = |step, text| graded_at(place("fill", 9), BirthKind::Stored, "rdi", 0x7030, step, text);
+        let alive = |value| {
+            let birth = Place { frame: Some(2), ..place("main", 9) };
+            graded_at(birth, BirthKind::Stored, "rdi", value, "constant", "")
+        };
+        assert_eq!(gone("constant", ""), Grade::B);
+        assert_eq!(gone("address", ""), Grade::C);
+        assert_eq!(gone("changed", "what stood there was changed in place"), Grade::C);
+        assert_eq!(gone("changed", "arithmetic on the pointer, stored here"), Grade::B);
+        assert_eq!((alive(0), alive(0x7030)), (Grade::B, Grade::C));
     }
 
     #[test]

@@ -466,7 +466,7 @@ impl<'data> Tracer<'_, '_, 'data> {
             }
             self.visited.clear();
         }
-        self.not_owned = releases && freed && self.is_mapped(value) && self.block_size(value).is_none();
+        self.not_owned = releases && freed && (self.on_stack(value) || self.is_static(value));
         Some(Subject::new(ctx, at, Src::Reg(Part { reg, offset: 0, size: 8 }), Some(value), name))
     }
 }

@@ -90,3 +90,21 @@ fn the_guide_shows_what_is_printed() {
         assert!(output.status.success(), "{arguments}");
     }
 }
+
+/// The README's first command is `cargo run`, which asks for a name as soon as there is a second binary.
+#[test]
+fn cargo_run_runs_necropsy() {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut command = std::process::Command::new(cargo);
+    command
+        .args(["metadata", "--no-deps", "--offline", "--format-version", "1"])
+        .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."));
+    let metadata: serde_json::Value = serde_json::from_slice(&command.output().unwrap().stdout).unwrap();
+    let all = |list: &serde_json::Value| list.as_array().cloned().unwrap_or_default();
+    let default = all(&metadata["workspace_default_members"]);
+    let packages = all(&metadata["packages"]).into_iter().filter(|package| default.contains(&package["id"]));
+    let targets = packages.flat_map(|package| all(&package["targets"]));
+    let binaries: Vec<_> =
+        targets.filter(|target| target["kind"][0] == "bin").map(|target| target["name"].clone()).collect();
+    assert_eq!(binaries, ["necropsy"]);
+}

@@ -41,6 +41,11 @@ impl<'a, 'data> AddressSpace<'a, 'data> {
         image.constant_bytes(image.bias.to_svma(address))?.get(..length)
     }
 
+    /// As many bytes as can be read, at most so many: the longest instruction may reach into a page that is not there.
+    pub fn read_most(&self, address: Avma, most: usize) -> Option<&'data [u8]> {
+        (1..=most).rev().find_map(|length| self.read(address, length).ok())
+    }
+
     /// A 64-bit little-endian word.
     pub fn read_u64(&self, address: Avma) -> Result<u64, AddressState> {
         let bytes = self.read(address, 8)?;

@@ -47,10 +47,7 @@ impl Tracer<'_, '_, '_> {
                 return None;
             }
             let arrays = self.values.arrays_at(self.frames, Avma(take), address);
-            let array = arrays
-                .into_iter()
-                .find(|array| array.stride > u64::from(size))
-                .or_else(|| self.values.arrays_at(self.frames, Avma(take), address).into_iter().next())?;
+            let array = arrays.iter().find(|array| array.stride > u64::from(size)).or(arrays.first())?;
             let part = address.checked_sub(array.start)?.checked_rem(array.stride)?;
             let function = self.function(ctx);
             for (at, insn) in function.insns.iter().enumerate() {

@@ -42,7 +42,7 @@ fn looks_only(name: &str) -> bool {
         "ctype_b_loc",
     ];
     let base = super::library::plain_name(name);
-    NAMES.iter().any(|known| base.strip_prefix(known).is_some_and(|rest| rest.is_empty() || rest.starts_with('_')))
+    NAMES.iter().any(|known| super::library::is_variant_of(base, known))
 }
 
 impl Tracer<'_, '_, '_> {

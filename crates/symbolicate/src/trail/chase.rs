@@ -152,11 +152,8 @@ impl Tracer<'_, '_, '_> {
         }
         let found = |lead: &Lead| !matches!(lead.kind, BirthKind::Loaded | BirthKind::Unknown);
         if self.leads.iter().skip(known).any(found) {
-            let mut index = 0;
-            self.leads.retain(|lead| {
-                index += 1;
-                index <= known || !lead.contradicts()
-            });
+            let new = self.leads.split_off(known);
+            self.leads.extend(new.into_iter().filter(|lead| !lead.contradicts()));
         }
         passes
     }

@@ -374,6 +374,12 @@ impl Tracer<'_, '_, '_> {
         !super::library::comes_back(&name)
     }
 
+    /// The name of the function that an instruction leaves for; empty where it is not known.
+    pub fn called_name(&mut self, ctx: Ctx, at: usize) -> Option<String> {
+        let target = super::subject::called(self.insn(ctx, at)?.flow)?;
+        Some(self.target(ctx, at, target).and_then(|target| self.function_name(target)).unwrap_or_default())
+    }
+
     /// The address that a call or jump goes to, through the procedure linkage table.
     pub fn target(&mut self, ctx: Ctx, call: usize, target: Src) -> Option<u64> {
         let direct = match target {

@@ -43,10 +43,7 @@ impl<'data> Tracer<'_, '_, 'data> {
             if let Some(stored) = lead.path.stored
                 && stored != lead.spot
             {
-                lead.spot = stored;
-                lead.kind = BirthKind::Stored;
-                "stores the link".clone_into(&mut lead.what);
-                lead.path.ends_with(stored, "store", "stores the link");
+                lead.ends_with(BirthKind::Stored, stored, "stores the link", ("store", "stores the link"));
             }
             matches!(
                 lead.kind,

@@ -5,8 +5,8 @@ use necropsy_model::{Avma, BirthKind, MessageKind};
 use super::Tracer;
 use super::definition::Loc;
 use super::lead::{NO_VARIABLE, Path, Spot, UNKNOWN_INDEX};
-use super::library::plain_name;
-use super::subject::{Scene, called};
+use super::library::{is_variant_of, plain_name};
+use super::subject::Scene;
 
 /// Blocks that are walked from the start of the heap.
 const BLOCKS: usize = 1 << 16;
@@ -49,8 +49,7 @@ impl<'data> Tracer<'_, '_, 'data> {
         let frame = self.first_own(scene).filter(|&frame| frame != scene.frame)?;
         let ctx = self.of_frame(frame)?;
         let at = self.live(ctx)?;
-        let target = called(self.insn(ctx, at)?.flow)?;
-        let name = self.target(ctx, at, target).and_then(|target| self.function_name(target)).unwrap_or_default();
+        let name = self.called_name(ctx, at)?;
         let released = super::memory::releases(&name).then(|| self.arguments(ctx, at)).and_then(|arguments| {
             let first = arguments.into_iter().find(|&(number, _)| number == 0);
             first.map(|(_, block)| block)
@@ -79,10 +78,8 @@ impl<'data> Tracer<'_, '_, 'data> {
         self.leads.retain_mut(|lead| {
             let spot = if lead.kind == BirthKind::Overrun { Some(lead.spot) } else { lead.path.stored };
             let Some(spot) = spot else { return false };
-            lead.kind = BirthKind::Overrun;
-            lead.spot = spot;
-            "writes past the end of the block".clone_into(&mut lead.what);
-            lead.path.ends_with(spot, "overrun", "stores past the end of the block");
+            let step = ("overrun", "stores past the end of the block");
+            lead.ends_with(BirthKind::Overrun, spot, "writes past the end of the block", step);
             lead.path.doubts.retain(|&doubt| doubt == UNKNOWN_INDEX || doubt == NO_VARIABLE);
             true
         });
@@ -91,9 +88,7 @@ impl<'data> Tracer<'_, '_, 'data> {
     /// A function of the C library that was given a block, and whose header behind it was written over.
     pub fn wrote_over(&mut self, spot: Spot, name: &str, first: Option<u64>, place: u64, path: &Path) -> bool {
         let base = plain_name(name);
-        let known = WRITERS
-            .iter()
-            .any(|known| base.strip_prefix(known).is_some_and(|rest| rest.is_empty() || rest.starts_with('_')));
+        let known = WRITERS.iter().any(|known| is_variant_of(base, known));
         if !known || !first.is_some_and(|first| self.covers(first, place)) {
             return false;
         }

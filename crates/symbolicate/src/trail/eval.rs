@@ -136,22 +136,30 @@ impl Tracer<'_, '_, '_> {
         None
     }
 
+    /// Where an instruction copied a register to, when nothing changed that copy between the instruction behind it and another.
+    fn kept_copy(&mut self, ctx: Ctx, (at, behind): (usize, usize), live: usize, whole: Part) -> Option<Loc> {
+        let insn = self.insn(ctx, at)?;
+        insn.ops.iter().find_map(|op| {
+            let copy = match *op {
+                Op::Store { to, from: Src::Reg(from) } if from == whole && to.size == 8 => {
+                    let offset = self.run(ctx).function.stack(at).slot(&to)?;
+                    Loc::Mem { address: self.run(ctx).cfa.wrapping_add_signed(offset), size: 8 }
+                }
+                Op::Set { to, from: Src::Reg(from), .. } if from == whole && to.reg != whole.reg && to.size == 8 => {
+                    Loc::Reg(to)
+                }
+                _ => return None,
+            };
+            (behind == live || !self.changed_between(ctx, behind, live, copy)).then_some(copy)
+        })
+    }
+
     /// The value that an instruction copied out of a register, where that copy is still there.
     fn copied_by(&mut self, ctx: Ctx, at: usize, behind: usize, live: usize, frame: usize, whole: Part) -> Option<u64> {
-        let insn = self.insn(ctx, at)?;
-        insn.ops.iter().find_map(|op| match *op {
-            Op::Store { to, from: Src::Reg(from) } if from == whole && to.size == 8 => {
-                let offset = self.run(ctx).function.stack(at).slot(&to)?;
-                let address = self.run(ctx).cfa.wrapping_add_signed(offset);
-                let kept = behind == live || !self.changed_between(ctx, behind, live, Loc::Mem { address, size: 8 });
-                if kept { self.word(address, 8) } else { None }
-            }
-            Op::Set { to, from: Src::Reg(from), .. } if from == whole && to.reg != whole.reg && to.size == 8 => {
-                let kept = behind == live || !self.changed_between(ctx, behind, live, Loc::Reg(to));
-                if kept { self.frames.get(frame)?.registers.get(to.reg) } else { None }
-            }
-            _ => None,
-        })
+        match self.kept_copy(ctx, (at, behind), live, whole)? {
+            Loc::Mem { address, size } => self.word(address, size),
+            Loc::Reg(to) => self.frames.get(frame)?.registers.get(to.reg),
+        }
     }
 
     /// What was added to a register on the one way from an instruction to another: a loop counts on before it calls.
@@ -214,32 +222,20 @@ impl Tracer<'_, '_, '_> {
             return Some(value);
         }
         let function = self.function(ctx);
-        for (at, insn) in function.insns.iter().enumerate().skip(first).take(REACH) {
-            // Large frames begin with a loop that touches their pages.
-            let put_away =
-                |op: &&Op| matches!(op, Op::Store { from, .. } | Op::Set { from, .. } if *from == Src::Reg(part));
-            let Some(op) = insn.ops.iter().find(put_away) else { continue };
+        // Large frames begin with a loop that touches their pages.
+        for at in (first..function.insns.len()).take(REACH) {
             let &[next] = function.after(at) else { continue };
+            let Some(copy) = self.kept_copy(ctx, (at, next), live, part) else { continue };
             if function.can_pass_by(first, at, live) || self.changed_between(ctx, first, at, Loc::Reg(part)) {
                 continue;
             }
-            let kept = |tracer: &mut Self, loc| next == live || !tracer.changed_between(ctx, next, live, loc);
-            match *op {
-                Op::Store { to, .. } => {
-                    let Some(offset) = function.stack(at).slot(&to) else { continue };
-                    let address = self.run(ctx).cfa.wrapping_add_signed(offset);
-                    if kept(self, Loc::Mem { address, size: 8 }) {
-                        return self.word(address, 8);
-                    }
-                }
-                Op::Set { to, .. } if to.reg != reg && to.size == 8 => {
-                    if kept(self, Loc::Reg(to))
-                        && let Some(value) = self.live_value(ctx, frame, to.reg)
-                    {
+            match copy {
+                Loc::Mem { address, size } => return self.word(address, size),
+                Loc::Reg(to) => {
+                    if let Some(value) = self.live_value(ctx, frame, to.reg) {
                         return Some(value);
                     }
                 }
-                _ => {}
             }
         }
         None

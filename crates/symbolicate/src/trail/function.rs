@@ -264,16 +264,26 @@ impl Function {
 
     /// One instruction can be reached from another, or is it.
     pub fn leads(&self, from: usize, to: usize) -> bool {
+        self.leads_without(from, to, None)
+    }
+
+    /// The same by a way that does not touch a third.
+    pub fn can_pass_by(&self, from: usize, around: usize, to: usize) -> bool {
+        self.leads_without(from, to, Some(around))
+    }
+
+    fn leads_without(&self, from: usize, to: usize, around: Option<usize>) -> bool {
         let mut seen = vec![false; self.insns.len()];
         let mut open = vec![from];
         while let Some(at) = open.pop() {
+            if Some(at) == around || seen.get(at).copied().unwrap_or(true) {
+                continue;
+            }
             if at == to {
                 return true;
             }
-            if !seen.get(at).copied().unwrap_or(true) {
-                seen[at] = true;
-                open.extend(self.after(at).iter().copied());
-            }
+            seen[at] = true;
+            open.extend(self.after(at));
         }
         false
     }
@@ -318,23 +328,6 @@ impl Function {
     /// Stack and frame pointer before an instruction.
     pub fn stack(&self, index: usize) -> Stack {
         self.stack.get(index).copied().unwrap_or_default()
-    }
-
-    /// There is a way from one instruction to another that does not touch a third.
-    pub fn can_pass_by(&self, from: usize, around: usize, to: usize) -> bool {
-        let mut seen = vec![false; self.insns.len()];
-        let mut open = vec![from];
-        while let Some(at) = open.pop() {
-            if at == around || seen.get(at).copied().unwrap_or(true) {
-                continue;
-            }
-            if at == to {
-                return true;
-            }
-            seen[at] = true;
-            open.extend(self.after(at));
-        }
-        false
     }
 
     /// The instruction that begins the function.

@@ -8,7 +8,7 @@ use super::definition::{Kind, Loc};
 use super::lead::{Path, Spot};
 use super::machine::Convention;
 use super::op::{Flow, Insn, Mem, Op, Part, Reg, Src};
-use super::subject::{Scene, Subject, called};
+use super::subject::{Scene, Subject};
 use crate::space::AddressSpace;
 use crate::unwind::RawFrame;
 
@@ -168,8 +168,7 @@ impl<'data> Tracer<'_, '_, 'data> {
         let frame = self.first_own(scene);
         let place = frame.and_then(|frame| self.of_frame(frame)).and_then(|ctx| Some((ctx, self.live(ctx)?)));
         let Some((ctx, at)) = place else { return Vec::new() };
-        let target = self.insn(ctx, at).and_then(|insn| called(insn.flow));
-        let name = target.and_then(|target| self.target(ctx, at, target)).and_then(|target| self.function_name(target));
+        let name = self.called_name(ctx, at);
         // Its type comes first (`runtime/map.go`).
         let map = self.machine.arguments.get(1).filter(|_| name.is_some_and(|name| name.contains("mapassign")));
         let source = map.map(|&reg| Src::Reg(Part { reg, offset: 0, size: 8 }));

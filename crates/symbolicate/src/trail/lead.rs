@@ -101,6 +101,13 @@ pub(super) struct Lead {
 }
 
 impl Lead {
+    /// The store is to blame, whatever was followed behind it.
+    pub fn ends_with(&mut self, kind: BirthKind, store: Spot, what: &str, (step, text): (&'static str, &str)) {
+        (self.kind, self.spot) = (kind, store);
+        what.clone_into(&mut self.what);
+        self.path.ends_with(store, step, text);
+    }
+
     /// A store that gave the place another value than it has: this way was not the one.
     pub fn contradicts(&self) -> bool {
         self.kind == BirthKind::Loaded && self.path.steps.last().is_some_and(|step| step.step == "overwritten")

@@ -7,12 +7,16 @@ pub(super) fn plain_name(name: &str) -> &str {
     name.strip_prefix("libc_").unwrap_or(name)
 }
 
+/// A plain name is this one, or that of its variant for one kind of processor, which has more behind it: `memcpy_avx_unaligned`.
+pub(super) fn is_variant_of(plain: &str, known: &str) -> bool {
+    plain.strip_prefix(known).is_some_and(|rest| rest.is_empty() || rest.starts_with('_'))
+}
+
 /// Functions of the C library that return their first argument.
 pub(super) fn returns_first(name: &str) -> bool {
     const NAMES: [&str; 8] = ["strcpy", "strncpy", "strcat", "strncat", "memcpy", "memmove", "memset", "fgets"];
     let base = plain_name(name);
-    // The variants for one kind of processor have its name behind theirs: `__memcpy_avx_unaligned`.
-    NAMES.iter().any(|known| base.strip_prefix(known).is_some_and(|rest| rest.is_empty() || rest.starts_with('_')))
+    NAMES.iter().any(|known| is_variant_of(base, known))
 }
 
 /// Functions that return fresh memory.

@@ -154,7 +154,7 @@ impl Machine {
     /// Decodes the instruction at an address.
     pub fn decode(&self, space: &AddressSpace<'_, '_>, at: u64) -> Option<Insn> {
         let start = Avma(self.instruction_of(at));
-        let bytes = (1..=self.longest).rev().find_map(|length| space.read(start, length).ok())?;
+        let bytes = space.read_most(start, self.longest)?;
         (self.lift)(bytes, at)
     }
 

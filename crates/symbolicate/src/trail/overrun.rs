@@ -146,9 +146,7 @@ impl Tracer<'_, '_, '_> {
         if self.is_of_system(target) {
             let name = self.function_name(target)?;
             let base = super::library::plain_name(&name);
-            let known = NAMES
-                .iter()
-                .any(|known| base.strip_prefix(known).is_some_and(|rest| rest.is_empty() || rest.starts_with('_')));
+            let known = NAMES.iter().any(|known| super::library::is_variant_of(base, known));
             return known.then_some((call, "the library writes"));
         }
         let callee = self.enter(call.ctx, call.at, target)?;

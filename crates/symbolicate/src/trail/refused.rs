@@ -49,8 +49,7 @@ impl<'data> Tracer<'_, '_, 'data> {
         let Some(frame) = self.first_own(scene).filter(|&frame| frame != scene.frame) else { return Vec::new() };
         let place = self.of_frame(frame).and_then(|ctx| Some((ctx, self.live(ctx)?)));
         let Some((ctx, at)) = place else { return Vec::new() };
-        let Some(target) = self.insn(ctx, at).and_then(|insn| called(insn.flow)) else { return Vec::new() };
-        let called = self.target(ctx, at, target).and_then(|target| self.function_name(target)).unwrap_or_default();
+        let Some(called) = self.called_name(ctx, at) else { return Vec::new() };
         let wanted = match named(&message.text) {
             Some(number) => number,
             None if message.text.contains("null") => 0,

@@ -314,8 +314,7 @@ impl<'data> Tracer<'_, '_, 'data> {
         let at = self.live(ctx)?;
         if scene.stop.signal.is_some_and(|signal| signal.number == Signal::FPE) {
             let address = self.address(ctx, at);
-            let longest = self.machine.longest;
-            let bytes = (1..=longest).rev().find_map(|length| self.space.read(Avma(address), length).ok())?;
+            let bytes = self.space.read_most(Avma(address), self.machine.longest)?;
             let source = (self.machine.divisor)(bytes, address)?;
             let value = fault.divisor.map(|divisor| super::op::mask(divisor.cast_unsigned(), source_size(source)));
             return Some(Subject::new(ctx, at, source, value, "the divisor".to_owned()));
@@ -422,8 +421,7 @@ impl<'data> Tracer<'_, '_, 'data> {
         let frame = self.first_own(scene).filter(|&frame| frame != scene.frame)?;
         let ctx = self.of_frame(frame)?;
         let at = self.live(ctx)?;
-        let target = called(self.insn(ctx, at)?.flow)?;
-        let called = self.target(ctx, at, target).and_then(|target| self.function_name(target)).unwrap_or_default();
+        let called = self.called_name(ctx, at)?;
         let culprit = scene.stop.fault.as_ref().and_then(|fault| fault.address).map(|address| address.0);
         let faulted = scene.stop.fault.is_some();
         let freed = scene.messages.iter().any(|message| message.kind == necropsy_model::MessageKind::Heap);
@@ -475,9 +473,8 @@ impl<'data> Tracer<'_, '_, 'data> {
 fn count_argument(function: &str) -> Option<usize> {
     const THIRD: [&str; 10] =
         ["memcpy", "memmove", "mempcpy", "memset", "memcmp", "memchr", "strncpy", "strncmp", "strncat", "bcopy"];
-    let is = |known: &str| function.strip_prefix(known).is_some_and(|rest| rest.is_empty() || rest.starts_with('_'));
     match function {
-        _ if THIRD.iter().any(|known| is(known)) => Some(2),
+        _ if THIRD.iter().any(|known| super::library::is_variant_of(function, known)) => Some(2),
         "bzero" | "explicit_bzero" => Some(1),
         _ => None,
     }

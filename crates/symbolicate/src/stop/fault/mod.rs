@@ -58,15 +58,10 @@ impl Scene<'_, '_, '_> {
     }
 }
 
-/// As many bytes of an instruction as can be read: the longest one may reach into a page that is not there.
-fn bytes_at<'data>(space: &AddressSpace<'_, 'data>, pc: u64, longest: usize) -> Option<&'data [u8]> {
-    (1..=longest).rev().find_map(|length| space.read(Avma(pc), length).ok())
-}
-
 fn decode(scene: &Scene<'_, '_, '_>, pc: u64) -> Option<Decoded> {
     match scene.registers.arch() {
         Arch::X86_64 => {
-            let bytes = bytes_at(scene.space, pc, x86_64::LONGEST)?;
+            let bytes = scene.space.read_most(Avma(pc), x86_64::LONGEST)?;
             x86_64::decode(pc, bytes, scene.registers, scene.thread_pointer)
         }
         Arch::Aarch64 => {
@@ -273,7 +268,7 @@ fn jump_between(scene: &Scene<'_, '_, '_>, start: u64, end: u64, pc: u64) -> Opt
     let counter = registers.arch().program_counter()?;
     let mut at = start;
     while at < end {
-        let bytes = (1..=x86_64::LONGEST).rev().find_map(|length| scene.space.read(Avma(at), length).ok())?;
+        let bytes = scene.space.read_most(Avma(at), x86_64::LONGEST)?;
         registers.set(counter, at);
         let decoded = x86_64::decode(at, bytes, &registers, scene.thread_pointer)?;
         if matches!(decoded.flow, Flow::Jump(Target::Register(..) | Target::Memory)) && leads_to(scene, &decoded, pc) {

@@ -159,11 +159,12 @@ impl Tracer<'_, '_, '_> {
     /// A call that can lead to the release of an object. What is not known may.
     fn may_release(&mut self, ctx: Ctx, call: usize) -> bool {
         let Some(target) = self.callee(ctx, call) else { return true };
-        self.reaches_release(target, RELEASE_DEPTH)
+        self.reaches_release(target)
     }
 
-    fn reaches_release(&mut self, target: u64, left: usize) -> bool {
-        self.reaches_heap(target, Heap::Release, left)
+    /// A function from which a release can be reached.
+    pub fn reaches_release(&mut self, target: u64) -> bool {
+        self.reaches_heap(target, Heap::Release, RELEASE_DEPTH)
     }
 
     /// A function from which an allocation can be reached.

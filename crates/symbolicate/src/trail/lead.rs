@@ -124,6 +124,9 @@ pub(super) const NO_MEMORY: &str = "allocations hardly ever fail";
 /// A call of `free` whose argument can not be told any more.
 pub(super) const FREED_UNSEEN: &str = "which object was released there is not known";
 
+/// A call that fills memory put a value there that no object begins with.
+pub(super) const ANOTHER_FILLED: &str = "what was filled is rather another object that lay there";
+
 /// No variable of the frame is known to lie there.
 pub(super) const NO_VARIABLE: &str = "no variable lies there";
 
@@ -208,6 +211,11 @@ fn qualified(function: &str) -> &str {
     function.get(start..).unwrap_or(function)
 }
 
+/// A destructor, by its name.
+fn is_destructor(function: &str) -> bool {
+    qualified(function).contains('~')
+}
+
 /// A move constructor (`a::B::B(a::B&&)`) or move assignment (`a::B::operator=(a::B&&)`), by its name.
 fn is_move(function: &str) -> bool {
     let Some((name, parameters)) = function.split_once('(') else { return false };
@@ -263,9 +271,9 @@ impl<'data> Tracer<'_, '_, 'data> {
         !is_standard(outer) && (is_standard(inner) || file.is_some_and(|file| is_standard_file(file)))
     }
 
-    fn is_destructor(&self, spot: Spot) -> bool {
+    pub fn is_destructor(&self, spot: Spot) -> bool {
         let names = self.names(self.address(spot.ctx, spot.at));
-        names.last().and_then(|name| name.function.as_ref()).is_some_and(|name| qualified(name).contains('~'))
+        names.last().and_then(|name| name.function.as_deref()).is_some_and(is_destructor)
     }
 
     /// The code is that of a move constructor or a move assignment, which hardly anybody writes by hand.
@@ -355,7 +363,11 @@ impl<'data> Tracer<'_, '_, 'data> {
             let Some((ctx, at)) = self.caller(spot.ctx) else { break };
             spot = self.own_spot(Spot { ctx, at });
         }
-        let mut birth = self.shown(spot, snapshot, thread);
+        let mut birth = match lead.kind {
+            // A destructor that was inlined there did what it was asked to as well.
+            BirthKind::Freed => self.shown_without(spot, snapshot, thread, &is_destructor),
+            _ => self.shown(spot, snapshot, thread),
+        };
         if let Some((name, declared)) = &lead.global {
             birth.function = Some(name.clone().into());
             birth.frame = None;
@@ -410,13 +422,24 @@ impl<'data> Tracer<'_, '_, 'data> {
 
     /// A place for the report. Of functions inlined into one another the innermost that is the program's own.
     pub fn shown(&self, spot: Spot, snapshot: &Snapshot<'data>, thread: usize) -> Place<'data> {
+        self.shown_without(spot, snapshot, thread, &|_| false)
+    }
+
+    /// The same, without functions that only did what they were asked to, where there is another.
+    fn shown_without(
+        &self,
+        spot: Spot,
+        snapshot: &Snapshot<'data>,
+        thread: usize,
+        obeys: &dyn Fn(&str) -> bool,
+    ) -> Place<'data> {
         let names = self.names_with_line(spot);
         let address = self.address(spot.ctx, spot.at);
-        let moves = |name: &Named<'_>| name.function.as_deref().is_some_and(is_move);
+        let obeys = |name: &Named<'_>| name.function.as_deref().is_some_and(|name| is_move(name) || obeys(name));
         let own = |name: &Named<'_>| {
             !is_standard(name) && !name.function.as_deref().is_some_and(|function| self.is_of_go(function))
         };
-        let chosen = names.iter().position(|name| own(name) && !moves(name));
+        let chosen = names.iter().position(|name| own(name) && !obeys(name));
         let chosen = chosen.or_else(|| names.iter().position(own)).unwrap_or(0);
         let named = names.get(chosen);
         let image = self.space.images.at(Avma(address)).map(|(_, image)| image);

@@ -120,7 +120,7 @@ impl Tracer<'_, '_, '_> {
             let mut path =
                 path.with(spot, "released", format!("the block at {block:#x} bears the marks of a released one"));
             path.seen_in(block);
-            if !self.freed(block, &path) && !self.only_releaser(&path) {
+            if !self.who_released_block(Spot { ctx, at: def.at }, mem.base, block, &path) {
                 self.lead(
                     BirthKind::Loaded,
                     spot,

@@ -6,7 +6,7 @@ use super::Tracer;
 use super::context::Ctx;
 use super::definition::{Kind, Loc};
 use super::heap::near;
-use super::lead::{FREED_UNSEEN, Lead, Path, RETURNED_ALIVE, Spot, UNKNOWN_INDEX};
+use super::lead::{ANOTHER_FILLED, FREED_UNSEEN, Lead, Path, RETURNED_ALIVE, Spot, UNKNOWN_INDEX};
 use super::library::{allocates, clears, plain_name};
 use super::op::{Arith, Flow, Mem, Op, Part, Reg, Src, mask};
 
@@ -287,7 +287,7 @@ impl Tracer<'_, '_, '_> {
             if fits {
                 let mut path = path.with(spot, "fill", format!("{name} fills {count} bytes here"));
                 if value != Some(0) {
-                    path.doubts.push("what was filled is rather another object that lay there");
+                    path.doubts.push(ANOTHER_FILLED);
                 }
                 self.lead(BirthKind::NeverSet, spot, format!("filled by {name} and not set since"), &path);
             }

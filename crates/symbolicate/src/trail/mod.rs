@@ -35,6 +35,7 @@
 //! own_array  an array of the frame itself that was run over, and who filled it
 //! callers   who calls what leaves no value behind: a block moved, a file made shorter
 //! writers   the one function that writes a part of such objects
+//! stale     pointers into a block that went; releases: who releases anything below a call
 //! lead      what was found, as chains
 //! ```
 
@@ -72,9 +73,11 @@ mod overrun;
 mod own_array;
 mod reach;
 mod refused;
+mod releases;
 mod returns;
 mod sized;
 mod smashed;
+mod stale;
 mod subject;
 mod sum;
 mod survived;

@@ -6,9 +6,10 @@ use super::Tracer;
 use super::chase::NULL_PAGES;
 use super::context::Ctx;
 use super::definition::{Kind, Loc};
-use super::lead::{Lead, Path, Spot};
+use super::lead::{FREED_UNSEEN, Lead, Path, Spot};
 use super::machine::Machine;
 use super::op::{Condition, Flow, Part, Reg, Src};
+use super::stale::Outcome;
 use crate::space::AddressSpace;
 use crate::unwind::Walk;
 
@@ -112,6 +113,7 @@ fn search<'data>(scene: &Scene<'_, '_, 'data>) -> Option<Trail<'data>> {
         tracer.of_moved_block(&subject);
     }
     if signal.number == Signal::SEGV {
+        tracer.of_reused_block();
         tracer.of_writers();
     }
     if signal.number == Signal::SEGV && tracer.leads.iter().all(|lead| lead.kind == BirthKind::Unknown) {
@@ -239,17 +241,31 @@ impl<'data> Tracer<'_, '_, 'data> {
     fn of_moved_block(&mut self, subject: &Subject) {
         /// Behind a mapping so near, it was rather run over than taken away.
         const NEAR: u64 = 1 << 16;
+        /// Of the mappings that malloc makes for large blocks.
+        const PAGE: u64 = 4096;
+        /// Sizes of the block in front of it and its own.
+        const BLOCK_HEADER: u64 = 16;
         let Some(value) = subject.value.filter(|&value| self.is_of_mappings(value)) else { return };
-        let run_over = self.space.memory.region(Avma(value - NEAR)).is_some();
-        let proven = |kind| matches!(kind, BirthKind::Freed | BirthKind::ReturnedConstant | BirthKind::GlobalStore);
-        if run_over || self.is_mapped(value) || self.leads.iter().any(|lead| proven(lead.kind)) {
+        // A block that is a mapping of its own begins behind its header; what was handed around did not count.
+        let whole = value % PAGE == BLOCK_HEADER || self.was_handed_out(subject);
+        let run_over = !whole && self.space.memory.region(Avma(value - NEAR)).is_some();
+        let proven = |lead: &Lead| match lead.kind {
+            BirthKind::Freed => !lead.path.doubts.contains(&FREED_UNSEEN),
+            kind => matches!(kind, BirthKind::ReturnedConstant | BirthKind::GlobalStore),
+        };
+        if run_over || self.is_mapped(value) || self.leads.iter().any(proven) {
             return;
         }
         let known = self.leads.len();
         let spot = Spot { ctx: subject.ctx, at: subject.at };
         let text =
             format!("{} is {}, where nothing is mapped any more", subject.name, super::chase::words(Some(value)));
-        self.moved(&Path::default().with(spot, "fault", text));
+        let path = Path::default().with(spot, "fault", text);
+        if self.of_gone_mapping(subject, value, &path) == Outcome::Found {
+            self.leads.drain(..known);
+            return;
+        }
+        self.moved(&path);
         if self.leads.iter().any(|lead| lead.kind == BirthKind::Moved) {
             self.leads.retain(|lead| lead.kind == BirthKind::Moved);
         } else {

@@ -97,7 +97,7 @@ impl Tracer<'_, '_, '_> {
     }
 
     /// Start and size of the heap block around an address.
-    fn block_around(&self, address: u64) -> Option<(u64, u64)> {
+    pub fn block_around(&self, address: u64) -> Option<(u64, u64)> {
         /// Bytes before the address in which its block may begin.
         const REACH: u64 = 4096;
         let starts = (0..REACH / 16).map_while(|step| (address & !15).checked_sub(step * 16));

@@ -58,7 +58,7 @@ impl<'data> Tracer<'_, '_, 'data> {
     fn links(&mut self, first: usize, last: usize) -> Vec<Link> {
         let mut met: Vec<(Link, usize)> = Vec::new();
         // Objects that were passed on, and where in the one before the pointer to it stood.
-        let mut passed: Vec<(u64, i64)> = Vec::new();
+        let mut passed: Vec<(u64, i64, bool)> = Vec::new();
         for frame in first..last {
             let Some(ctx) = self.of_frame(frame) else { continue };
             let Some(at) = self.live(ctx) else { continue };
@@ -70,8 +70,13 @@ impl<'data> Tracer<'_, '_, 'data> {
                     if mem.size != 8 {
                         continue;
                     }
-                    if let (Some(given), None) = (given.filter(|&given| self.is_mapped(given)), mem.index) {
-                        passed.push((given, mem.displacement));
+                    let array = match mem.index {
+                        Some((_, 8)) => true,
+                        None => false,
+                        Some(_) => continue,
+                    };
+                    if let Some(given) = given.filter(|&given| self.is_mapped(given)) {
+                        passed.push((given, mem.displacement, array));
                     }
                     let Some(address) = self.address_of(ctx, def.at, &mem) else { continue };
                     let Some(value) = self.word(address, 8).filter(|&value| self.is_mapped(value)) else { continue };
@@ -91,7 +96,10 @@ impl<'data> Tracer<'_, '_, 'data> {
             return again;
         }
         let word = |address| self.word(address, 8);
-        let mut circles = passed.into_iter().filter_map(|(object, offset)| circle(object, offset, word));
+        let mut circles = passed.into_iter().filter_map(|(object, offset, array)| {
+            let size = |object| self.block_size(object);
+            if array { circle_of_arrays(object, offset, word, size) } else { circle(object, offset, word) }
+        });
         circles.next().unwrap_or_default()
     }
 
@@ -125,9 +133,59 @@ fn circle(object: u64, offset: i64, word: impl Fn(u64) -> Option<u64>) -> Option
     None
 }
 
+/// The shortest circle through an object, along the pointers in arrays that begin at an offset in the objects and reach to their end.
+fn circle_of_arrays(
+    object: u64,
+    offset: i64,
+    word: impl Fn(u64) -> Option<u64>,
+    size_of: impl Fn(u64) -> Option<u64>,
+) -> Option<Vec<Link>> {
+    /// Objects that are looked at.
+    const OBJECTS: usize = 4096;
+    /// Elements of one array.
+    const ELEMENTS: u64 = 64;
+    let offset = u64::try_from(offset).ok()?;
+    // Objects, each with the link that leads to it and the object with that link.
+    let mut known: Vec<(u64, Option<(Link, usize)>)> = vec![(object, None)];
+    let mut next = 0;
+    while let Some(&(from, _)) = known.get(next) {
+        let size = size_of(from).unwrap_or_default();
+        let elements = (0..ELEMENTS).map(|index| offset + index * 8).take_while(|at| at + 8 <= size);
+        for address in elements.filter_map(|at| from.checked_add(at)) {
+            let Some(to) = word(address) else { continue };
+            if to == object {
+                let mut links = vec![(address, to)];
+                let mut at = next;
+                while let Some(&(_, Some((link, before)))) = known.get(at) {
+                    links.push(link);
+                    at = before;
+                }
+                links.reverse();
+                return (links.len() <= LINKS).then_some(links);
+            }
+            let new = size_of(to).is_some() && known.iter().all(|&(object, _)| object != to);
+            if new && known.len() < OBJECTS {
+                known.push((to, Some(((address, to), next))));
+            }
+        }
+        next += 1;
+    }
+    None
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_circle_along_arrays_of_pointers() {
+        let memory = [(0x1008, 0x5000), (0x1010, 0x2000), (0x2008, 0x3000), (0x3010, 0x1000)];
+        let word = |address| memory.iter().find(|(at, _)| *at == address).map_or(Some(0), |&(_, value)| Some(value));
+        let size = |object: u64| [0x1000, 0x2000, 0x3000, 0x5000].contains(&object).then_some(0x18);
+        let links = vec![(0x1010, 0x2000), (0x2008, 0x3000), (0x3010, 0x1000)];
+        assert_eq!(circle_of_arrays(0x1000, 8, word, size), Some(links));
+        assert_eq!(circle_of_arrays(0x5000, 8, word, size), None);
+    }
 
     #[test]
     fn links_that_lead_back_are_a_circle() {

@@ -132,6 +132,19 @@ impl Tracer<'_, '_, '_> {
                 path,
                 complete,
             });
+        } else if same && self.is_untouched(address) {
+            let declared = self.values.declared(Avma(self.address(ctx, at)), Avma(address));
+            let mut path = path.with(spot, "global", format!("all of {shown} still has its initial value"));
+            path.doubts.push("its address is passed on, and who has it may write there");
+            self.leads.push(Lead {
+                kind: BirthKind::GlobalInitial,
+                spot,
+                global: name.map(|name| (name, declared)),
+                declared: None,
+                what: format!("the initial value of {shown}"),
+                path,
+                complete: true,
+            });
         } else {
             self.unwritten(address, size, value);
             let path = path.with(spot, "global", format!("read from {shown}"));
@@ -207,6 +220,32 @@ impl Tracer<'_, '_, '_> {
         let given = segment.bytes.get(from..).unwrap_or_default();
         wide.iter_mut().zip(given.iter().take(usize::from(size))).for_each(|(to, from)| *to = *from);
         Some(u64::from_le_bytes(wide))
+    }
+
+    /// All of the variable at an address is as the file has it, pointers relocated: nobody has written to any of it.
+    fn is_untouched(&self, address: u64) -> bool {
+        /// Bytes of the smallest structure, and of the largest that is compared.
+        const SIZES: std::ops::RangeInclusive<u64> = 16..=4096;
+        let Some((start, size)) = self.variable_at(address).filter(|(_, size)| SIZES.contains(size)) else {
+            return false;
+        };
+        let own = |value: u64| self.space.images.at(Avma(value)).map(|(_, image)| image.bias);
+        (0..size / 8).all(|index| {
+            let place = start + index * 8;
+            let (now, first) = (self.word(place, 8), self.initial(place, 8));
+            let relocated = |now: u64| own(now).is_some() && own(now) == own(place) && self.has_file_bytes(place);
+            now == first || now.is_some_and(relocated)
+        })
+    }
+
+    /// The file has bytes for the address; of others it says that they begin as zeros.
+    fn has_file_bytes(&self, address: u64) -> bool {
+        let Some((_, image)) = self.space.images.at(Avma(address)) else { return false };
+        let svma = image.bias.to_svma(Avma(address)).0;
+        image
+            .segments
+            .iter()
+            .any(|segment| svma.checked_sub(segment.start.0).is_some_and(|offset| offset < segment.bytes.len() as u64))
     }
 
     pub fn global_name(&self, address: u64) -> Option<String> {

@@ -218,13 +218,27 @@ fn is_destructor(function: &str) -> bool {
 
 /// A move constructor (`a::B::B(a::B&&)`) or move assignment (`a::B::operator=(a::B&&)`), by its name.
 fn is_move(function: &str) -> bool {
-    let Some((name, parameters)) = function.split_once('(') else { return false };
-    let name = name.rsplit(' ').next().unwrap_or(name);
-    let Some(taken) = parameters.split(')').next().and_then(|parameter| parameter.strip_suffix("&&")) else {
-        return false;
-    };
-    let Some((class, own)) = name.rsplit_once("::") else { return false };
-    taken == class && (own == "operator=" || class.rsplit("::").next() == Some(own))
+    let name = qualified(function);
+    let Some((_, parameters)) = function.split_once(name) else { return false };
+    let taken = parameters.strip_prefix('(').and_then(|parameters| parameters.split_once(')')?.0.strip_suffix("&&"));
+    let Some((class, own)) = split_name(name) else { return false };
+    let plain = split_name(class).map_or(class, |(_, last)| last);
+    let plain = plain.split_once('<').map_or(plain, |(plain, _)| plain);
+    taken == Some(class) && (own == "operator=" || own == plain)
+}
+
+/// A qualified name, and its last part: `a<b::c>::d` is `a<b::c>` and `d`.
+fn split_name(name: &str) -> Option<(&str, &str)> {
+    let mut depth = 0_usize;
+    let at = name.char_indices().rev().find(|&(at, character)| {
+        match character {
+            '>' => depth += 1,
+            '<' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        depth == 0 && name[..at].ends_with(':') && character == ':'
+    })?;
+    Some((name.get(..at.0.checked_sub(1)?)?, name.get(at.0 + 1..)?))
 }
 
 impl<'data> Tracer<'_, '_, 'data> {
@@ -281,6 +295,22 @@ impl<'data> Tracer<'_, '_, 'data> {
         let names = self.names(self.address(spot.ctx, spot.at));
         let moves = |name: &Named<'_>| name.function.as_deref().is_some_and(is_move);
         names.iter().any(moves) && names.iter().all(|name| is_standard(name) || moves(name))
+    }
+
+    /// A move of a standard library, which the program called itself, put it there.
+    fn is_left_by_move(&mut self, mut spot: Spot) -> bool {
+        let mut moves = false;
+        for _ in 0..64 {
+            let address = self.address(spot.ctx, spot.at);
+            let names = self.names(address);
+            if names.iter().any(|name| !is_standard(name)) {
+                return moves;
+            }
+            moves = names.last().and_then(|name| name.function.as_deref()).is_some_and(is_move);
+            let Some((ctx, at)) = self.caller(spot.ctx) else { return false };
+            spot = Spot { ctx, at };
+        }
+        false
     }
 
     /// The nearest spot outwards whose code is the program's own.
@@ -378,6 +408,7 @@ impl<'data> Tracer<'_, '_, 'data> {
         }
         let native = lead.kind == BirthKind::LibraryResult;
         let kind = match lead.kind {
+            BirthKind::Stored if self.is_left_by_move(lead.spot) => BirthKind::Stored,
             BirthKind::ReturnedConstant | BirthKind::Stored
                 if spot != lead.spot && self.run(spot.ctx).frame.is_some() =>
             {
@@ -414,6 +445,9 @@ impl<'data> Tracer<'_, '_, 'data> {
         });
         let steps = steps.collect();
         let mut doubts = lead.path.doubts.clone();
+        if kind == BirthKind::Stored && self.is_left_by_move(lead.spot) {
+            doubts.push("a library moved it away");
+        }
         if kind == BirthKind::LibraryResult && !native && !doubts.contains(&Chain::INLINED_LIBRARY) {
             doubts.push(Chain::INSIDE_LIBRARY);
         }
@@ -524,6 +558,8 @@ mod tests {
             "Letter::Letter(Letter&&)",
             "post::Letter::Letter(post::Letter&&)",
             "post::Letter::operator=(post::Letter&&)",
+            "std::unique_ptr<Job, std::default_delete<Job> >::unique_ptr(std::unique_ptr<Job, std::default_delete<Job> >&&)",
+            "std::vector<a::B, std::allocator<a::B> >::operator=(std::vector<a::B, std::allocator<a::B> >&&)",
         ] {
             assert!(is_move(name), "{name}");
         }

@@ -30,6 +30,8 @@ impl Tracer<'_, '_, '_> {
         }
         let address = self.address_of(ctx, def.at, &mem);
         let live = self.run(ctx).frame.is_some() && mem.size == 8;
+        // Nobody reads there and goes on: what the address was read from has changed since.
+        let address = address.filter(|&address| address >= super::chase::NULL_PAGES);
         let address = address.or_else(|| self.only_place_of(def.value.filter(|_| live)?));
         let address = match address {
             None if live && !self.seeking => self.first_element(ctx, def.at, &mem, value),
@@ -67,7 +69,11 @@ impl Tracer<'_, '_, '_> {
                 return;
             }
             let cycle = mem.base.is_some_and(|base| self.feeds_itself(ctx, def.at, base));
+            // A link that is stored, and is not what the walk found: who ended the list is to name.
+            let answered = path.returned.last().is_some_and(|returned| returned.ctx == ctx);
+            let ends = value == Some(0) && path.stored.is_some() && !answered && whole;
             let kind = match (self.run(ctx).frame.is_some(), cycle) {
+                (false, _) if ends => BirthKind::Loaded,
                 (true, true) if value == Some(0) => BirthKind::EndOfList,
                 (true, _) => BirthKind::Loaded,
                 (false, _) => BirthKind::ReturnedComputed,

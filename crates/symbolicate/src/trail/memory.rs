@@ -250,6 +250,10 @@ impl Tracer<'_, '_, '_> {
                 return;
             }
             let alive = !self.seeking && self.is_mapped(place.0) && self.released_block(place.0).is_none();
+            if alive && self.comes_round(path) {
+                // What the call was given in an earlier turn of the loop is not known.
+                return;
+            }
             if alive && value == Some(0) {
                 // Handed out again since. What NULL it holds, its new owner left there.
                 return;
@@ -308,6 +312,16 @@ impl Tracer<'_, '_, '_> {
         }
     }
 
+    /// The way leads through a call that has not returned: it was met again in a loop, and is given something else by now.
+    fn comes_round(&self, path: &Path) -> bool {
+        path.steps.iter().any(|step| {
+            let Spot { ctx, at } = step.spot;
+            let live = self.run(ctx).frame.and_then(|_| self.live(ctx));
+            step.step == "written-by"
+                && live.is_some_and(|live| at == live || self.run(ctx).function.after(at) == [live])
+        })
+    }
+
     /// An argument of a call is the same whenever it is made.
     fn is_constant(&mut self, spot: Spot, number: usize) -> bool {
         let Some(&reg) = self.machine.arguments.get(number) else { return false };
@@ -346,7 +360,8 @@ impl Tracer<'_, '_, '_> {
 
     pub fn made_by(&mut self, spot: Spot, target: u64, object: u64, place: (u64, u8), value: Option<u64>, path: &Path) {
         let name = self.name_or_place(target);
-        if allocates(&name) && value != Some(0) && !self.covers(object, place.0) {
+        let elsewhere = !self.covers(object, place.0);
+        if allocates(&name) && elsewhere && (value != Some(0) || self.block_size(object).is_some()) {
             // It leads to the block, and is not the block.
             let spot = path.loaded.unwrap_or(spot);
             self.lead(BirthKind::Loaded, spot, "read from memory; who wrote it was not found".to_owned(), path);

@@ -130,6 +130,14 @@ impl Tracer<'_, '_, '_> {
                 self.refused_memory(spot, &name, &path);
                 return;
             }
+            if let (Some(value), true, false) = (value, allocates(&name), path.narrow)
+                && (!self.machine.is_canonical(value)
+                    || !value.is_multiple_of(ALIGNED) && !self.is_mapped(value) && value > NULL_PAGES)
+            {
+                // No allocator gives that out.
+                self.refuted = true;
+                return;
+            }
             if let Some(pointer) = pointer.filter(|&pointer| allocates(&name) && !pointer.is_multiple_of(ALIGNED))
                 && let Some(&returned) = path.returned.last()
                 && self.space.memory.region(necropsy_model::Avma(pointer)).is_some()

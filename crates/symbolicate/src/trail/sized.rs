@@ -9,6 +9,9 @@ use super::lead::{Path, Spot};
 use super::library::plain_name;
 use super::op::{Arith, Mem, Part, Reg, Src};
 
+/// Bytes behind the start of a block that an index is believed to lead: more is another pointer.
+const FARTHEST: u64 = 1 << 36;
+
 /// A sum: its value, and its operands with theirs.
 pub(super) type Sum = (u64, [(Src, Option<u64>); 2]);
 
@@ -20,11 +23,12 @@ impl Tracer<'_, '_, '_> {
         if path.loaded.is_some() || self.sizing || self.seeking {
             return false;
         }
-        let Some(sum) = sum else { return false };
+        // The element that was reached, of a row that begins inside of the block.
+        let Some(sum) = sum.max(self.sought) else { return false };
         for (source, value) in operands {
-            let Some(block) = value else { continue };
-            let Some(size) = self.block_size(block) else { continue };
-            if sum < block.saturating_add(size) {
+            let Some(value) = value else { continue };
+            let Some((at, source, block, size)) = self.counted_from(spot, source, value) else { continue };
+            if sum < block.saturating_add(size) || sum - block > FARTHEST {
                 continue;
             }
             let known = self.leads.len();
@@ -32,7 +36,7 @@ impl Tracer<'_, '_, '_> {
             let path = path.with(spot, "beyond", text);
             let visited = self.visited.clone();
             self.sizing = true;
-            self.start(spot.ctx, spot.at, source, Some(block), &path);
+            self.start(at.ctx, at.at, source, Some(block), &path);
             self.sizing = false;
             self.visited = visited;
             let found = self.leads.split_off(known.min(self.leads.len()));
@@ -42,6 +46,37 @@ impl Tracer<'_, '_, '_> {
             }
         }
         false
+    }
+
+    /// The block that a pointer begins, or that it was counted from: where, as what, the block and its size.
+    fn counted_from(&mut self, mut spot: Spot, mut source: Src, mut value: u64) -> Option<(Spot, Src, u64, u64)> {
+        /// Frames that handed the pointer through, and sums.
+        const STEPS: usize = 8;
+        for _ in 0..STEPS {
+            if let Some(size) = self.block_size(value) {
+                return Some((spot, source, value, size));
+            }
+            let Src::Reg(part) = source else { return None };
+            let defs = self.reaching(spot.ctx, spot.at, Loc::Reg(part), Some(value));
+            let [def] = defs.as_slice() else { return None };
+            let word = |reg| Src::Reg(Part { reg, offset: 0, size: 8 });
+            let (left, right) = match (def.kind, def.loc) {
+                (Kind::Entry, Loc::Reg(entered)) if !def.adjusted() => {
+                    let (ctx, at) = self.caller(spot.ctx)?;
+                    (spot, source) = (Spot { ctx, at }, Src::Reg(entered));
+                    continue;
+                }
+                (Kind::Compute { kind: Arith::Add, left, right, size: 8 }, _) => (left, right),
+                (Kind::Address(Mem { base: Some(base), index: Some((index, _)), .. }), _) => (word(base), word(index)),
+                _ => return None,
+            };
+            spot.at = def.at;
+            let known = [left, right].map(|source| (source, self.eval(spot.ctx, spot.at, source)));
+            // Of a pointer and an offset the pointer is the larger.
+            (source, value) =
+                known.into_iter().filter_map(|(source, value)| Some((source, value?))).max_by_key(|x| x.1)?;
+        }
+        None
     }
 
     /// The pointer that an address was computed from is the sum of a block and of something that leads out of it: that.

@@ -303,7 +303,13 @@ impl Tracer<'_, '_, '_> {
             let Some(at) = self.function(ctx).at(call) else { return false };
             let spot = Spot { ctx, at };
             let mut path = path.with(spot, "given", "a caller that gives it the parameter".to_owned());
-            path.stored = None;
+            // A whole pointer was passed: it lost its upper half where it was stored.
+            let whole = Loc::Reg(Part { size: 8, ..part });
+            let cut = part.size == 4 && {
+                let defs = self.reaching(ctx, at, whole, None);
+                !defs.is_empty() && defs.iter().all(|def| !def.widened_from(4))
+            };
+            path.stored = path.stored.filter(|_| cut);
             self.trace(ctx, at, Loc::Reg(part), value, &path);
         }
         true

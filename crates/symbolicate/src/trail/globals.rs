@@ -132,7 +132,7 @@ impl Tracer<'_, '_, '_> {
                 path,
                 complete,
             });
-        } else if same && self.is_untouched(address) {
+        } else if same && self.run(ctx).frame.is_some() && self.is_untouched(address) {
             let declared = self.values.declared(Avma(self.address(ctx, at)), Avma(address));
             let mut path = path.with(spot, "global", format!("all of {shown} still has its initial value"));
             path.doubts.push("its address is passed on, and who has it may write there");

@@ -363,6 +363,12 @@ impl Tracer<'_, '_, '_> {
         let elsewhere = !self.covers(object, place.0);
         if allocates(&name) && elsewhere && (value != Some(0) || self.block_size(object).is_some()) {
             // It leads to the block, and is not the block.
+            if let (Some(0), Some(at)) = (value, self.other_allocation(spot)) {
+                let spot = Spot { at, ..spot };
+                let path = path.with(spot, "allocated", "a block that belongs to the object is made here".to_owned());
+                self.lead(BirthKind::NeverSet, spot, "allocated here, and this part never set".to_owned(), &path);
+                return;
+            }
             let spot = path.loaded.unwrap_or(spot);
             self.lead(BirthKind::Loaded, spot, "read from memory; who wrote it was not found".to_owned(), path);
             return;
@@ -439,6 +445,19 @@ impl Tracer<'_, '_, '_> {
                 &path,
             );
         }
+    }
+
+    /// The one other call of an allocator in a function that makes an object.
+    fn other_allocation(&mut self, spot: Spot) -> Option<usize> {
+        let function = self.function(spot.ctx);
+        let mut found = None;
+        for (at, target) in function.direct_calls().filter(|&(at, _)| at != spot.at) {
+            let target = self.behind_plt(target);
+            if self.function_name(target).is_some_and(|name| allocates(&name)) && found.replace(at).is_some() {
+                return None;
+            }
+        }
+        found
     }
 
     /// Finds who freed the object at an address before the fault.

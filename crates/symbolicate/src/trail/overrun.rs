@@ -99,7 +99,7 @@ impl Tracer<'_, '_, '_> {
         let text = bytes.iter().take_while(|&&byte| printable(byte)).count();
         // Behind the zero that ends the text, the pointer that stood there before is left.
         let ends = text > 0 && bytes.get(text) == Some(&0) && address.is_multiple_of(8);
-        if text < 4 && !ends || text < bytes.len() && !ends {
+        if !ends && (text < 4 || bytes.iter().skip(text).any(|&byte| byte != 0) && text < bytes.len()) {
             return None;
         }
         let lowest = address.saturating_sub(LONGEST);

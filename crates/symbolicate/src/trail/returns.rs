@@ -130,7 +130,8 @@ impl Tracer<'_, '_, '_> {
                 self.refused_memory(spot, &name, &path);
                 return;
             }
-            if let (Some(value), true, false) = (value, allocates(&name), path.narrow)
+            let maps = plain_name(&name).starts_with("mmap");
+            if let (Some(value), true, false) = (value, allocates(&name) && !maps, path.narrow)
                 && (!self.machine.is_canonical(value)
                     || !value.is_multiple_of(ALIGNED) && !self.is_mapped(value) && value > NULL_PAGES)
             {
@@ -148,7 +149,6 @@ impl Tracer<'_, '_, '_> {
                 return;
             }
             let pointer_is_mapped = pointer.is_some_and(|pointer| self.is_mapped(pointer));
-            let maps = plain_name(&name).starts_with("mmap");
             if let (Some(pointer), true) = (pointer, allocates(&name) && !maps)
                 && (self.is_static(pointer) || self.on_stack(pointer))
             {

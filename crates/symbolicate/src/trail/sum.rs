@@ -14,8 +14,13 @@ impl Tracer<'_, '_, '_> {
     pub fn compute(&mut self, ctx: Ctx, def: &Def, kind: Arith, operands: (Src, Src), size: u8, path: &Path) {
         let (left, right) = operands;
         let here = Spot { ctx, at: def.store.unwrap_or(def.at) };
+        let outer = std::mem::replace(&mut self.read_memory, false);
         let (one, other) = (self.eval(ctx, def.at, left), self.eval(ctx, def.at, right));
-        if let (Some(one), Some(other), Some(value)) = (one, other, def.value)
+        // What was changed in place is not there any more.
+        let sure = !self.read_memory || path.stored.is_none();
+        self.read_memory |= outer;
+        if sure
+            && let (Some(one), Some(other), Some(value)) = (one, other, def.value)
             && kind.apply(one, other, size).is_some_and(|result| result != mask(value, size))
             && !matches!(left, Src::Mem(_))
         {

@@ -18,6 +18,11 @@ pub struct Trail<'data> {
     pub not_checked: Vec<&'static str>,
 }
 
+impl Trail<'_> {
+    /// The subject where a stack is full: what the recursion goes along.
+    pub const RECURSION: &'static str = "the recursion";
+}
+
 /// One way in which the value can have come to the fault.
 #[derive(Clone, Debug)]
 pub struct Chain<'data> {
@@ -90,6 +95,8 @@ pub enum BirthKind {
     SizeOverflow,
     /// A loop counts further than the object reaches, up to a number that stands in its code.
     Counted,
+    /// A function calls itself with what it was called with.
+    EndlessRecursion,
     /// The block was moved or unmapped while it was in use.
     Moved,
     /// The file behind a mapping was made shorter.
@@ -123,6 +130,7 @@ impl BirthKind {
             Self::Overrun => "overrun",
             Self::SizeOverflow => "size-overflow",
             Self::Counted => "counted-too-far",
+            Self::EndlessRecursion => "endless-recursion",
             Self::Moved => "moved",
             Self::FileShortened => "file-shortened",
             Self::EndOfList => "end-of-list",

@@ -145,6 +145,7 @@ fn grade(chain: &Chain<'_>, trail: &Trail<'_>, noise: &Noise) -> (Grade, &'stati
             (Grade::C, "the only definition that fits, and memory still holds it")
         }
         (BirthKind::Moved, _) => (Grade::C, "nothing else in the program moves or unmaps blocks"),
+        (BirthKind::EndlessRecursion, _) => (Grade::C, "what it goes on with never changes"),
         (BirthKind::Counted, true) => (Grade::C, "the loop ends nowhere else"),
         (BirthKind::FileShortened, _) => (Grade::C, "nothing else in the program makes files shorter"),
         (BirthKind::ReturnedArithmetic, true) => {
@@ -184,6 +185,8 @@ fn stored(chain: &Chain<'_>, trail: &Trail<'_>) -> (Grade, &'static str) {
         Some("address") => {
             (Grade::C, "the last store to the place it was read from, of an address that is sound in itself")
         }
+        Some("shared") => (Grade::C, "each release is right in itself: the owner it was done for has the pointer"),
+        Some("thread") => (Grade::C, "nothing else gives the object a thread; who was to join it is not in the dump"),
         Some("changed") if last.is_some_and(|step| step.text.contains("in place")) => {
             (Grade::C, "the last to change it; what stood there before was not followed")
         }

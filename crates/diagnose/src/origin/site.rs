@@ -1,13 +1,17 @@
 //! Origins that the stack itself shows, without following a value: where an exception was thrown, whose frame was
 //! overwritten; and, where only the failed check is known, that check as the nearest evidence.
 
-use necropsy_model::{Frame, Grade, MessageKind, Origin, Place, Role, Source, TrailStep, Value, VariableKind};
+use necropsy_model::{
+    Frame, Gap, Grade, MessageKind, Origin, Place, Role, Source, Trail, TrailStep, Value, VariableKind,
+};
 
 use super::confidence;
 use crate::crash::{Crash, Kind};
 
 /// Arrays of a smashed frame that are named.
 const MOST_ARRAYS: usize = 4;
+/// Arguments of a recursion that are named.
+const MOST_ARGUMENTS: usize = 4;
 
 /// The place where an exception that nobody caught was thrown.
 ///
@@ -47,6 +51,48 @@ pub(super) fn smashed<'data>(crash: &Crash<'_, 'data>) -> Option<Origin<'data>> 
         return None;
     }
     Site { crash, index, kind: "overrun-of-local", grade: Grade::C, why, step: "overrun" }.origin(arrays(frame))
+}
+
+/// The function that calls itself with what it was called with: nothing it does can end that.
+pub(super) fn unchanged<'data>(crash: &Crash<'_, 'data>) -> Option<Origin<'data>> {
+    let gap = crash.kind().filter(|&kind| kind == Kind::StackOverflow).and_then(|_| gap(crash))?;
+    // One turn before the frames that are not listed, and one behind them: far apart.
+    let (last, first) = (gap.period.filter(|&period| period == 1).and(gap.after.checked_sub(1))?, gap.after);
+    let frame = |index| crash.frames().find(|(at, _)| *at == index).map(|(_, frame)| frame);
+    let (late, early) = (frame(last)?, frame(first)?);
+    if late.function.is_none() || late.function != early.function || crash.noise.is_frame(crash.snapshot, late) {
+        return None;
+    }
+    let given = parameters(late);
+    if given != parameters(early) || given.iter().any(|(_, value)| matches!(value, Value::Absent(_))) {
+        return None;
+    }
+    // A structure that it reads, and that leads back into itself, is followed by the trail.
+    if given.is_empty() || crash.stop.trail.as_deref().is_some_and(|trail| trail.subject == Trail::RECURSION) {
+        return None;
+    }
+    let words = given.iter().filter_map(|(name, value)| Some(format!("{} = {}", (*name)?, argument(value)?)));
+    let words: Vec<_> = words.take(MOST_ARGUMENTS).collect();
+    let words = format!("{} frames apart, it was called with the same {}", gap.omitted, words.join(", "));
+    let words = Some((words, Source::DUMP));
+    let why = "its arguments are the same turn after turn";
+    Site { crash, index: last, kind: "endless-recursion", grade: Grade::C, why, step: "recursion" }.origin(words)
+}
+
+/// The parameters of a frame with their values.
+fn parameters<'a, 'data>(frame: &'a Frame<'data>) -> Vec<(Option<&'a str>, &'a Value<'data>)> {
+    let given = frame.variables.iter().filter(|variable| variable.kind == VariableKind::Argument);
+    given.map(|variable| (variable.name.as_deref(), &variable.value)).collect()
+}
+
+/// An argument in words, where it is one word.
+fn argument(value: &Value<'_>) -> Option<String> {
+    match value {
+        Value::Int(number) => Some(number.to_string()),
+        Value::Uint(number) => Some(number.to_string()),
+        Value::Pointer { address, .. } => Some(format!("{address:#x}")),
+        _ => None,
+    }
 }
 
 /// The check that failed, where the value that made it fail was not found: it blames nobody.
@@ -130,10 +176,14 @@ fn arrays(frame: &Frame<'_>) -> Option<(String, Source)> {
     (!names.is_empty()).then(|| (format!("arrays in its frame: {}", names.join(", ")), Source::DUMP))
 }
 
+/// Where frames of a recursion are not listed.
+fn gap(crash: &Crash<'_, '_>) -> Option<Gap> {
+    crash.thread()?.stack.and_then(|id| crash.snapshot.stack(id))?.gap
+}
+
 /// The functions of one turn of a recursion.
 fn recursion(crash: &Crash<'_, '_>) -> Option<(String, Source)> {
-    let stack = crash.thread()?.stack.and_then(|id| crash.snapshot.stack(id))?;
-    let gap = stack.gap?;
+    let gap = gap(crash)?;
     let period = gap.period?;
     let first = gap.after.checked_sub(period)?;
     let turn = crash.frames().filter(|(index, _)| (first..gap.after).contains(index));
@@ -144,7 +194,7 @@ fn recursion(crash: &Crash<'_, '_>) -> Option<(String, Source)> {
 
 #[cfg(test)]
 mod tests {
-    use necropsy_model::{Access, Avma, Confidence, Fault, Gap, Groups, Message, Signal, Snapshot, Variable};
+    use necropsy_model::{Access, Avma, Confidence, Fault, Groups, Message, Signal, Snapshot, Variable};
 
     use super::*;
     use crate::Case;
@@ -239,10 +289,10 @@ mod tests {
         assert!(way(nearest, &stopped(Signal::SEGV, 1, &["pay"])).is_none());
     }
 
-    #[test]
-    fn a_recursion_names_its_turn() {
-        let mut snapshot = stopped(Signal::SEGV, 1, &["expand", "expand_all", "main"]);
-        snapshot.stacks[0].gap = Some(Gap { after: 2, omitted: 40, period: Some(2) });
+    /// A full stack of these frames, of which 40 are left out behind the first ones.
+    fn full(frames: &[&'static str], after: usize, period: usize) -> Snapshot<'static> {
+        let mut snapshot = stopped(Signal::SEGV, 1, frames);
+        snapshot.stacks[0].gap = Some(Gap { after, omitted: 40, period: Some(period) });
         let fault = Fault {
             pc: Avma(0x40_1000),
             address: Some(Avma(0x7ffc_0000_0ff8)),
@@ -254,6 +304,37 @@ mod tests {
         if let Some(stop) = &mut snapshot.stop {
             stop.fault = Some(fault);
         }
+        snapshot
+    }
+
+    #[test]
+    fn arguments_that_never_change_are_the_recursions_own_doing() {
+        let mut snapshot = full(&["sort", "sort", "sort", "main"], 2, 1);
+        assert!(way(unchanged, &snapshot).is_none(), "what it was called with is not known");
+        for frame in 1..3 {
+            let rows = Value::Pointer { address: 0x7000, symbol: None, target: None };
+            for (name, value) in [("rows", rows), ("low", Value::Int(3))] {
+                let (name, kind) = (Some(name.into()), VariableKind::Argument);
+                snapshot.frames[frame].variables.push(Variable { name, type_name: None, kind, value });
+            }
+        }
+        let origin = way(unchanged, &snapshot).unwrap();
+        assert_eq!((origin.birth.function.as_deref(), origin.birth.frame), (Some("sort"), Some(1)));
+        assert_eq!(origin.trail[0].text, "40 frames apart, it was called with the same rows = 0x7000, low = 3");
+        if let Some(stop) = &mut snapshot.stop {
+            stop.trail = Some(Box::new(Trail { subject: Trail::RECURSION.to_owned(), ..Trail::default() }));
+        }
+        assert!(way(unchanged, &snapshot).is_none(), "what it reads leads it in a circle");
+        if let Some(stop) = &mut snapshot.stop {
+            stop.trail = None;
+        }
+        snapshot.frames[1].variables[1].value = Value::Int(4);
+        assert!(way(unchanged, &snapshot).is_none(), "it counts");
+    }
+
+    #[test]
+    fn a_recursion_names_its_turn() {
+        let snapshot = full(&["expand", "expand_all", "main"], 2, 2);
         let origin = way(nearest, &snapshot).unwrap();
         assert_eq!(origin.trail[0].text, "20 turns of expand < expand_all");
     }

@@ -13,6 +13,8 @@ use super::subject::Scene;
 const FRAMES: usize = 48;
 /// Parameters of a function that may be what it goes through.
 const PARAMETERS: usize = 2;
+/// Parameters that may be a number by which it goes through something.
+const READ_PARAMETERS: usize = 3;
 /// Links of one circle that are followed.
 const LINKS: usize = 8;
 
@@ -50,7 +52,33 @@ impl<'data> Tracer<'_, '_, 'data> {
                 BirthKind::Stored | BirthKind::StoredSomewhere | BirthKind::GlobalInitial | BirthKind::GlobalStore
             )
         });
+        let (first, last) = (scene.frame + 1, gap.after.min(scene.frame + FRAMES));
+        if self.leads.is_empty() && self.goes_by_memory(first, last) {
+            // Its own code makes no turn like the one before: what it reads does.
+            let path = Path::default().with(spot, "recursion", "it goes on with what it reads from memory".to_owned());
+            self.lead(BirthKind::Unknown, spot, "what leads it in a circle was not found".to_owned(), &path);
+        } else if self.leads.is_empty() && gap.period == Some(1) {
+            // The frame behind those that are not listed is a turn from long before.
+            return self.of_unchanged_arguments(first, gap.after + 1);
+        }
         (!self.leads.is_empty()).then_some(spot)
+    }
+
+    /// An argument of the calls that make the recursion is read from memory outside of the stack.
+    fn goes_by_memory(&mut self, first: usize, last: usize) -> bool {
+        (first..last).any(|frame| {
+            let Some(ctx) = self.of_frame(frame) else { return false };
+            let Some(at) = self.live(ctx) else { return false };
+            self.machine.arguments.iter().take(READ_PARAMETERS).any(|&reg| {
+                let loc = Loc::Reg(Part { reg, offset: 0, size: 8 });
+                self.reaching(ctx, at, loc, None).iter().any(|def| match def.kind {
+                    Kind::Load { mem, .. } => {
+                        self.address_of(ctx, def.at, &mem).is_none_or(|address| !self.on_stack(address))
+                    }
+                    _ => false,
+                })
+            })
+        })
     }
 
     /// Links that calls of the recursion passed on, and that were met more than once; where too few frames are listed for that, the

@@ -140,6 +140,7 @@ fn rank(kind: BirthKind) -> u8 {
         | BirthKind::Overrun
         | BirthKind::Moved
         | BirthKind::FileShortened
+        | BirthKind::EndlessRecursion
         | BirthKind::SizeOverflow => 0,
         BirthKind::ReturnedConstant | BirthKind::Stored | BirthKind::LibraryResult => 1,
         BirthKind::ReturnedComputed
@@ -252,6 +253,7 @@ impl<'data> Tracer<'_, '_, 'data> {
             BirthKind::Freed
                 | BirthKind::Overrun
                 | BirthKind::Counted
+                | BirthKind::EndlessRecursion
                 | BirthKind::Loaded
                 | BirthKind::Unknown
                 | BirthKind::UninitialisedLocal

@@ -259,7 +259,6 @@ impl Tracer<'_, '_, '_> {
                 return;
             }
             if let Some(first) = first.filter(|&first| self.chunk_covers(first, place.0) && (sure || !alive)) {
-                let spot = self.who_released(spot, path);
                 let mut path = path.clone();
                 if path.steps.iter().any(|step| step.step == "made-by") && !path.doubts.contains(&RETURNED_ALIVE) {
                     // The call that handed it out: it rather released another.
@@ -270,6 +269,8 @@ impl Tracer<'_, '_, '_> {
                 }
                 let path = path.with(spot, "freed", format!("{name}({first:#x}) frees the object"));
                 self.lead(BirthKind::Freed, spot, format!("the object is given to {name}"), &path);
+            } else if first.is_some_and(|first| self.is_released(first)) {
+                // Another block was released there, and its owner still leads to it.
             } else if self.seeking && (first.is_none() || !sure) && !self.is_library(at) {
                 // The pointer was taken out of its place before it was given away, or the place has another by now.
                 let mut path = path.with(spot, "freed", format!("{name} frees an object"));
@@ -327,18 +328,6 @@ impl Tracer<'_, '_, '_> {
         let Some(&reg) = self.machine.arguments.get(number) else { return false };
         let defs = self.reaching(spot.ctx, spot.at, Loc::Reg(Part { reg, offset: 0, size: 8 }), None);
         !defs.is_empty() && defs.iter().all(|def| matches!(def.kind, Kind::Value(_)))
-    }
-
-    /// A function that only releases did what it was asked to, both times: who asked it first is to name.
-    fn who_released(&mut self, spot: Spot, path: &Path) -> Spot {
-        let Some(fault) = path.steps.first().map(|step| step.spot.ctx) else { return spot };
-        if self.run(spot.ctx).frame.is_some() {
-            return spot;
-        }
-        if self.run(spot.ctx).function.entry != self.run(fault).function.entry {
-            return spot;
-        }
-        self.caller(spot.ctx).map_or(spot, |(ctx, at)| Spot { ctx, at })
     }
 
     /// A call that returned the object around the place.

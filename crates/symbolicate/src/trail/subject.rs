@@ -80,10 +80,13 @@ fn search<'data>(scene: &Scene<'_, '_, 'data>) -> Option<Trail<'data>> {
     let full =
         scene.stop.fault.as_ref().is_some_and(|fault| fault.stack.is_some() && fault.below_stack_pointer.is_some());
     if full && tracer.of_recursion(scene).is_some() {
-        return Some(tracer.trail("the recursion".to_owned(), None, scene.snapshot, scene.thread));
+        return Some(tracer.trail(Trail::RECURSION.to_owned(), None, scene.snapshot, scene.thread));
     }
     if tracer.of_smashed_frame(scene).is_some() || tracer.of_own_array(scene) {
         return Some(tracer.trail("the frame that was written over".to_owned(), None, scene.snapshot, scene.thread));
+    }
+    if tracer.of_joinable(scene).is_some() {
+        return Some(tracer.trail("the thread".to_owned(), None, scene.snapshot, scene.thread));
     }
     if let Some(header) = tracer.of_damage(scene) {
         return Some(tracer.trail("the size of a block".to_owned(), Some(header), scene.snapshot, scene.thread));
@@ -108,6 +111,9 @@ fn search<'data>(scene: &Scene<'_, '_, 'data>) -> Option<Trail<'data>> {
         tracer.visited.clear();
         tracer.chase(&other);
         subject = other;
+    }
+    if signal.number == Signal::ABRT {
+        tracer.of_two_owners();
     }
     if signal.number == Signal::SEGV {
         tracer.of_moved_block(&subject);

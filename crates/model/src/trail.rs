@@ -93,6 +93,8 @@ pub enum BirthKind {
     Overrun,
     /// The size of the block lost bits when it was computed.
     SizeOverflow,
+    /// A number was passed where a text was expected, among arguments of any number and kind.
+    Mismatch,
     /// A loop counts further than the object reaches, up to a number that stands in its code.
     Counted,
     /// A function calls itself with what it was called with.
@@ -129,6 +131,7 @@ impl BirthKind {
             Self::Freed => "freed",
             Self::Overrun => "overrun",
             Self::SizeOverflow => "size-overflow",
+            Self::Mismatch => "mismatch",
             Self::Counted => "counted-too-far",
             Self::EndlessRecursion => "endless-recursion",
             Self::Moved => "moved",

@@ -128,6 +128,7 @@ fn grade(chain: &Chain<'_>, trail: &Trail<'_>, noise: &Noise) -> (Grade, &'stati
         }
         (BirthKind::Overrun, _) => (Grade::B, "what it writes runs from the object it was given into this one"),
         (BirthKind::SizeOverflow, _) => (Grade::B, "the block that was run over is too small by that"),
+        (BirthKind::Mismatch, _) => (Grade::C, "the last argument that was taken from the list is this number"),
         (BirthKind::GlobalInitial, true) => (Grade::B, "no store of this value to the global was found"),
         (BirthKind::ReturnedConstant | BirthKind::LibraryResult, false) => {
             (Grade::B, "one of several returns that fit the value")

@@ -238,6 +238,7 @@ fn born(kind: &str) -> String {
         "overrun-of-local" => "it wrote past the end of one of its variables",
         "counted-too-far" => "it counts further than the object reaches",
         "moved" => "it moved or unmapped the block",
+        "mismatch" => "it passed an argument of another kind",
         "size-overflow" => "it computed a size that is too small",
         "file-shortened" => "it made the mapped file shorter",
         "end-of-list" => "it went past the end of a list",

@@ -28,7 +28,20 @@ impl<'data> Tracer<'_, '_, 'data> {
         if let Some((ctx, at, called)) = self.ended_by(scene) {
             let takes = ["::unwrap", "::expect", "panic_bounds_check"];
             if takes.iter().any(|name| called.ends_with(name)) {
-                return self.argument_of(ctx, at, 0, &called);
+                let given = self.argument_of(ctx, at, 0, &called);
+                // The branch there let one number pass only: which register had it is told by the comparison.
+                if let [subject] = given.as_slice()
+                    && self.is_written_down(ctx, at, subject.source)
+                {
+                    let compared = self.compared_before(ctx, at);
+                    let fits = |other: &Subject| {
+                        other.value == subject.value && matches!(other.source, Src::Reg(_) | Src::Mem(_))
+                    };
+                    if compared.iter().any(fits) {
+                        return compared.into_iter().filter(fits).collect();
+                    }
+                }
+                return given;
             }
             if super::refused::blames_argument(&called) {
                 let refused = self.refused(scene);

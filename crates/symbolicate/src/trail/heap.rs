@@ -43,7 +43,7 @@ impl Tracer<'_, '_, '_> {
             return None;
         }
         // A large block is a mapping of its own: nothing stands behind it.
-        let mapped = self.word(block - 8, 8)? & 2 != 0;
+        let mapped = self.word(block - 8, 8)? & 2 != 0 && block % 0x1000 == 16;
         let next = self.word(block.checked_add(size)?.checked_sub(8)?, 8).map(|next| next & !7);
         (mapped || next.is_some_and(|next| sane(next) || next == 0x10)).then(|| size - 8)
     }

@@ -141,6 +141,7 @@ fn rank(kind: BirthKind) -> u8 {
         | BirthKind::Moved
         | BirthKind::FileShortened
         | BirthKind::EndlessRecursion
+        | BirthKind::Mismatch
         | BirthKind::SizeOverflow => 0,
         BirthKind::ReturnedConstant | BirthKind::Stored | BirthKind::LibraryResult => 1,
         BirthKind::ReturnedComputed
@@ -254,6 +255,7 @@ impl<'data> Tracer<'_, '_, 'data> {
                 | BirthKind::Overrun
                 | BirthKind::Counted
                 | BirthKind::EndlessRecursion
+                | BirthKind::Mismatch
                 | BirthKind::Loaded
                 | BirthKind::Unknown
                 | BirthKind::UninitialisedLocal

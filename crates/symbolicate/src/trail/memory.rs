@@ -14,7 +14,7 @@ use super::op::{Arith, Flow, Mem, Op, Part, Reg, Src, mask};
 const SOMEWHERE: u64 = 256;
 
 /// The argument of `memcpy` that says how many bytes.
-const COUNT_ARGUMENT: usize = 2;
+pub(super) const COUNT_ARGUMENT: usize = 2;
 
 /// Smaller numbers are found everywhere.
 const RARE: u64 = 0x20;
@@ -324,7 +324,7 @@ impl Tracer<'_, '_, '_> {
     }
 
     /// An argument of a call is the same whenever it is made.
-    fn is_constant(&mut self, spot: Spot, number: usize) -> bool {
+    pub fn is_constant(&mut self, spot: Spot, number: usize) -> bool {
         let Some(&reg) = self.machine.arguments.get(number) else { return false };
         let defs = self.reaching(spot.ctx, spot.at, Loc::Reg(Part { reg, offset: 0, size: 8 }), None);
         !defs.is_empty() && defs.iter().all(|def| matches!(def.kind, Kind::Value(_)))

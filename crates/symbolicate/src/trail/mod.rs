@@ -31,9 +31,11 @@
 //! damage    a heap whose blocks were written over
 //! gate      where a pointer to an object stopped being a parameter
 //! elsewhere other threads
-//! overrun   text where a pointer should be
+//! overrun   text where a pointer should be; spill: a text or pattern, by who writes such elements at all
 //! own_array  an array of the frame itself that was run over, and who filled it
 //! callers   who calls what leaves no value behind: a block moved, a file made shorter
+//! variadic  numbers among the arguments of a function that takes any
+//! maker     who made a block that a NULL was read from
 //! writers   the one function that writes a part of such objects
 //! stale     pointers into a block that went; releases: who releases anything below a call
 //! lead      what was found, as chains
@@ -69,6 +71,7 @@ mod library;
 mod linked;
 mod load;
 mod machine;
+mod maker;
 mod memory;
 mod op;
 mod overrun;
@@ -80,11 +83,13 @@ mod releases;
 mod returns;
 mod sized;
 mod smashed;
+mod spill;
 mod stale;
 mod subject;
 mod sum;
 mod survived;
 mod sweep;
+mod variadic;
 mod writers;
 mod x86_64;
 
@@ -195,6 +200,8 @@ struct Tracer<'t, 'a, 'data> {
     refusing: bool,
     /// It is asked how large a block was made.
     sizing: bool,
+    /// It is asked where a block was made.
+    allocating: bool,
     /// What is followed is a value that a check of the program itself refused.
     own_check: bool,
     /// A block, and the header behind it that was written over.
@@ -256,6 +263,7 @@ impl<'t, 'a, 'data> Tracer<'t, 'a, 'data> {
             refusing: false,
             lost_objects: 0,
             sizing: false,
+            allocating: false,
             own_check: false,
             damaged: None,
             fault_sum: None,

@@ -94,6 +94,11 @@ impl Tracer<'_, '_, '_> {
             self.size_of_allocation(spot, &name, &path);
             return;
         }
+        if self.allocating && allocates(&name) {
+            let what = format!("allocated by {name} and this part never set");
+            self.lead(BirthKind::NeverSet, spot, what, &path);
+            return;
+        }
         if value == Some(0) && self.is_of_go(&name) && super::go::allocates(&name) {
             return;
         }

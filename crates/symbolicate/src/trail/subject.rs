@@ -91,7 +91,12 @@ fn search<'data>(scene: &Scene<'_, '_, 'data>) -> Option<Trail<'data>> {
     if let Some(header) = tracer.of_damage(scene) {
         return Some(tracer.trail("the size of a block".to_owned(), Some(header), scene.snapshot, scene.thread));
     }
+    let passed = if signal.number == Signal::SEGV { tracer.of_variadic(scene) } else { None };
+    if let Some(subject) = passed.as_ref().filter(|_| !tracer.leads.is_empty()) {
+        return Some(tracer.trail(subject.name.clone(), subject.value, scene.snapshot, scene.thread));
+    }
     let subject = match (&scene.stop.fault, signal.number) {
+        _ if passed.is_some() => passed,
         (Some(fault), Signal::SEGV | Signal::BUS | Signal::FPE) => tracer.of_fault(scene, fault),
         _ => None,
     };
@@ -120,7 +125,9 @@ fn search<'data>(scene: &Scene<'_, '_, 'data>) -> Option<Trail<'data>> {
     }
     if signal.number == Signal::SEGV {
         tracer.of_reused_block();
+        tracer.of_spill(&subject);
         tracer.of_writers();
+        tracer.of_block_maker(&subject, scene.walks.len());
     }
     if signal.number == Signal::SEGV && tracer.leads.iter().all(|lead| lead.kind == BirthKind::Unknown) {
         let known = std::mem::take(&mut tracer.leads);
@@ -198,6 +205,13 @@ impl<'data> Tracer<'_, '_, 'data> {
         let path = Path::default().with(spot, "fault", text);
         if let Some((sum, operands)) = self.fault_sum.take()
             && self.too_small(spot, Some(sum), operands, &path)
+        {
+            return;
+        }
+        if let (Src::Reg(part @ Part { offset: 0, size: 8, .. }), Some(pointer)) = (subject.source, subject.value)
+            && self.machine.is_user_pointer(pointer)
+            && !subject.name.starts_with("argument")
+            && self.ran_off(spot, part, pointer, &path)
         {
             return;
         }

@@ -21,7 +21,11 @@ impl Tracer<'_, '_, '_> {
         self.read_memory |= outer;
         if sure
             && let (Some(one), Some(other), Some(value)) = (one, other, def.value)
-            && kind.apply(one, other, size).is_some_and(|result| result != mask(value, size))
+            && kind.apply(one, other, size).is_some_and(|result| {
+                // What was cut off afterwards does not count.
+                let kept = size.min(def.loc.size());
+                mask(result, kept) != mask(value, kept)
+            })
             && !matches!(left, Src::Mem(_))
         {
             return;
@@ -155,7 +159,7 @@ impl Tracer<'_, '_, '_> {
     }
 
     /// A register has a constant, whichever way was taken.
-    fn is_written_down(&mut self, ctx: Ctx, at: usize, source: Src) -> bool {
+    pub fn is_written_down(&mut self, ctx: Ctx, at: usize, source: Src) -> bool {
         let Src::Reg(part) = source else { return false };
         let defs = self.reaching(ctx, at, Loc::Reg(part), None);
         !defs.is_empty() && defs.iter().all(|def| matches!(def.kind, Kind::Value(_)))
@@ -303,6 +307,11 @@ impl Tracer<'_, '_, '_> {
                 self.start(ctx, def.at, source, value, &path);
                 return;
             }
+        }
+        if let (true, None, Some((index, scale))) = (self.sizing, mem.base, mem.index) {
+            let operation = (Arith::Mul, word(index), Src::Const(u64::from(scale)));
+            self.size_computed(Spot { ctx, at: def.at }, here, operation, def.loc.size().min(8), path);
+            return;
         }
         // `lea` serves for sums of numbers too.
         let what = if def.value.is_some_and(|value| value < NULL_PAGES) { "a number" } else { "an address" };

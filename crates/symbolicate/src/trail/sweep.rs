@@ -79,6 +79,14 @@ impl Swept {
         }
     }
 
+    /// A store of NULL through a pointer that is no stack pointer.
+    pub fn stores_zero(&self) -> bool {
+        match self {
+            Self::Amd64(insn) => super::x86_64::sweep::stores_zero(insn),
+            Self::Arm64(insn) => insn.stores_zero(),
+        }
+    }
+
     /// The constant address that an operand names.
     pub fn names(&self) -> Option<Named> {
         match self {

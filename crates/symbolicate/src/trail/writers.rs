@@ -108,7 +108,7 @@ impl Tracer<'_, '_, '_> {
     }
 
     /// Stores of the program to a place at an offset from a pointer, and its calls of allocators and of `memset`.
-    fn sites(&mut self, offset: u64, size: u8) -> (Vec<u64>, Vec<u64>, Vec<u64>) {
+    pub fn sites(&mut self, offset: u64, size: u8) -> (Vec<u64>, Vec<u64>, Vec<u64>) {
         let (mut stores, mut calls, mut fills) = (Vec::new(), Vec::new(), Vec::new());
         for image in self.space.images.all() {
             if image.debug.get().is_some_and(|debug| debug.is_of_system()) {

@@ -17,6 +17,8 @@ pub(super) const RSP: Reg = 7;
 pub(super) const RBP: Reg = 6;
 /// The register of results.
 pub(super) const RAX: Reg = 0;
+/// The register of the upper half of a product.
+const RDX: Reg = 1;
 /// Registers of integer arguments in order: System V psABI AMD64, 3.2.3.
 pub(super) const ARGUMENTS: [Reg; 6] = [5, 4, 1, 2, 8, 9];
 /// Registers that a function may change.
@@ -203,6 +205,21 @@ impl Lifter<'_> {
             M::Not => self.arith(Arith::Xor, self.operand(0), Src::Const(u64::MAX)),
             M::Imul if it.op_count() == 2 => self.arith(Arith::Mul, self.operand(0), self.operand(1)),
             M::Imul if it.op_count() == 3 => self.arith(Arith::Mul, self.operand(1), self.operand(2)),
+            M::Mul | M::Imul if it.op_count() == 1 && self.size() >= 4 => {
+                let [low, high] = [RAX, RDX].map(|reg| Part { reg, offset: 0, size: self.size() });
+                let (left, size) = (Src::Reg(low), self.size());
+                let to = Part { size: 8, ..low };
+                self.ops.push(Op::Compute { to, kind: Arith::Mul, left, right: self.operand(0), size });
+                self.ops.push(Op::Compute {
+                    to: Part { size: 8, ..high },
+                    kind: Arith::Opaque,
+                    left: Src::Other,
+                    right: Src::Other,
+                    size,
+                });
+                self.flags = Flags::Other;
+                true
+            }
             M::Cmp => {
                 self.flags = Flags::Compare { left: self.operand(0), right: self.operand(1), size: self.size() };
                 true

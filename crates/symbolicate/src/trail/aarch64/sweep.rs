@@ -100,6 +100,13 @@ impl Arm64 {
         })
     }
 
+    pub fn stores_zero(&self) -> bool {
+        self.plain.ops.iter().any(|op| match op {
+            Op::Store { to, from: Src::Const(0) } => to.base.is_some_and(|base| base != SP) && to.size == 8,
+            _ => false,
+        })
+    }
+
     pub fn names(&self) -> Option<Named> {
         if self.page {
             return None;

@@ -43,6 +43,15 @@ pub(in super::super) fn stores_at(insn: &Instruction, offset: u64, size: u8) -> 
         && writes(insn)
 }
 
+pub(in super::super) fn stores_zero(insn: &Instruction) -> bool {
+    insn.mnemonic() == Mnemonic::Mov
+        && insn.op0_kind() == OpKind::Memory
+        && insn.memory_base().is_gpr64()
+        && insn.memory_base() != Register::RSP
+        && insn.memory_size().size() == 8
+        && insn.try_immediate(1).is_ok_and(|value| value == 0)
+}
+
 pub(in super::super) fn names(insn: &Instruction) -> Option<Named> {
     let address = named_address(insn)?;
     let does = match insn.mnemonic() {

@@ -12,7 +12,7 @@ use crate::crash::Crash;
 type Way = for<'a, 'data> fn(&Crash<'a, 'data>) -> Option<Origin<'data>>;
 
 /// All ways. The best grade wins; of equal grades the first.
-const WAYS: &[Way] = &[flow::origin, site::thrown, site::smashed, site::unchanged, site::nearest];
+const WAYS: &[Way] = &[flow::origin, site::thrown, site::half_made, site::smashed, site::unchanged, site::nearest];
 
 /// The origin of a crash, by the way with the best evidence.
 pub(crate) fn of<'data>(crash: &Crash<'_, 'data>) -> Option<Origin<'data>> {

@@ -168,6 +168,9 @@ fn grade(chain: &Chain<'_>, trail: &Trail<'_>, noise: &Noise) -> (Grade, &'stati
     if trail.limit_hit || !chain.doubts.is_empty() {
         grade = next_lower(grade);
     }
+    if chain.doubts.contains(&Chain::PUT_IN) {
+        grade = grade.max(Grade::C);
+    }
     if chain.doubts.iter().any(|doubt| doubt.starts_with("allocations")) {
         grade = Grade::D;
     }
@@ -183,6 +186,7 @@ fn stored(chain: &Chain<'_>, trail: &Trail<'_>) -> (Grade, &'static str) {
         Some("constant") if alive && trail.value.is_some_and(|value| value != 0) => {
             (Grade::C, "the last store to the place it was read from, of a number that is written down in the frame")
         }
+        Some("number") => (Grade::C, "the last store to the place it was read from, of what is a number by its type"),
         Some("address") => {
             (Grade::C, "the last store to the place it was read from, of an address that is sound in itself")
         }

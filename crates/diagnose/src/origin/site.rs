@@ -31,6 +31,45 @@ pub(super) fn thrown<'data>(crash: &Crash<'_, 'data>) -> Option<Origin<'data>> {
     Site { crash, index, kind, grade, why, step: "throw" }.origin(said(crash, MessageKind::Terminate))
 }
 
+/// Who made or unmade the object whose virtual function was called before there was one.
+///
+/// While a constructor or a destructor of a base class runs, the object is of that class (Itanium C++ ABI, 2.6.2, "Virtual Tables
+/// During Object Construction"): a function that only a derived class has leads to `__cxa_pure_virtual`.
+pub(super) fn half_made<'data>(crash: &Crash<'_, 'data>) -> Option<Origin<'data>> {
+    let pure = |frame: &Frame<'_>| {
+        let name = frame.function.as_deref();
+        name.is_some_and(|name| matches!(name, "__cxa_pure_virtual" | "__cxa_deleted_virtual"))
+    };
+    let mut frames = crash.frames().skip_while(|(_, frame)| !pure(frame));
+    frames.next().filter(|_| crash.kind() == Some(Kind::UncaughtCppException))?;
+    let makes = |frame: &Frame<'_>| frame.function.as_deref().is_some_and(is_constructor_or_destructor);
+    let (index, _) = frames.find(|(_, frame)| makes(frame) && !crash.noise.is_frame(crash.snapshot, frame))?;
+    let why = "it still runs, and until it is through the object has no such function";
+    Site { crash, index, kind: "half-made", grade: Grade::C, why, step: "half-made" }.origin(None)
+}
+
+/// A constructor (`a::B::B(int)`) or a destructor (`a::B::~B()`), by its name.
+fn is_constructor_or_destructor(function: &str) -> bool {
+    let (mut depth, mut end, mut parts) = (0_usize, function.len(), vec![0]);
+    for (at, character) in function.char_indices() {
+        match character {
+            '<' => depth += 1,
+            '>' => depth = depth.saturating_sub(1),
+            ':' if depth == 0 && function.get(at..at + 2) == Some("::") => parts.push(at + 2),
+            '(' if depth == 0 && at > 0 => {
+                end = at;
+                break;
+            }
+            _ => {}
+        }
+    }
+    let [.., class, own] = parts.as_slice() else { return false };
+    let name = |text: Option<&str>| text.map(|text| text.split('<').next().unwrap_or(text).to_owned());
+    let class = name(function.get(*class..own.saturating_sub(2)));
+    let own = name(function.get(*own..end));
+    class.is_some() && own.map(|own| own.trim_start_matches('~').to_owned()) == class
+}
+
 /// The function whose own frame was written over: its canary is dead, or its return address is.
 pub(super) fn smashed<'data>(crash: &Crash<'_, 'data>) -> Option<Origin<'data>> {
     let checks = |frame: &Frame<'_>| {
@@ -232,6 +271,34 @@ mod tests {
         assert!(way(thrown, &stopped(Signal::ABRT, -6, &frames)).is_none());
         // What throws while another signal ends the process threw nothing that matters.
         assert!(way(thrown, &stopped(Signal::SEGV, 1, &["fill", "__cxa_throw", "parse"])).is_none());
+    }
+
+    #[test]
+    fn whoever_still_makes_the_object_let_a_pure_function_be_called() {
+        let frames = |made| {
+            let names = ["raise", "abort", "std::terminate()", "__cxa_pure_virtual", "measure(Widget const&)"];
+            let mut names = names.to_vec();
+            names.extend([made, "Box::Box(int)", "main"]);
+            names
+        };
+        let origin = way(half_made, &stopped(Signal::ABRT, -6, &frames("Widget::Widget(Screen&)"))).unwrap();
+        assert_eq!(origin.birth.function.as_deref(), Some("Widget::Widget(Screen&)"));
+        assert_eq!((origin.grade, origin.kind.as_str()), (Grade::C, "half-made"));
+        let nobody = ["raise", "abort", "std::terminate()", "__cxa_pure_virtual", "draw(Widget*)", "main"];
+        assert!(way(half_made, &stopped(Signal::ABRT, -6, &nobody)).is_none(), "the object is gone for long");
+    }
+
+    #[test]
+    fn constructors_and_destructors_by_their_names() {
+        for name in
+            ["Widget::Widget(Screen&)", "ui::Box<int>::Box(ui::Screen&, int)", "a::B::~B()", "Pool<a::T>::~Pool()"]
+        {
+            assert!(is_constructor_or_destructor(name), "{name}");
+        }
+        for name in ["Widget::draw()", "main", "run(Box::Box const&)", "(anonymous namespace)::draw(int)", "a::b(a::a)"]
+        {
+            assert!(!is_constructor_or_destructor(name), "{name}");
+        }
     }
 
     #[test]

@@ -186,7 +186,8 @@ impl Tracer<'_, '_, '_> {
                 }
                 let mut path = path.with(here, "constant", format!("{} is put here", words(Some(value))));
                 path.literal = def.value == Some(value) && !self.is_mapped(value);
-                if value <= SMALL && self.sought.is_some_and(|sought| sought > SMALL) {
+                let negative = |sought: u64| sought.wrapping_neg() == value;
+                if value <= SMALL && self.sought.is_some_and(|sought| sought > SMALL && !negative(sought)) {
                     path.doubts.push("it is only a small part of the value");
                 }
                 let kind = self.kind_here(ctx, &path, BirthKind::Constant, BirthKind::ReturnedConstant);
@@ -313,6 +314,9 @@ impl Tracer<'_, '_, '_> {
                     let spot = path.stored.unwrap_or(spot);
                     let kind = if path.stored.is_some() { BirthKind::Stored } else { BirthKind::Arithmetic };
                     self.lead(kind, spot, "made of what the program was started with".to_owned(), &path);
+                    return;
+                }
+                if parameter && self.is_stored_number(ctx, part, def.value, &path) {
                     return;
                 }
                 if parameter {

@@ -294,11 +294,24 @@ impl<'data> Tracer<'_, '_, 'data> {
         names.last().and_then(|name| name.function.as_deref()).is_some_and(is_destructor)
     }
 
-    /// The code is that of a move constructor or a move assignment, which hardly anybody writes by hand.
+    /// The code is that of a move constructor or a move assignment, which hardly anybody writes by hand, or of a constructor that
+    /// the compiler made.
     fn moves(&self, spot: Spot) -> bool {
-        let names = self.names(self.address(spot.ctx, spot.at));
+        let address = self.address(spot.ctx, spot.at);
+        let names = self.names(address);
+        let written: Vec<bool> = self.unwritten_names(address, &names);
+        written.contains(&true) && names.iter().zip(written).all(|(name, unwritten)| is_standard(name) || unwritten)
+    }
+
+    /// Of the names of an address: whose code nobody wrote by hand. A move does what was asked for, and so does a constructor
+    /// that the source does not have.
+    fn unwritten_names(&self, address: u64, names: &[Named<'data>]) -> Vec<bool> {
+        let mut made = self.values.made_by_compiler(Avma(address));
+        if made.len() != names.len() {
+            made = vec![false; names.len()];
+        }
         let moves = |name: &Named<'_>| name.function.as_deref().is_some_and(is_move);
-        names.iter().any(moves) && names.iter().all(|name| is_standard(name) || moves(name))
+        names.iter().zip(made).map(|(name, made)| made || moves(name)).collect()
     }
 
     /// A move of a standard library, which the program called itself, put it there.
@@ -452,6 +465,10 @@ impl<'data> Tracer<'_, '_, 'data> {
         if kind == BirthKind::Stored && self.is_left_by_move(lead.spot) {
             doubts.push("a library moved it away");
         }
+        let address = self.address(lead.spot.ctx, lead.spot.at);
+        if kind == BirthKind::Stored && self.values.made_by_compiler(Avma(address)).first() == Some(&true) {
+            doubts.push("the compiler made the code that stored it");
+        }
         if kind == BirthKind::LibraryResult && !native && !doubts.contains(&Chain::INLINED_LIBRARY) {
             doubts.push(Chain::INSIDE_LIBRARY);
         }
@@ -473,11 +490,13 @@ impl<'data> Tracer<'_, '_, 'data> {
     ) -> Place<'data> {
         let names = self.names_with_line(spot);
         let address = self.address(spot.ctx, spot.at);
-        let obeys = |name: &Named<'_>| name.function.as_deref().is_some_and(|name| is_move(name) || obeys(name));
+        let unwritten = self.unwritten_names(address, &names);
+        let obeys = |name: &Named<'_>| name.function.as_deref().is_some_and(obeys);
         let own = |name: &Named<'_>| {
             !is_standard(name) && !name.function.as_deref().is_some_and(|function| self.is_of_go(function))
         };
-        let chosen = names.iter().position(|name| own(name) && !obeys(name));
+        let mut written = names.iter().zip(unwritten).map(|(name, unwritten)| own(name) && !unwritten && !obeys(name));
+        let chosen = written.position(|written| written);
         let chosen = chosen.or_else(|| names.iter().position(own)).unwrap_or(0);
         let named = names.get(chosen);
         let image = self.space.images.at(Avma(address)).map(|(_, image)| image);

@@ -65,8 +65,15 @@ impl Tracer<'_, '_, '_> {
             if value == Some(0)
                 && let Some(address) = self.place_in_lost_object(ctx, def.at, &mem)
             {
+                let before = self.leads.len();
                 self.memory(ctx, def.at, address, mem.size, value, &path);
-                return;
+                // In a call that is gone, the pointer may have been another's: what was not found says nothing.
+                let found = self.leads.get(before..).unwrap_or_default();
+                let lost = |lead: &super::lead::Lead| matches!(lead.kind, BirthKind::Loaded | BirthKind::Unknown);
+                if live || found.iter().any(|lead| !lost(lead)) {
+                    return;
+                }
+                self.leads.truncate(before);
             }
             let cycle = mem.base.is_some_and(|base| self.feeds_itself(ctx, def.at, base));
             // A link that is stored, and is not what the walk found: who ended the list is to name.
@@ -158,7 +165,7 @@ impl Tracer<'_, '_, '_> {
         const FRAMES: usize = 8;
         /// Bytes between such objects.
         const APART: u64 = 1 << 20;
-        if self.seeking || self.by_place || self.run(ctx).frame.is_none() || mem.index.is_some() {
+        if self.seeking || self.by_place || mem.index.is_some() {
             return None;
         }
         let (mut outer, mut from, mut reg) = (ctx, at, mem.base?);

@@ -1,8 +1,9 @@
 //! Memory: who wrote a place, who made the object around it, who freed it.
 
-use necropsy_model::BirthKind;
+use necropsy_model::{Avma, BirthKind};
 
 use super::Tracer;
+use super::chase::ERROR_POINTERS;
 use super::context::Ctx;
 use super::definition::{Kind, Loc};
 use super::heap::near;
@@ -476,6 +477,27 @@ impl Tracer<'_, '_, '_> {
             let text = format!("it was right when {name} returned it; what happened since was not found");
             self.lead(BirthKind::Loaded, spot, text, path);
         }
+    }
+
+    /// A number that a function got as a number and stored where a pointer is read since: as a number it is right, and the store
+    /// put it into the wrong part of a union, or under the wrong tag.
+    pub fn is_stored_number(&mut self, ctx: Ctx, part: Part, value: Option<u64>, path: &Path) -> bool {
+        let Some(stored) = path.stored.filter(|stored| stored.ctx == ctx && self.run(ctx).frame.is_none()) else {
+            return false;
+        };
+        let pointer = self.wants_address && value.is_some() && value == self.sought;
+        let plain = value.is_some_and(|value| value != 0 && value < ERROR_POINTERS && !self.is_mapped(value));
+        if !pointer || !plain || self.seeking {
+            return false;
+        }
+        let number = self.machine.arguments.iter().position(|&reg| reg == part.reg);
+        let entry = Avma(self.run(ctx).function.entry);
+        if number.and_then(|number| self.values.is_number_parameter(entry, number)) != Some(true) {
+            return false;
+        }
+        let path = path.with(stored, "number", "it came as a number, and a pointer is read there".to_owned());
+        self.lead(BirthKind::Stored, stored, "stores a number where a pointer is read".to_owned(), &path);
+        true
     }
 
     /// A store in the code gave a place another value than it has.

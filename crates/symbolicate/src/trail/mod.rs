@@ -36,6 +36,7 @@
 //! callers   who calls what leaves no value behind: a block moved, a file made shorter
 //! variadic  numbers among the arguments of a function that takes any
 //! maker     who made a block that a NULL was read from
+//! vectors   who put an element into a `std::vector`
 //! writers   the one function that writes a part of such objects
 //! stale     pointers into a block that went; releases: who releases anything below a call
 //! lead      what was found, as chains
@@ -90,6 +91,7 @@ mod sum;
 mod survived;
 mod sweep;
 mod variadic;
+mod vectors;
 mod writers;
 mod x86_64;
 
@@ -184,6 +186,8 @@ struct Tracer<'t, 'a, 'data> {
     in_elements: bool,
     /// The value that failed.
     sought: Option<u64>,
+    /// It was used as an address.
+    wants_address: bool,
     /// It was released, and is no block: a sound address of something else.
     not_owned: bool,
     /// Bytes at whose multiples the address had to lie.
@@ -255,6 +259,7 @@ impl<'t, 'a, 'data> Tracer<'t, 'a, 'data> {
             part_given: false,
             in_elements: false,
             sought: None,
+            wants_address: false,
             not_owned: false,
             boundary: None,
             refuted: false,

@@ -56,6 +56,11 @@ impl Tracer<'_, '_, '_> {
 
     /// An allocation that gave NULL. It hardly ever does: only when it was asked for very much; else something else was missed.
     fn refused_memory(&mut self, spot: Spot, name: &str, path: &Path) {
+        // It throws instead (`[new.delete.single]` of C++).
+        if plain_name(name).starts_with("operator new") && !name.contains("nothrow") {
+            self.refuted = true;
+            return;
+        }
         let asked = self.asked_for(spot, name);
         if asked.is_some_and(|bytes| bytes < OFTEN_REFUSED) {
             self.refuted = true;
@@ -151,6 +156,11 @@ impl Tracer<'_, '_, '_> {
                 // No allocator gives that out: the function in between counted on.
                 let path = path.with(returned, "changed", "gives a pointer into the middle of the block".to_owned());
                 self.lead(BirthKind::ReturnedComputed, returned, "counts the pointer on".to_owned(), &path);
+                return;
+            }
+            if value.is_some() && pointer.is_none() && allocates(&name) && !maps {
+                // Neither a block nor NULL: something was counted from another value.
+                self.refuted = true;
                 return;
             }
             let pointer_is_mapped = pointer.is_some_and(|pointer| self.is_mapped(pointer));

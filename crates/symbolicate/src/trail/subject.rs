@@ -97,6 +97,7 @@ fn search<'data>(scene: &Scene<'_, '_, 'data>) -> Option<Trail<'data>> {
     }
     let subject = match (&scene.stop.fault, signal.number) {
         _ if passed.is_some() => passed,
+        _ if tracer.releases_no_block(scene) => tracer.of_library_call(scene),
         (Some(fault), Signal::SEGV | Signal::BUS | Signal::FPE) => tracer.of_fault(scene, fault),
         _ => None,
     };
@@ -392,9 +393,13 @@ impl<'data> Tracer<'_, '_, 'data> {
                                 && !sum.is_some_and(small)
                     }
                 };
+                self.wants_address = !index_guilty;
                 whole(if index_guilty { index } else { base })
             }
-            (Some(base), None) => whole(base),
+            (Some(base), None) => {
+                self.wants_address = true;
+                whole(base)
+            }
             (None, Some(index)) => whole(index),
             (None, None) => return None,
         };
@@ -450,6 +455,19 @@ impl<'data> Tracer<'_, '_, 'data> {
             region.is_some_and(|region| start.checked_add(count.1).is_none_or(|end| end > region.end.0))
         };
         arguments.iter().filter(|&&(at, _)| at < number.min(2)).find(leads_out).map(|_| count)
+    }
+
+    /// The process died in the allocator, which was to release what is no block: its argument is bad, whatever the
+    /// allocator computed of it.
+    fn releases_no_block(&mut self, scene: &Scene<'_, '_, 'data>) -> bool {
+        let place = self.first_own(scene).filter(|&frame| frame != scene.frame).and_then(|frame| self.of_frame(frame));
+        let Some((ctx, at)) = place.and_then(|ctx| Some((ctx, self.live(ctx)?))) else { return false };
+        if !self.called_name(ctx, at).is_some_and(|called| super::memory::releases(&called)) {
+            return false;
+        }
+        let given = self.arguments(ctx, at).into_iter().find(|&(number, _)| number == 0);
+        let inside = |given: u64| given >= NULL_PAGES && self.is_mapped(given) && self.block_size(given).is_none();
+        given.is_some_and(|(_, given)| inside(given))
     }
 
     /// The innermost call of the program into a library, and the argument that is bad.

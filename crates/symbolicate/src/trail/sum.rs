@@ -111,6 +111,13 @@ impl Tracer<'_, '_, '_> {
             self.start(ctx, def.at, source, value, &path);
             return;
         }
+        if let (Arith::Sub, Some(0), Src::Reg(_) | Src::Mem(_), Some(value)) = (kind, one, right, def.value)
+            && !wide
+        {
+            let path = path.with(Spot { ctx, at: def.at }, "arithmetic", "the negative of it".to_owned());
+            self.start(ctx, def.at, right, Some(mask(value.wrapping_neg(), size)), &path);
+            return;
+        }
         if size == 8
             && path.stored.is_some()
             && let Some(value) = def.value.filter(|&value| self.is_lost(value))

@@ -64,6 +64,14 @@ impl Tracer<'_, '_, '_> {
                 if self.is_released(block) {
                     return;
                 }
+                if self.is_vector((block, room), address) {
+                    let known = std::mem::take(&mut self.leads);
+                    self.put_into_vector(address - block, value, &path);
+                    if self.leads.is_empty() {
+                        self.leads = known;
+                    }
+                    return;
+                }
                 (address - block, Some(room))
             }
             // The pointer is gone: it was to the object, if to anything.

@@ -67,7 +67,9 @@ pub(super) fn through_plt(address: u64, arch: Arch, space: &AddressSpace<'_, '_>
     /// Bytes of an entry of the table.
     const ENTRY: usize = 16;
     let slot = plt_slot(space.read(Avma(address), ENTRY).ok()?, address, arch)?;
-    Some((slot, space.read_u64(Avma(slot)).ok()?))
+    let function = space.read_u64(Avma(slot)).ok()?;
+    // A function that does nothing but jump through a global pointer looks the same, and that pointer may lead nowhere.
+    space.is_code(Avma(function)).then_some((slot, function))
 }
 
 /// The word that holds the address of the function behind an entry of the procedure linkage table, from the entry's code.

@@ -113,6 +113,28 @@ impl<'a, 'data> Values<'a, 'data> {
             .collect()
     }
 
+    /// Of the functions at an address, innermost inlined first: whether the compiler made them, so that the source has no
+    /// line of theirs (`DW_AT_artificial`).
+    pub fn made_by_compiler(&self, address: Avma) -> Vec<bool> {
+        let Some(file) = self.store.file_at(address) else { return Vec::new() };
+        let lookup = file.bias.to_svma(address);
+        let Some(function) = file.function_at(lookup).and_then(Die::read) else { return Vec::new() };
+        let artificial = |entry: &Entry<'_, '_>| {
+            entry.holder(gimli::DW_AT_artificial).is_some_and(|entry| entry.flag(gimli::DW_AT_artificial))
+        };
+        scope::functions(&function, lookup).iter().map(artificial).collect()
+    }
+
+    /// Whether the parameter of a function at this place is a plain number, by the type that it has in the source; `None` where
+    /// that is not known, or where the places of parameters do not tell their registers.
+    pub fn is_number_parameter(&self, entry: Avma, number: usize) -> Option<bool> {
+        let file = self.store.file_at(entry)?;
+        let function = file.function_at(file.bias.to_svma(entry)).and_then(Die::read)?;
+        let parameters = scope::parameters_of(&function);
+        let kinds = parameters.iter().take(number + 1).map(|one| types::is_number_in_register(one.type_die()));
+        kinds.collect::<Option<Vec<_>>>()?.get(number).copied()
+    }
+
     /// File and line of the declaration of the global variable at an address, from the unit with this code.
     pub fn declared(&self, code: Avma, address: Avma) -> Option<(String, u32)> {
         let file = self.store.file_at(code)?;

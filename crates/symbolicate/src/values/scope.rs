@@ -36,6 +36,21 @@ pub(super) fn levels<'u, 'data>(frame: &Frame<'u, '_, 'data>) -> Vec<Level<'u, '
     levels
 }
 
+/// The functions at an address inside of one, innermost inlined first.
+pub(super) fn functions<'u, 'data>(function: &Entry<'u, 'data>, lookup: Svma) -> Vec<Entry<'u, 'data>> {
+    let mut found = vec![function.clone()];
+    let mut scope = function.clone();
+    for _ in 0..MAX_NESTED {
+        let Some(next) = inner(&scope, lookup) else { break };
+        if next.tag == gimli::DW_TAG_inlined_subroutine {
+            found.push(next.clone());
+        }
+        scope = next;
+    }
+    found.reverse();
+    found
+}
+
 /// The block or inlined function directly inside a scope that covers an address.
 fn inner<'u, 'data>(scope: &Entry<'u, 'data>, address: Svma) -> Option<Entry<'u, 'data>> {
     let scopes = scope.children().into_iter().filter(|child| {
@@ -90,7 +105,7 @@ impl<'u, 'data> Level<'u, 'data> {
     }
 }
 
-fn parameters_of<'u, 'data>(function: &Entry<'u, 'data>) -> Vec<Entry<'u, 'data>> {
+pub(super) fn parameters_of<'u, 'data>(function: &Entry<'u, 'data>) -> Vec<Entry<'u, 'data>> {
     let children = function.children().into_iter();
     let parameters = children.flat_map(|child| match child.tag {
         gimli::DW_TAG_formal_parameter => vec![child],

@@ -50,6 +50,19 @@ pub(super) fn is_pointer(tag: gimli::DwTag) -> bool {
     matches!(tag, gimli::DW_TAG_pointer_type | gimli::DW_TAG_reference_type | gimli::DW_TAG_rvalue_reference_type)
 }
 
+/// A parameter of this type goes in a register of its own: whether it is a plain number there, and no address.
+pub(super) fn is_number_in_register(die: Option<Die<'_, '_>>) -> Option<bool> {
+    let entry = strip(die)?;
+    match entry.tag {
+        gimli::DW_TAG_base_type => {
+            let whole = !matches!(encoding(&entry)?, gimli::DW_ATE_float | gimli::DW_ATE_complex_float);
+            whole.then_some(true)
+        }
+        gimli::DW_TAG_enumeration_type => Some(true),
+        tag => is_pointer(tag).then_some(false),
+    }
+}
+
 /// The type behind typedefs and qualifiers, as it is written; `None` is `void`.
 pub(super) fn strip<'u, 'data>(mut die: Option<Die<'u, 'data>>) -> Option<Entry<'u, 'data>> {
     for _ in 0..MAX_WRAPPERS {

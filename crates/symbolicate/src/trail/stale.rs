@@ -221,7 +221,7 @@ impl Tracer<'_, '_, '_> {
     }
 
     /// Calls of a frame that may have been made before it came to where it stands, back to an instruction.
-    fn calls_before(&self, ctx: Ctx, live: usize, stop: Option<usize>) -> Vec<usize> {
+    pub fn calls_before(&self, ctx: Ctx, live: usize, stop: Option<usize>) -> Vec<usize> {
         let function = self.function(ctx);
         let mut seen = BTreeSet::new();
         let mut open: Vec<usize> = function.before(live).iter().map(|edge| edge.from).collect();

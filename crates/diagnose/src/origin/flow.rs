@@ -152,6 +152,9 @@ fn grade(chain: &Chain<'_>, trail: &Trail<'_>, noise: &Noise) -> (Grade, &'stati
         (BirthKind::ReturnedArithmetic, true) => {
             (Grade::C, "the call computed it; what it was computed from was not followed")
         }
+        (BirthKind::EndOfList, _) if chain.steps.iter().any(|step| step.step == "end") => {
+            (Grade::C, "what was looked for is not there, and that was not checked")
+        }
         (BirthKind::EndOfList, _) => (Grade::C, "the list was expected to go on"),
         (BirthKind::NeverSet, _) => (Grade::C, "the function that made the object never set it"),
         (BirthKind::UninitialisedLocal, _) => (Grade::C, "no store to the variable on the way"),

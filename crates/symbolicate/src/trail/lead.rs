@@ -121,6 +121,9 @@ pub(super) const CHANGED: &str = "memory has changed since it was read";
 pub(super) const UNKNOWN_INDEX: &str = "which element was stored is not known";
 /// An allocation is said to have failed.
 pub(super) const NO_MEMORY: &str = "allocations hardly ever fail";
+/// Every way through a function that returned gives something else.
+pub(super) const NO_WAY: &str = "no way through the function gives this value";
+
 /// A call of `free` whose argument can not be told any more.
 pub(super) const FREED_UNSEEN: &str = "which object was released there is not known";
 
@@ -216,6 +219,13 @@ fn qualified(function: &str) -> &str {
 /// A destructor, by its name.
 fn is_destructor(function: &str) -> bool {
     qualified(function).contains('~')
+}
+
+/// A constructor, by its name: `a::B::B(int)`.
+fn is_constructor(function: &str) -> bool {
+    let mut parts = qualified(function).rsplit("::");
+    let (own, class) = (parts.next(), parts.next());
+    own.is_some() && own == class.and_then(|class| class.split('<').next())
 }
 
 /// A move constructor (`a::B::B(a::B&&)`) or move assignment (`a::B::operator=(a::B&&)`), by its name.
@@ -413,6 +423,10 @@ impl<'data> Tracer<'_, '_, 'data> {
         let mut birth = match lead.kind {
             // A destructor that was inlined there did what it was asked to as well.
             BirthKind::Freed => self.shown_without(spot, snapshot, thread, &is_destructor),
+            // Nor did a constructor that was inlined put the object there.
+            BirthKind::Stored if lead.path.steps.last().is_some_and(|step| step.step == "address") => {
+                self.shown_without(spot, snapshot, thread, &is_constructor)
+            }
             _ => self.shown(spot, snapshot, thread),
         };
         if let Some((name, declared)) = &lead.global {
@@ -573,6 +587,13 @@ mod tests {
         path.ends_with(spot(2), "overrun", "stores past the end of the block");
         let steps: Vec<_> = path.steps.iter().map(|step| step.step).collect();
         assert_eq!(steps, ["fault", "written-by", "overrun"]);
+    }
+
+    #[test]
+    fn constructors_and_destructors_by_their_names() {
+        assert!(is_constructor("Fast::Fast()") && is_constructor("a::Probe<int>::Probe(int)"));
+        assert!(!is_constructor("Fast::measure(long)") && !is_constructor("main"));
+        assert!(is_destructor("Fast::~Fast()") && !is_destructor("Fast::Fast()"));
     }
 
     #[test]

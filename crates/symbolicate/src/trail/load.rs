@@ -1,6 +1,6 @@
 //! Values that were read from memory.
 
-use necropsy_model::{BirthKind, Chain};
+use necropsy_model::{Avma, BirthKind, Chain};
 
 use super::Tracer;
 use super::chase::words;
@@ -107,6 +107,14 @@ impl Tracer<'_, '_, '_> {
             self.start(ctx, def.at, source, Some(index), &path);
             return;
         }
+        if let (Some(base), None, true) = (mem.base, mem.index, self.is_inside_function(address)) {
+            // A pointer to data that leads into code: it is bad itself.
+            let source = Src::Reg(Part { reg: base, offset: 0, size: 8 });
+            let value = self.eval(ctx, def.at, source);
+            let path = path.with(spot, "code", format!("there is code at {address:#x}, and no data"));
+            self.start(ctx, def.at, source, value, &path);
+            return;
+        }
         let now = self.word(address, mem.size);
         if let (Some(now), Some(value)) = (now, value)
             && now != value
@@ -143,6 +151,22 @@ impl Tracer<'_, '_, '_> {
             }
             return;
         }
+        if !self.seeking
+            && self.run(ctx).frame.is_some()
+            && let Some(base) = mem.base.filter(|_| mem.index.is_none())
+            && self.of_end(ctx, def.at, base, address, &path)
+        {
+            return;
+        }
+        if self.is_reused_frame(ctx, def.at, &mem, address)
+            && let Some(base) = mem.base
+            && let Some(value) = self.eval(ctx, def.at, Src::Reg(Part { reg: base, offset: 0, size: 8 }))
+        {
+            let text = "the object lay in the frame of a function that has returned";
+            if self.of_gone_frame(ctx, value, &path.with(spot, "gone", text.to_owned())) {
+                return;
+            }
+        }
         if self.is_below_stack(address)
             && self.run(ctx).function.stack(def.at).slot(&mem).is_none()
             && self.run(ctx).frame.is_some()
@@ -152,10 +176,19 @@ impl Tracer<'_, '_, '_> {
             let path = path.with(spot, "gone", text.to_owned());
             let source = Src::Reg(Part { reg: base, offset: 0, size: 8 });
             let value = self.eval(ctx, def.at, source);
+            if value.is_some_and(|value| self.of_gone_frame(ctx, value, &path)) {
+                return;
+            }
             self.start(ctx, def.at, source, value, &path);
             return;
         }
         self.memory(ctx, def.at, address, mem.size, value, &path);
+    }
+
+    /// The address lies in the code of a function, and is not its beginning.
+    fn is_inside_function(&self, address: u64) -> bool {
+        let range = || crate::unwind::function_range(self.space, Avma(address));
+        self.space.is_code(Avma(address)) && range().is_some_and(|(start, _)| start.0 < address)
     }
 
     /// A field of an object that a call returned, and of which nobody is seen to have the address any more: the load went into the register

@@ -66,7 +66,7 @@ impl Tracer<'_, '_, '_> {
     /// The code stores something that may be NULL as far from a pointer as this was read.
     fn may_be_emptied(&mut self, offset: i64, path: &Path) -> bool {
         let Ok(offset) = u64::try_from(offset) else { return true };
-        let (stores, ..) = self.sites(offset, 8);
+        let (stores, ..) = self.sites(offset, 8, 0);
         self.by_place = true;
         let open = self.follow_stores(&stores, 0, 8, path);
         self.by_place = false;

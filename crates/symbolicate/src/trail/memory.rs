@@ -7,7 +7,7 @@ use super::chase::ERROR_POINTERS;
 use super::context::Ctx;
 use super::definition::{Kind, Loc};
 use super::heap::near;
-use super::lead::{ANOTHER_FILLED, FREED_UNSEEN, Lead, Path, RETURNED_ALIVE, Spot, UNKNOWN_INDEX};
+use super::lead::{ANOTHER_FILLED, FREED_UNSEEN, Lead, NO_WAY, Path, RETURNED_ALIVE, Spot, UNKNOWN_INDEX};
 use super::library::{allocates, clears, plain_name};
 use super::op::{Arith, Flow, Mem, Op, Part, Reg, Src, mask};
 
@@ -427,7 +427,7 @@ impl Tracer<'_, '_, '_> {
             && let Some(first) = function.first()
         {
             let mut path = path;
-            path.doubts.push("no way through the function gives this value");
+            path.doubts.push(NO_WAY);
             self.lead(
                 BirthKind::Unknown,
                 Spot { ctx: callee, at: first },

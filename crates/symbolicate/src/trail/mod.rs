@@ -30,6 +30,7 @@
 //! cycle     a recursion without end: the links that it went along
 //! damage    a heap whose blocks were written over
 //! gate      where a pointer to an object stopped being a parameter
+//! gone_frame  whose frame an object lay in that has returned
 //! elsewhere other threads
 //! overrun   text where a pointer should be; spill: a text or pattern, by who writes such elements at all
 //! own_array  an array of the frame itself that was run over, and who filled it
@@ -38,6 +39,7 @@
 //! maker     who made a block that a NULL was read from
 //! vectors   who put an element into a `std::vector`
 //! writers   the one function that writes a part of such objects
+//! sentinel  the end of a container, taken for an element
 //! stale     pointers into a block that went; releases: who releases anything below a call
 //! lead      what was found, as chains
 //! ```
@@ -63,6 +65,7 @@ mod function;
 mod gate;
 mod globals;
 mod go;
+mod gone_frame;
 mod guard;
 mod heap;
 mod joinable;
@@ -82,6 +85,7 @@ mod reach;
 mod refused;
 mod releases;
 mod returns;
+mod sentinel;
 mod sized;
 mod smashed;
 mod spill;

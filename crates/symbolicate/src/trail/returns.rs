@@ -6,7 +6,7 @@ use super::Tracer;
 use super::chase::{ERROR_POINTERS, NULL_PAGES};
 use super::context::Ctx;
 use super::definition::Loc;
-use super::lead::{NO_MEMORY, Path, Spot, UNKNOWN_INDEX};
+use super::lead::{NO_MEMORY, NO_WAY, Path, Spot, UNKNOWN_INDEX};
 use super::library::{allocates, plain_name, returns_first};
 use super::op::{Flow, Op, Part, Src};
 
@@ -205,7 +205,7 @@ impl Tracer<'_, '_, '_> {
             && let Some(first) = function.first()
         {
             let mut path = path;
-            path.doubts.push("no way through the function gives this value");
+            path.doubts.push(NO_WAY);
             self.lead(BirthKind::Unknown, Spot { ctx: callee, at: first }, format!("returned by {name}"), &path);
         }
     }

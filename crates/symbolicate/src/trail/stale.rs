@@ -67,11 +67,11 @@ impl Tracer<'_, '_, '_> {
         match base.map_or(Outcome::Nothing, |base| self.of_released_block(spot, base, block, path)) {
             Outcome::Found => true,
             Outcome::Several => false,
-            Outcome::Nothing if freed => {
+            Outcome::Nothing if self.only_releaser(path) => true,
+            Outcome::Nothing => {
                 self.leads.extend(guesses);
-                true
+                freed
             }
-            Outcome::Nothing => self.only_releaser(path),
         }
     }
 
@@ -120,6 +120,7 @@ impl Tracer<'_, '_, '_> {
         let gone = Gone { pointer: value.unwrap_or(address), block: Some(block) };
         let mut before = path.clone();
         before.steps.truncate(first + 1);
+        let before = self.with_gate_of(spot.ctx, spot.at, source, &before);
         let known = std::mem::take(&mut self.leads);
         if self.released_on_the_way(Held { spot, source, value }, gone, false, &before) != Outcome::Found {
             self.leads = known;
@@ -160,8 +161,11 @@ impl Tracer<'_, '_, '_> {
             let Some(releases) = self.releases_since(held.spot.ctx, stop, gone) else { continue };
             let found = releases.telling();
             let owners: BTreeSet<u64> = found.iter().map(|release| release.owner).collect();
-            if releases.open || owners.len() > 1 {
+            if owners.len() > 1 {
                 return Outcome::Several;
+            }
+            if releases.open {
+                return Outcome::Nothing;
             }
             let Some(spot) = found.first().map(|release| release.spot) else { continue };
             let text = "nothing else releases anything since the pointer was got".to_owned();

@@ -87,6 +87,14 @@ impl Swept {
         }
     }
 
+    /// A wide store over a part of such an object, as memory is cleared by.
+    pub fn stores_around(&self, offset: u64, size: u8) -> bool {
+        match self {
+            Self::Amd64(insn) => super::x86_64::sweep::stores_around(insn, offset, size),
+            Self::Arm64(_) => false,
+        }
+    }
+
     /// The constant address that an operand names.
     pub fn names(&self) -> Option<Named> {
         match self {

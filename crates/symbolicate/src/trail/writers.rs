@@ -7,7 +7,7 @@ use necropsy_model::BirthKind;
 
 use super::context::Ctx;
 use super::definition::Loc;
-use super::lead::{Lead, NO_MEMORY, Path, Spot};
+use super::lead::{Lead, NO_MEMORY, NO_WAY, Path, Spot};
 use super::library::{allocates, plain_name};
 use super::op::{Op, Part, Src, mask};
 use super::{Limits, Tracer, sweep};
@@ -81,7 +81,7 @@ impl Tracer<'_, '_, '_> {
             },
         };
         let known = std::mem::take(&mut self.leads);
-        let (stores, calls, fills) = self.sites(offset, size);
+        let (stores, calls, fills) = self.sites(offset, size, value);
         self.by_place = true;
         let open = self.follow_stores(&stores, value, size, &path);
         self.by_place = false;
@@ -116,7 +116,7 @@ impl Tracer<'_, '_, '_> {
     }
 
     /// Stores of the program to a place at an offset from a pointer, and its calls of allocators and of `memset`.
-    pub fn sites(&mut self, offset: u64, size: u8) -> (Vec<u64>, Vec<u64>, Vec<u64>) {
+    pub fn sites(&mut self, offset: u64, size: u8, value: u64) -> (Vec<u64>, Vec<u64>, Vec<u64>) {
         let (mut stores, mut calls, mut fills) = (Vec::new(), Vec::new(), Vec::new());
         for image in self.space.images.all() {
             if image.debug.get().is_some_and(|debug| debug.is_of_system()) {
@@ -131,7 +131,8 @@ impl Tracer<'_, '_, '_> {
             let targets: Vec<u64> = called.filter_map(|insn| direct(&insn)).collect();
             self.learn_library_calls(targets);
             for insn in instructions {
-                if insn.stores_at(offset, size) && stores.len() < MAX_STORES && !self.is_linked_library(insn.at()) {
+                let stores_it = insn.stores_at(offset, size) || value == 0 && insn.stores_around(offset, size);
+                if stores_it && stores.len() < MAX_STORES && !self.is_linked_library(insn.at()) {
                     stores.push(insn.at());
                 }
                 let Some(target) = direct(&insn) else { continue };
@@ -237,7 +238,8 @@ impl Tracer<'_, '_, '_> {
         let failed = |lead: &Lead| lead.path.doubts.contains(&NO_MEMORY);
         // Another value was put where it would have come from: this store stored that one.
         let another = |lead: &Lead| lead.path.steps.last().is_some_and(|step| step.step == "overwritten");
-        let open = found.iter().any(|lead| lost(lead) && !failed(lead) && !another(lead));
+        let refuted = |lead: &Lead| lead.path.doubts.contains(&NO_WAY);
+        let open = found.iter().any(|lead| lost(lead) && !failed(lead) && !another(lead) && !refuted(lead));
         self.leads.extend(found.into_iter().filter(|lead| !lost(lead) && !failed(lead)));
         open
     }

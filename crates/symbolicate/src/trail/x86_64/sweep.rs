@@ -52,6 +52,20 @@ pub(in super::super) fn stores_zero(insn: &Instruction) -> bool {
         && insn.try_immediate(1).is_ok_and(|value| value == 0)
 }
 
+/// A store of a vector register at an offset from a pointer, over a narrower place.
+pub(in super::super) fn stores_around(insn: &Instruction, offset: u64, size: u8) -> bool {
+    let wide = insn.memory_size().size() as u64;
+    let base = insn.memory_base();
+    insn.op_count() == 2
+        && insn.op0_kind() == OpKind::Memory
+        && (insn.op1_register().is_xmm() || insn.op1_register().is_ymm())
+        && insn.memory_index() == Register::None
+        && base.is_gpr64()
+        && base != Register::RSP
+        && wide > u64::from(size)
+        && offset.checked_sub(insn.memory_displacement64()).is_some_and(|inside| inside + u64::from(size) <= wide)
+}
+
 pub(in super::super) fn names(insn: &Instruction) -> Option<Named> {
     let address = named_address(insn)?;
     let does = match insn.mnemonic() {

@@ -480,7 +480,8 @@ impl<'data> Tracer<'_, '_, 'data> {
             doubts.push("a library moved it away");
         }
         let address = self.address(lead.spot.ctx, lead.spot.at);
-        if kind == BirthKind::Stored && self.values.made_by_compiler(Avma(address)).first() == Some(&true) {
+        let placed = lead.path.steps.last().is_some_and(|step| step.step == "address");
+        if kind == BirthKind::Stored && !placed && self.values.made_by_compiler(Avma(address)).first() == Some(&true) {
             doubts.push("the compiler made the code that stored it");
         }
         if kind == BirthKind::LibraryResult && !native && !doubts.contains(&Chain::INLINED_LIBRARY) {

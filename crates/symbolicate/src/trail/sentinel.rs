@@ -55,51 +55,104 @@ impl Tracer<'_, '_, '_> {
             before.filter(move |node| address.checked_sub(*node).is_some_and(|offset| offset >= links))
         };
         let aligned = pointer.is_multiple_of(8);
-        let tree = nodes(TREE_NODE).find(|&node| aligned && self.is_tree_end(node));
+        let word = |address, size| self.word(address, size);
+        let tree = nodes(TREE_NODE).find(|&node| aligned && is_tree_end(&word, node));
         tree.map(|node| (node, "tree")).or_else(|| {
-            let list = nodes(LIST_NODE).find(|&node| aligned && self.is_list_end(node));
+            let list = nodes(LIST_NODE).find(|&node| aligned && is_list_end(&word, node));
             list.map(|node| (node, "list"))
         })
     }
+}
 
-    /// A node whose parent is the root, and the root's parent is the node: that of the tree itself.
-    fn is_tree_end(&self, node: u64) -> bool {
-        let link = |node: u64, link: u64| self.word(node.checked_add(link)?, 8);
-        let (Some(0), Some(root)) = (self.word(node, 4), link(node, PARENT)) else { return false };
-        let (left, right) = (link(node, LEFT), link(node, RIGHT));
-        if root == 0 {
-            return left == Some(node) && right == Some(node) && link(node, TREE_NODE) == Some(0);
-        }
-        let leaf = |outermost: Option<u64>, side: u64| {
-            outermost
-                .is_some_and(|leaf| self.word(leaf, 4).is_some_and(|colour| colour <= 1) && link(leaf, side) == Some(0))
-        };
-        root != node
-            && link(root, PARENT) == Some(node)
-            && self.word(root, 4) == Some(1)
-            && leaf(left, LEFT)
-            && leaf(right, RIGHT)
+/// Words of memory: at an address, of so many bytes.
+type Words<'w> = &'w dyn Fn(u64, u8) -> Option<u64>;
+
+/// A node whose parent is the root, and the root's parent is the node: that of the tree itself.
+fn is_tree_end(word: Words<'_>, node: u64) -> bool {
+    let link = |node: u64, link: u64| word(node.checked_add(link)?, 8);
+    let (Some(0), Some(root)) = (word(node, 4), link(node, PARENT)) else { return false };
+    let (left, right) = (link(node, LEFT), link(node, RIGHT));
+    if root == 0 {
+        return left == Some(node) && right == Some(node) && link(node, TREE_NODE) == Some(0);
     }
+    let leaf = |outermost: Option<u64>, side: u64| {
+        outermost.is_some_and(|leaf| word(leaf, 4).is_some_and(|colour| colour <= 1) && link(leaf, side) == Some(0))
+    };
+    let is_root = root != node && link(root, PARENT) == Some(node) && word(root, 4) == Some(1);
+    is_root && leaf(left, LEFT) && leaf(right, RIGHT)
+}
 
-    /// A node with the number of the others behind its links.
-    fn is_list_end(&self, node: u64) -> bool {
-        let Some(size) = node.checked_add(LIST_NODE).and_then(|place| self.word(place, 8)) else { return false };
-        if !(1..=MAX_ELEMENTS).contains(&size) {
+/// A node with the number of the others behind its links.
+fn is_list_end(word: Words<'_>, node: u64) -> bool {
+    let Some(size) = node.checked_add(LIST_NODE).and_then(|place| word(place, 8)) else { return false };
+    if !(1..=MAX_ELEMENTS).contains(&size) {
+        return false;
+    }
+    let (mut at, mut count) = (node, 0);
+    while count <= size {
+        let Some(next) = word(at, 8) else { return false };
+        if next.checked_add(8).and_then(|back| word(back, 8)) != Some(at) {
             return false;
         }
-        let (mut at, mut count) = (node, 0);
-        loop {
-            let Some(next) = self.word(at, 8) else { return false };
-            if next.checked_add(8).and_then(|back| self.word(back, 8)) != Some(at) {
-                return false;
-            }
-            if next == node {
-                return count == size;
-            }
-            (at, count) = (next, count + 1);
-            if count > size {
-                return false;
-            }
+        if next == node {
+            return count == size;
         }
+        (at, count) = (next, count + 1);
+    }
+    false
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Words by their addresses; what is not among them reads as nothing.
+    fn memory(words: &[(u64, u64)]) -> impl Fn(u64, u8) -> Option<u64> {
+        move |address, size| {
+            let word = words.iter().find(|&&(at, _)| at == address)?.1;
+            Some(super::super::op::mask(word, size))
+        }
+    }
+
+    #[test]
+    fn the_end_of_a_tree_and_its_root_are_each_others_parent() {
+        // The end at 0x100, the root at 0x200, one child at 0x300.
+        let tree = [
+            (0x100, 0),
+            (0x108, 0x200),
+            (0x110, 0x300),
+            (0x118, 0x200),
+            (0x200, 1),
+            (0x208, 0x100),
+            (0x210, 0x300),
+            (0x218, 0),
+            (0x300, 0),
+            (0x308, 0x200),
+            (0x310, 0),
+            (0x318, 0),
+        ];
+        let ends: Vec<u64> =
+            [0x100, 0x200, 0x300].into_iter().filter(|&node| is_tree_end(&memory(&tree), node)).collect();
+        assert_eq!(ends, [0x100]);
+        let empty = [(0x100, 0), (0x108, 0), (0x110, 0x100), (0x118, 0x100), (0x120, 0)];
+        assert!(is_tree_end(&memory(&empty), 0x100));
+    }
+
+    #[test]
+    fn the_end_of_a_list_counts_the_others() {
+        let list = [
+            (0x100, 0x200),
+            (0x108, 0x300),
+            (0x110, 2),
+            (0x200, 0x300),
+            (0x208, 0x100),
+            (0x210, 7),
+            (0x300, 0x100),
+            (0x308, 0x200),
+            (0x310, 0),
+        ];
+        let ends: Vec<u64> =
+            [0x100, 0x200, 0x300].into_iter().filter(|&node| is_list_end(&memory(&list), node)).collect();
+        assert_eq!(ends, [0x100]);
     }
 }

@@ -185,7 +185,7 @@ impl Tracer<'_, '_, '_> {
         self.reaching_heap.insert((target, sought), false);
         let found = if self.is_of_system(target) {
             self.function_name(target).is_some_and(|name| match sought {
-                Heap::Release => super::memory::releases(&name),
+                Heap::Release => super::memory::releases(&name) || super::library::moves_text(&name),
                 Heap::Allocation => super::library::allocates(&name),
             })
         } else {

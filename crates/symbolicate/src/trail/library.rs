@@ -19,6 +19,29 @@ pub(super) fn returns_first(name: &str) -> bool {
     NAMES.iter().any(|known| is_variant_of(base, known))
 }
 
+/// Functions of libstdc++ that may give a text another buffer, and release the one that it had.
+pub(super) fn moves_text(name: &str) -> bool {
+    const NAMES: [&str; 12] = [
+        "_M_append",
+        "_M_assign",
+        "_M_mutate",
+        "_M_replace",
+        "_M_replace_aux",
+        "append",
+        "assign",
+        "insert",
+        "push_back",
+        "reserve",
+        "resize",
+        "operator=",
+    ];
+    let Some((class, rest)) = name.rsplit_once("basic_string<").and_then(|(_, rest)| rest.split_once(">::")) else {
+        return false;
+    };
+    let own = rest.rsplit(">::").next().unwrap_or(rest);
+    class.starts_with("char") && NAMES.contains(&own.split('(').next().unwrap_or(own))
+}
+
 /// Functions that return fresh memory.
 pub(super) fn allocates(name: &str) -> bool {
     let base = plain_name(name);
@@ -97,6 +120,15 @@ mod tests {
         assert_eq!(["__GI__setjmp", "_setjmp", "__sigsetjmp"].map(plain_name), ["setjmp", "setjmp", "sigsetjmp"]);
         assert!(allocates("operator new(unsigned long)") && allocates("__GI___libc_malloc") && !allocates("mallopt"));
         assert!(clears("__libc_calloc") && !clears("malloc") && !clears("realloc"));
+    }
+
+    #[test]
+    fn texts_that_grow_leave_their_buffers() {
+        let text = "std::__cxx11::basic_string<char, std::char_traits<char>, std::allocator<char> >::";
+        for name in ["_M_append(char const*, unsigned long)", "reserve(unsigned long)", "push_back(char)"] {
+            assert!(moves_text(&format!("{text}{name}")), "{name}");
+        }
+        assert!(!moves_text(&format!("{text}size() const")) && !moves_text("std::vector<char>::push_back(char&&)"));
     }
 
     #[test]

@@ -173,6 +173,8 @@ struct Tracer<'t, 'a, 'data> {
     reaching_heap: HashMap<(u64, calls::Heap), bool>,
     /// Functions of the C library that are looked at.
     library_calls: HashMap<u64, writers::LibraryCall>,
+    /// Tables of virtual functions: where they begin, and their sizes.
+    tables: Option<Rc<Vec<(u64, u64)>>>,
     /// Functions that change nothing.
     accessors: HashMap<u64, bool>,
     result_known: HashMap<(Ctx, usize), Option<u64>>,
@@ -253,6 +255,7 @@ impl<'t, 'a, 'data> Tracer<'t, 'a, 'data> {
             clobbered: HashMap::new(),
             reaching_heap: HashMap::new(),
             library_calls: HashMap::new(),
+            tables: None,
             accessors: HashMap::new(),
             result_known: HashMap::new(),
             visited: HashSet::new(),

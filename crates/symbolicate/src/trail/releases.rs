@@ -2,6 +2,7 @@
 //! tells any more which block it was that went.
 
 use std::collections::HashSet;
+use std::rc::Rc;
 
 use necropsy_model::Avma;
 
@@ -14,6 +15,10 @@ use super::op::{Flow, Mem, Part, Src};
 
 /// Calls that one search looks at: some milliseconds.
 const MAX_CALLS: usize = 3000;
+/// Tables of virtual functions of one module.
+const MAX_TABLES: usize = 10_000;
+/// Functions that one virtual call may go to.
+const MAX_OVERRIDES: usize = 64;
 /// Two words in front of the functions of a table: the offset to the whole object and its type (Itanium C++ ABI, 2.5.2).
 const TABLE_HEADER: u64 = 16;
 /// Smaller blocks are never mappings of their own (`DEFAULT_MMAP_THRESHOLD` in glibc's `malloc/malloc.c`).
@@ -75,7 +80,11 @@ impl Tracer<'_, '_, '_> {
             releases.open = true;
             return;
         };
-        for target in self.functions_in_slot(slot) {
+        let Some(functions) = self.functions_in_slot(slot) else {
+            releases.open = true;
+            return;
+        };
+        for target in functions {
             self.releases_below(ctx, at, target, gone, releases);
         }
     }
@@ -139,6 +148,9 @@ impl Tracer<'_, '_, '_> {
     fn may_be_of(&mut self, ctx: Ctx, at: usize, name: &str, gone: Gone) -> Option<bool> {
         let plain = plain_name(name);
         let unmaps = matches!(plain, "munmap" | "mremap") && gone.block.is_none();
+        if super::library::moves_text(name) {
+            return Some(false);
+        }
         if !unmaps && !super::memory::releases(name) {
             return None;
         }
@@ -205,27 +217,36 @@ impl Tracer<'_, '_, '_> {
         }
     }
 
-    /// The functions that the tables of the program have in a slot.
-    fn functions_in_slot(&self, slot: u64) -> Vec<u64> {
+    /// The functions that the tables of the program have in a slot; `None` where there are too many.
+    fn functions_in_slot(&mut self, slot: u64) -> Option<Vec<u64>> {
+        let tables = self.virtual_tables();
+        let tables = tables.iter().filter(|&&(_, size)| TABLE_HEADER + slot < size);
+        let entries = tables.filter_map(|&(start, _)| self.word(start.checked_add(TABLE_HEADER + slot)?, 8));
+        let mut functions: Vec<u64> = entries.filter(|&entry| self.space.is_code(Avma(entry))).collect();
+        functions.sort_unstable();
+        functions.dedup();
+        (functions.len() <= MAX_OVERRIDES).then_some(functions)
+    }
+
+    /// Where the tables of virtual functions of the program's classes begin, and their sizes.
+    fn virtual_tables(&mut self) -> Rc<Vec<(u64, u64)>> {
         use object::{Object, ObjectSymbol};
-        /// Tables that are looked at.
-        const MOST: usize = 4000;
-        let mut functions = Vec::new();
+        if let Some(known) = &self.tables {
+            return Rc::clone(known);
+        }
+        let mut tables = Vec::new();
         for image in self.space.images.all() {
             if image.debug.get().is_some_and(|debug| debug.is_of_system()) {
                 continue;
             }
             let Some(elf) = image.elf.as_ref() else { continue };
-            let tables = elf.symbols().filter(|symbol| symbol.name_bytes().is_ok_and(|name| name.starts_with(b"_ZTV")));
-            for table in tables.take(MOST).filter(|table| TABLE_HEADER + slot < table.size()) {
-                let start = image.bias.to_avma(necropsy_model::Svma(table.address())).0;
-                let entry = start.checked_add(TABLE_HEADER + slot).and_then(|place| self.word(place, 8));
-                functions.extend(entry.filter(|&entry| self.space.is_code(Avma(entry))));
-            }
+            let named = elf.symbols().filter(|symbol| symbol.name_bytes().is_ok_and(|name| name.starts_with(b"_ZTV")));
+            let start = |symbol: u64| image.bias.to_avma(necropsy_model::Svma(symbol)).0;
+            tables.extend(named.take(MAX_TABLES).map(|table| (start(table.address()), table.size())));
         }
-        functions.sort_unstable();
-        functions.dedup();
-        functions
+        let tables = Rc::new(tables);
+        self.tables = Some(Rc::clone(&tables));
+        tables
     }
 }
 

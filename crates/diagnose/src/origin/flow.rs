@@ -159,6 +159,10 @@ fn grade(chain: &Chain<'_>, trail: &Trail<'_>, noise: &Noise) -> (Grade, &'stati
         (BirthKind::NeverSet, _) => (Grade::C, "the function that made the object never set it"),
         (BirthKind::UninitialisedLocal, _) => (Grade::C, "no store to the variable on the way"),
         (BirthKind::StoredSomewhere, _) => (Grade::C, "a store that may have been to this place"),
+        // Whichever of them changed it last, the others had their part in it.
+        (BirthKind::Stored, false) if chain.steps.last().is_some_and(|step| step.step == "changed") => {
+            (Grade::D, "one of several that change it")
+        }
         (
             BirthKind::Stored | BirthKind::ReturnedComputed | BirthKind::ReturnedArithmetic | BirthKind::GlobalStore,
             false,

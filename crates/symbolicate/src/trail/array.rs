@@ -35,6 +35,12 @@ impl Tracer<'_, '_, '_> {
         true
     }
 
+    /// No function that takes the address of an array stores to elements of it.
+    pub fn no_element_stored(&mut self, takes: &[u64], place: (u64, u8)) -> bool {
+        let (address, size) = place;
+        self.indexed_stores(takes, address, size).is_some_and(|stores| stores.is_empty())
+    }
+
     /// Stores to the same part of some element; `None` where they can not be told apart.
     fn indexed_stores(&mut self, takes: &[u64], address: u64, size: u8) -> Option<Vec<u64>> {
         let (mut seen, mut stores) = (BTreeSet::new(), Vec::new());

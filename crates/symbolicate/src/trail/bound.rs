@@ -37,7 +37,11 @@ impl Tracer<'_, '_, '_> {
         let &[(at, bound, limit)] = bounds.as_slice() else { return false };
         let path = path.with(Spot { ctx, at }, "bound", format!("a loop counts up to {limit:#x}"));
         let before = self.leads.len();
-        self.start(ctx, at, bound, Some(limit), &path);
+        let mut followed = path.clone();
+        if self.run(ctx).frame.is_some() {
+            followed.doubts.push("whether the loop counts too far or the block is too small is not known");
+        }
+        self.start(ctx, at, bound, Some(limit), &followed);
         let fixed = |lead: &Lead| lead.kind == BirthKind::Constant && lead.spot.ctx == ctx;
         let found = self.leads.get(before..).unwrap_or_default();
         // A loop that has ended got its count right, for all that is known.

@@ -4,7 +4,7 @@ use necropsy_model::{Avma, BirthKind, Chain};
 
 use super::context::Ctx;
 use super::definition::{Def, Kind, Loc};
-use super::lead::{Lead, NO_VARIABLE, Path, RETURNED_ALIVE, Spot};
+use super::lead::{Lead, Path, RETURNED_ALIVE, Spot};
 use super::op::{Extend, Op, Src};
 use super::{Limits, Tracer};
 
@@ -63,7 +63,14 @@ impl Tracer<'_, '_, '_> {
             let text = format!("nothing that reaches this point gives {}", words(value));
             self.lead(BirthKind::Unknown, Spot { ctx, at }, text, path);
         }
+        let mut hiding: Vec<usize> = Vec::new();
+        let function = self.function(ctx);
         for def in defs {
+            // Only another call, on another way, may have written what a later one did not.
+            let call = matches!(def.kind, Kind::Out | Kind::Element(..)) && !self.seeking;
+            if !hiding.is_empty() && (!call || hiding.iter().any(|&later| !function.can_pass_by(def.at, later, at))) {
+                continue;
+            }
             let mut path = path.clone();
             path.value = def.value;
             path.narrow |= def.widened_from(4) && def.kind != Kind::Entry;
@@ -93,6 +100,13 @@ impl Tracer<'_, '_, '_> {
                     let spot = Spot { ctx, at: store };
                     let path = path.with(spot, "changed", "arithmetic on the pointer, stored here".to_owned());
                     self.lead(BirthKind::Stored, spot, "changes the pointer and stores it".to_owned(), &path);
+                    continue;
+                }
+                // Who counts up did not make it negative.
+                let negative = value.is_some_and(|value| super::op::sign_extend(value, loc.size()) < 0);
+                let of_loc = matches!((def.kind, loc), (Kind::Load { mem, .. }, Loc::Mem { address, .. })
+                    if self.address_of(ctx, def.at, &mem) == Some(address));
+                if negative && of_loc && Self::counts_up(&def) {
                     continue;
                 }
                 // A counter: whoever counted last gave it the value that it has.
@@ -147,7 +161,7 @@ impl Tracer<'_, '_, '_> {
             self.define(ctx, &def, &path);
             // What was written later hides what was written before; another way may have written what this one can not.
             if written && self.leads.iter().skip(before).any(|lead| !lead.contradicts()) {
-                break;
+                hiding.push(def.at);
             }
         }
         let found = |lead: &Lead| !matches!(lead.kind, BirthKind::Loaded | BirthKind::Unknown);
@@ -206,6 +220,39 @@ impl Tracer<'_, '_, '_> {
                 let path = path.with(here, "store", "stores what it read, to be used as an index".to_owned());
                 self.lead(BirthKind::Stored, here, "stores it unchecked".to_owned(), &path);
             }
+            Kind::Compute { kind, left, right, .. }
+                if path.index
+                    && path.stored.is_some()
+                    && self.run(ctx).frame.is_none()
+                    && self.is_assembled(ctx, def.at, (kind, left, right), super::wire::SUMS) =>
+            {
+                // The same, byte by byte.
+                let here = path.stored.unwrap_or(here);
+                let path = path.with(here, "store", "stores what it read, to be used as an index".to_owned());
+                self.lead(BirthKind::Stored, here, "stores it unchecked".to_owned(), &path);
+            }
+            Kind::Load { mem, extend } if path.offset && path.stored.is_none() && self.run(ctx).frame.is_none() => {
+                let before = self.leads.len();
+                self.load(ctx, def, mem, extend, path);
+                // Who filled the data did no wrong: whoever reads an offset out of them has to look at it.
+                let data = |this: &Self, lead: &Lead| {
+                    let constant = lead.path.steps.last().is_some_and(|step| step.step == "constant");
+                    let put = matches!(lead.kind, BirthKind::Stored | BirthKind::Constant);
+                    put && constant && this.run(lead.spot.ctx).frame.is_some()
+                };
+                let found = self.leads.get(before..).unwrap_or_default();
+                if !found.is_empty() && found.iter().all(|lead| data(self, lead)) {
+                    self.leads.truncate(before);
+                    let mut path = path.with(spot, "data", "an offset, read from data that others filled".to_owned());
+                    path.doubts.push(Chain::READ_SOMEWHERE);
+                    self.lead(
+                        BirthKind::ReturnedComputed,
+                        spot,
+                        "read an offset and did not check it".to_owned(),
+                        &path,
+                    );
+                }
+            }
             Kind::Load { .. } if self.refusing && def.adjusted() && self.run(ctx).frame.is_none() => {
                 // The number was sound where it was read; what was added made it what was refused.
                 let path = path.with(here, "arithmetic", "computed here of what it read".to_owned());
@@ -261,6 +308,15 @@ impl Tracer<'_, '_, '_> {
         }
     }
 
+    /// A copy that adds one or some to a number.
+    fn counts_up(def: &Def) -> bool {
+        def.value.is_some_and(|value| {
+            let (was, is) = (value, def.undo(value));
+            let size = def.loc.size();
+            super::op::sign_extend(is, size) > super::op::sign_extend(was, size)
+        })
+    }
+
     /// The kind of a birth by where it lies: in a frame, in a call that returned, or before a store.
     pub fn kind_here(&self, ctx: Ctx, path: &Path, alive: BirthKind, gone: BirthKind) -> BirthKind {
         if path.stored.is_some() && alive != BirthKind::Unknown {
@@ -300,6 +356,15 @@ impl Tracer<'_, '_, '_> {
                     return;
                 };
                 let parameter = self.machine.arguments.contains(&part.reg);
+                // Nothing but room for a variable was made by putting it away.
+                if part.reg == self.machine.result
+                    && !parameter
+                    && path.returned.last().is_none_or(|returned| returned.ctx != ctx)
+                    && let Some(place) = self.room_made(ctx, def)
+                {
+                    self.never_set(spot, place, &path);
+                    return;
+                }
                 if part.reg == self.machine.result
                     && !parameter
                     && let Some(&returned) = path.returned.last().filter(|returned| returned.ctx == ctx)
@@ -339,23 +404,7 @@ impl Tracer<'_, '_, '_> {
                         found.for_each(|lead| lead.complete &= lead.kind != BirthKind::StoredSomewhere);
                         return;
                     }
-                    let path = path.with(spot, "uninitialised", "nothing in this function sets it".to_owned());
-                    let frame = self.run(ctx).frame;
-                    let local = frame.and_then(|frame| self.values.local_at(self.frames, frame, address));
-                    let mut path = path;
-                    let what = match &local {
-                        Some((name, _)) => format!("{name} was never set"),
-                        None => "a local variable that was never set".to_owned(),
-                    };
-                    if local.is_none()
-                        && self.names(self.address(ctx, def.at)).iter().any(|name| name.location.is_some())
-                    {
-                        path.doubts.push(NO_VARIABLE);
-                    }
-                    self.lead(BirthKind::UninitialisedLocal, spot, what, &path);
-                    if let (Some(lead), Some((_, declared))) = (self.leads.last_mut(), local) {
-                        lead.declared = declared;
-                    }
+                    self.never_set(spot, address, &path);
                     return;
                 }
                 let outer = caller.or_else(|| self.interrupted_below(ctx));

@@ -6,6 +6,7 @@ use super::Tracer;
 use super::definition::Loc;
 use super::lead::{NO_VARIABLE, Path, Spot, UNKNOWN_INDEX};
 use super::library::{is_variant_of, plain_name};
+use super::op::{Part, Src};
 use super::subject::Scene;
 
 /// Blocks that are walked from the start of the heap.
@@ -14,6 +15,8 @@ const BLOCKS: usize = 1 << 16;
 const HEADER: u64 = 16;
 /// Smallest block with its header (`MINSIZE`).
 const SMALLEST: u64 = 32;
+/// More bytes than any process has.
+pub(super) const ENDLESS: u64 = 1 << 47;
 /// Bits of a size that are flags.
 const FLAGS: u64 = 7;
 
@@ -76,6 +79,9 @@ impl<'data> Tracer<'_, '_, 'data> {
     /// Whatever stored to a header of the allocator's ran over: the program has no business there.
     fn only_writers(&mut self) {
         self.leads.retain_mut(|lead| {
+            if lead.path.steps.iter().any(|step| step.step == "count") {
+                return true;
+            }
             let spot = if lead.kind == BirthKind::Overrun { Some(lead.spot) } else { lead.path.stored };
             let Some(spot) = spot else { return false };
             let step = ("overrun", "stores past the end of the block");
@@ -91,6 +97,26 @@ impl<'data> Tracer<'_, '_, 'data> {
         let known = WRITERS.iter().any(|known| is_variant_of(base, known));
         if !known || !first.is_some_and(|first| self.covers(first, place)) {
             return false;
+        }
+        // So many bytes no process has: the count is bad, and not the call.
+        let counts = ["memset", "memcpy", "memmove", "mempcpy", "strncpy", "strncat"];
+        if counts.iter().any(|known| is_variant_of(base, known))
+            && let Some(&reg) = self.machine.arguments.get(super::memory::COUNT_ARGUMENT)
+        {
+            let count = Src::Reg(Part { reg, offset: 0, size: 8 });
+            if let Some(bytes) = self.eval(spot.ctx, spot.at, count).filter(|&bytes| bytes > ENDLESS) {
+                let text = format!("{name} is asked for {} bytes", super::chase::words(Some(bytes)));
+                let mut path = path.with(spot, "count", text);
+                (path.stored, path.floor) = (None, None);
+                let before = self.leads.len();
+                // What made it negative is the birth, and not what it was made of.
+                let outer = std::mem::replace(&mut self.refusing, true);
+                self.start(spot.ctx, spot.at, count, Some(bytes), &path);
+                self.refusing = outer;
+                if self.leads.len() > before {
+                    return true;
+                }
+            }
         }
         let path = path.with(spot, "overrun", format!("{name} writes from {:#x} on", first.unwrap_or_default()));
         self.lead(BirthKind::Overrun, spot, "writes past the end of the block".to_owned(), &path);

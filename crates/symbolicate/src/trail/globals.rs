@@ -72,6 +72,24 @@ impl Tracer<'_, '_, '_> {
                 self.hole_in_table(spot, &shown, path);
                 return;
             }
+            // A table of pointers has a hole; a member that is NULL says that there is none, and whoever reads it has to look.
+            let arrays = self.values.arrays_at(self.frames, Avma(self.address(ctx, at)), address);
+            let element = arrays.iter().any(|array| array.stride == u64::from(size));
+            if let (Some(0), true, 8, Some(name)) = (value, element, size, self.global_name(address)) {
+                let declared = self.values.declared(Avma(self.address(ctx, at)), Avma(address));
+                let mut path = path.with(spot, "global", format!("{name} has nothing there"));
+                path.doubts.push("whether the table or the index is wrong is not known");
+                self.leads.push(Lead {
+                    kind: BirthKind::GlobalInitial,
+                    spot,
+                    what: format!("an element of {name} that is NULL"),
+                    global: Some((name, declared)),
+                    declared: None,
+                    path,
+                    complete: true,
+                });
+                return;
+            }
             let path = path.with(spot, "constant", "read from constant data".to_owned());
             let gone = gone && path.stored.is_none();
             let kind = if gone { BirthKind::ReturnedComputed } else { BirthKind::Constant };
@@ -116,12 +134,20 @@ impl Tracer<'_, '_, '_> {
         }
         let initial = self.initial(address, size);
         let same = value.is_none() || initial == value;
+        // Whoever has its address only reads there, as far as this is seen.
+        let arrays = self.values.arrays_at(self.frames, Avma(self.address(ctx, at)), address);
+        let pointers = arrays.iter().any(|array| array.stride == u64::from(size));
+        let candidate = uses.taken && same && value == Some(0) && pointers && self.run(ctx).frame.is_some();
+        let untouched = candidate && self.no_element_stored(&uses.takes, (address, size));
         let shown = name.clone().unwrap_or_else(|| format!("the variable at {address:#x}"));
         if same && !uses.taken && self.run(ctx).frame.is_none() && self.reads_element(ctx, at) {
             self.hole_in_table(spot, &shown, path);
-        } else if same && !uses.taken {
+        } else if same && (!uses.taken || untouched) {
             let declared = self.values.declared(Avma(self.address(ctx, at)), Avma(address));
-            let path = path.with(spot, "global", format!("{shown} still has its initial value"));
+            let mut path = path.with(spot, "global", format!("{shown} still has its initial value"));
+            if untouched {
+                path.doubts.push("its address is taken, and who else has it was not followed");
+            }
             let complete = self.leads.len() == before;
             self.leads.push(Lead {
                 kind: BirthKind::GlobalInitial,

@@ -49,6 +49,8 @@ pub(super) struct Path {
     pub narrow: bool,
     /// It is an index that led out of its table.
     pub index: bool,
+    /// It was added to a pointer that is sound.
+    pub offset: bool,
     /// The fewest bytes that it was widened from.
     pub bits: Option<u8>,
     pub doubts: Vec<&'static str>,
@@ -277,7 +279,9 @@ impl<'data> Tracer<'_, '_, 'data> {
         let cut = path.narrow && kind == BirthKind::Stored;
         if !final_word && !cut && !path.literal && path.value.is_some_and(|value| self.is_lost(value)) {
             // Nobody makes a pointer to where nothing is: it was right when it was made.
-            let freed = path.value.filter(|_| !self.seeking).is_some_and(|value| self.freed(value, path));
+            // What a library computes for itself nobody of the program released.
+            let own = !self.is_of_system(self.address(spot.ctx, spot.at));
+            let freed = path.value.filter(|_| !self.seeking && own).is_some_and(|value| self.freed(value, path));
             if !freed {
                 let what = "it was right when it was made; what happened since was not found".to_owned();
                 self.lead(BirthKind::Loaded, spot, what, path);

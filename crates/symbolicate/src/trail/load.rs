@@ -34,7 +34,9 @@ impl Tracer<'_, '_, '_> {
         let address = address.filter(|&address| address >= super::chase::NULL_PAGES);
         let address = address.or_else(|| self.only_place_of(def.value.filter(|_| live)?));
         let address = match address {
-            None if live && !self.seeking => self.first_element(ctx, def.at, &mem, value),
+            None if live && !self.seeking => {
+                self.first_element(ctx, def.at, &mem, value).or_else(|| self.only_hole(ctx, def.at, &mem, value))
+            }
             known => known,
         };
         let text = match address {
@@ -124,12 +126,13 @@ impl Tracer<'_, '_, '_> {
         }
         if !self.seeking
             && !self.on_stack(address)
-            && !self.is_static(address)
             && let Some(base) = mem.base
             && let Some((outer, at, source, index)) = self.strayed(ctx, def.at, base, address)
         {
-            let text = format!("{address:#x} lies outside of the block that it was counted from");
-            let path = path.with(Spot { ctx: outer, at }, "index", text);
+            let what = if self.is_static(address) { "variable" } else { "block" };
+            let text = format!("{address:#x} lies outside of the {what} that it was counted from");
+            let mut path = path.with(Spot { ctx: outer, at }, "index", text);
+            path.index = true;
             self.start(outer, at, source, Some(index), &path);
             return;
         }
@@ -245,6 +248,20 @@ impl Tracer<'_, '_, '_> {
         let found = elements.into_iter().find(|&(_, element)| element == value)?.0;
         let inside = self.block_size(base).is_none_or(|size| found.wrapping_sub(base) < size);
         inside.then_some(found)
+    }
+
+    /// The one element of a table that is NULL, where it is not known which one was read.
+    fn only_hole(&mut self, ctx: Ctx, at: usize, mem: &Mem, value: Option<u64>) -> Option<u64> {
+        let (_, scale) = mem.index.filter(|&(_, scale)| scale == 8 && mem.size == 8 && value == Some(0))?;
+        let base = match mem.base {
+            Some(base) => self.eval(ctx, at, Src::Reg(Part { reg: base, offset: 0, size: 8 }))?,
+            None => 0,
+        };
+        let start = base.wrapping_add_signed(mem.displacement);
+        let (first, size) = self.variable_at(start).filter(|&(first, _)| first == start)?;
+        let elements = (0..size / u64::from(scale)).map(|index| first + index * u64::from(scale));
+        let mut holes = elements.filter(|&element| self.word(element, 8) == Some(0));
+        holes.next().filter(|_| holes.next().is_none())
     }
 
     /// A register begins a loop as 0 and is counted up by one: 0.

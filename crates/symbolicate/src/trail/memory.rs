@@ -176,6 +176,13 @@ impl Tracer<'_, '_, '_> {
                     }
                     _ => false,
                 };
+                if path.index && !fits && !agrees && self.stores_data(ctx, at, from) {
+                    let spot = Spot { ctx, at };
+                    let mut path = path.with(spot, "store", "stores what it read, to be used as an index".to_owned());
+                    path.doubts.push(UNKNOWN_INDEX);
+                    self.lead(BirthKind::Stored, spot, "stores it unchecked".to_owned(), &path);
+                    return true;
+                }
                 if let (true, false, Src::Reg(part)) = (results || agrees, fits, from) {
                     let spot = Spot { ctx, at };
                     let mut path =
@@ -367,6 +374,16 @@ impl Tracer<'_, '_, '_> {
             let path = path.with(spot, "allocated", format!("{name} returned the object {object:#x}, cleared"));
             let at = path.loaded.unwrap_or(spot);
             self.lead(BirthKind::Loaded, at, "read from memory; who wrote it was not found".to_owned(), &path);
+            return;
+        }
+        let is_text = |value: u64| {
+            let [first, rest @ ..] = value.to_ne_bytes();
+            rest.iter().any(|&byte| byte != first) && self.text_start(place.0, value).is_some()
+        };
+        if allocates(&name) && value.is_some_and(is_text) {
+            // Somebody wrote a text there, that begins before; a pattern was rather left by another owner.
+            let at = path.loaded.unwrap_or(spot);
+            self.lead(BirthKind::Loaded, at, "read from memory; who wrote it was not found".to_owned(), path);
             return;
         }
         if allocates(&name) || self.is_of_go(&name) && super::go::allocates(&name) {

@@ -35,6 +35,7 @@
 //! overrun   text where a pointer should be; spill: a text or pattern, by who writes such elements at all
 //! own_array  an array of the frame itself that was run over, and who filled it
 //! callers   who calls what leaves no value behind: a block moved, a file made shorter
+//! unset     local variables that nothing sets; wire: numbers that are put together of bytes
 //! variadic  numbers among the arguments of a function that takes any
 //! maker     who made a block that a NULL was read from
 //! vectors   who put an element into a `std::vector`
@@ -94,8 +95,10 @@ mod subject;
 mod sum;
 mod survived;
 mod sweep;
+mod unset;
 mod variadic;
 mod vectors;
+mod wire;
 mod writers;
 mod x86_64;
 

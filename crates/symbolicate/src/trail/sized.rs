@@ -10,7 +10,7 @@ use super::library::plain_name;
 use super::op::{Arith, Mem, Part, Reg, Src};
 
 /// Bytes behind the start of a block that an index is believed to lead: more is another pointer.
-const FARTHEST: u64 = 1 << 36;
+pub(super) const FARTHEST: u64 = 1 << 36;
 
 /// A sum: its value, and its operands with theirs.
 pub(super) type Sum = (u64, [(Src, Option<u64>); 2]);
@@ -208,7 +208,8 @@ impl Tracer<'_, '_, '_> {
             let beside = |known: Option<u64>| Some(solved?.wrapping_sub(known?));
             let (one, other) = (one.or_else(|| beside(other))?, other.or_else(|| beside(one))?);
             for (block, (source, value)) in [(one, (right, other)), (other, (left, one))] {
-                let Some(size) = self.block_size(block) else { continue };
+                let of_variable = || self.variable_at(block).filter(|&(first, _)| first == block).map(|(_, size)| size);
+                let Some(size) = self.block_size(block).or_else(of_variable) else { continue };
                 let outside = address < block || address >= block.saturating_add(size);
                 return outside.then_some((ctx, at, source, value));
             }

@@ -100,7 +100,8 @@ impl Tracer<'_, '_, '_> {
         let read = self.leads.iter().find_map(|lead| {
             let read = lead.path.read?;
             let (address, value) = read.address.zip(read.value)?;
-            (self.word(address, read.size) == Some(value)).then(|| (address, read.size, value, lead.path.clone()))
+            let there = self.word(address, read.size) == Some(value) && !self.on_stack(address);
+            there.then(|| (address, read.size, value, lead.path.clone()))
         });
         let spot = Spot { ctx: subject.ctx, at: subject.at };
         let (place, size, value, path) = match read {

@@ -106,7 +106,11 @@ fn search<'data>(scene: &Scene<'_, '_, 'data>) -> Option<Trail<'data>> {
         None => tracer.of_guard(scene),
     };
     let subject = tracer.chase_best(subjects)?;
-    let useless = tracer.leads.iter().all(|lead| matches!(lead.kind, BirthKind::Unknown | BirthKind::Arithmetic));
+    let useless = tracer.leads.iter().all(|lead| {
+        // What a library has in its registers is its own.
+        let inside = lead.kind == BirthKind::Loaded && tracer.is_of_system(tracer.address(lead.spot.ctx, lead.spot.at));
+        inside || matches!(lead.kind, BirthKind::Unknown | BirthKind::Arithmetic)
+    });
     let in_library = tracer.is_library(tracer.address(subject.ctx, subject.at));
     let mut subject = subject;
     if useless
@@ -189,6 +193,10 @@ impl<'data> Tracer<'_, '_, 'data> {
             // A number that something was compared with may be what it should have been.
             for lead in &mut leads {
                 lead.complete &= lead.kind != BirthKind::Constant;
+                let written_down = lead.path.steps.last().is_some_and(|step| step.step == "constant");
+                if lead.kind == BirthKind::Stored && written_down && self.run(lead.spot.ctx).frame.is_some() {
+                    lead.path.doubts.push("it may be what the other should have been");
+                }
             }
         }
         self.leads = leads;
@@ -494,7 +502,10 @@ impl<'data> Tracer<'_, '_, 'data> {
         let chosen = if releases {
             arguments.iter().find(|&&(number, _)| number == 0)
         } else {
-            let exact = arguments.iter().find(|&&(_, value)| near(value));
+            let count = count_argument(&base);
+            let endless =
+                arguments.iter().find(|&&(number, value)| Some(number) == count && value > super::damage::ENDLESS);
+            let exact = endless.or_else(|| arguments.iter().find(|&&(_, value)| near(value)));
             // A number that is no pointer is small too: only NULL itself is taken for one, and where the address is not known.
             let unknown = culprit.is_none_or(|culprit| culprit < NULL_PAGES);
             let null = || arguments.iter().find(|&&(_, value)| value == 0).filter(|_| unknown);

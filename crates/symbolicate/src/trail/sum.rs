@@ -71,11 +71,8 @@ impl Tracer<'_, '_, '_> {
         }
         let wide = size == 8 && matches!(kind, Arith::Add | Arith::Sub);
         let sound = |value: Option<u64>| value.is_some_and(|value| value >= NULL_PAGES && self.is_mapped(value));
-        if wide
-            && def.value.is_some_and(|value| value < NULL_PAGES)
-            && kind == Arith::Add
-            && (sound(one) || sound(other))
-        {
+        let beside_sound = sound(one) || sound(other);
+        if wide && def.value.is_some_and(|value| value < NULL_PAGES) && kind == Arith::Add && beside_sound {
             // No index makes NULL of a pointer.
             return;
         }
@@ -107,7 +104,17 @@ impl Tracer<'_, '_, '_> {
         }
         let guilty = if wide { self.guilty((left, one), (right, other), kind, def.value) } else { None };
         if let Some((source, value)) = guilty {
-            let path = path.with(Spot { ctx, at: def.at }, "arithmetic", "one operand of the sum is bad".to_owned());
+            let solved = one.is_none() || other.is_none();
+            let sound = [one, other].into_iter().flatten().find(|&value| value >= NULL_PAGES && self.is_mapped(value));
+            if let (true, true, Some(sum), Some(pointer)) = (solved, path.stored.is_some(), def.value, sound)
+                && sum.abs_diff(pointer) > super::sized::FARTHEST
+            {
+                // No index leads so far: this was not it.
+                return;
+            }
+            let mut path =
+                path.with(Spot { ctx, at: def.at }, "arithmetic", "one operand of the sum is bad".to_owned());
+            path.offset |= kind == Arith::Add && beside_sound;
             self.start(ctx, def.at, source, value, &path);
             return;
         }
@@ -309,8 +316,11 @@ impl Tracer<'_, '_, '_> {
             }
             let chosen = self.guilty((word(base), one), (word(index), other), Arith::Add, None);
             if let Some((source, value)) = chosen {
-                let path =
+                let mut path =
                     path.with(Spot { ctx, at: def.at }, "arithmetic", "one operand of the sum is bad".to_owned());
+                let sound =
+                    |value: Option<u64>| value.is_some_and(|value| value >= NULL_PAGES && self.is_mapped(value));
+                path.offset |= sound(one) || sound(other);
                 self.start(ctx, def.at, source, value, &path);
                 return;
             }

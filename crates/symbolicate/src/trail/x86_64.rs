@@ -220,6 +220,14 @@ impl Lifter<'_> {
                 self.flags = Flags::Other;
                 true
             }
+            // Bytes in the other order.
+            M::Bswap | M::Rol | M::Ror if it.op0_kind() == OpKind::Register => {
+                let Some(to) = written(it.op0_register()) else { return false };
+                let (left, size) = (self.operand(0), self.size());
+                self.ops.push(Op::Compute { to, kind: Arith::Opaque, left, right: Src::Other, size });
+                self.flags = if it.mnemonic() == M::Bswap { Flags::Kept } else { Flags::Other };
+                true
+            }
             M::Cmp => {
                 self.flags = Flags::Compare { left: self.operand(0), right: self.operand(1), size: self.size() };
                 true

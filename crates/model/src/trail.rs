@@ -57,7 +57,7 @@ impl Chain<'_> {
     /// A doubt: the code that made the value is a library's, inlined into the function that is shown.
     pub const INLINED_LIBRARY: &'static str = "what the library was asked for was not followed";
     /// A doubt: it is an element of a container, and was found by who puts such elements in.
-    pub const PUT_IN: &'static str = "which call put this element in is not known";
+    pub const PUT_IN: &'static str = "which call put it there is not known";
     /// What is told of a function whose frame was written over.
     pub const FRAME_RUN_OVER: &'static str = "an array of the frame was written past its end";
     /// A doubt: a call that has returned read it from memory whose place is not known any more; who stored it there is not known.

@@ -64,6 +64,9 @@ impl Tracer<'_, '_, '_> {
             if self.map_element(ctx, def.at, &mem, &path) {
                 return;
             }
+            if self.found_by_key(ctx, def.at, &mem, value, &path) {
+                return;
+            }
             if value == Some(0)
                 && let Some(address) = self.place_in_lost_object(ctx, def.at, &mem)
             {

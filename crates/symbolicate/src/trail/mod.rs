@@ -38,6 +38,7 @@
 //! unset     local variables that nothing sets; wire: numbers that are put together of bytes
 //! variadic  numbers among the arguments of a function that takes any
 //! maker     who made a block that a NULL was read from
+//! keyed     what a look-up by a text found, and who put that there
 //! vectors   who put an element into a `std::vector`
 //! writers   the one function that writes a part of such objects
 //! sentinel  the end of a container, taken for an element
@@ -71,6 +72,7 @@ mod guard;
 mod heap;
 mod joinable;
 mod jump_table;
+mod keyed;
 mod lead;
 mod library;
 mod linked;
@@ -197,6 +199,8 @@ struct Tracer<'t, 'a, 'data> {
     sought: Option<u64>,
     /// It was used as an address.
     wants_address: bool,
+    /// A call found the value in an element that bears the key which it was asked for.
+    keyed: bool,
     /// It was released, and is no block: a sound address of something else.
     not_owned: bool,
     /// Bytes at whose multiples the address had to lie.
@@ -270,6 +274,7 @@ impl<'t, 'a, 'data> Tracer<'t, 'a, 'data> {
             in_elements: false,
             sought: None,
             wants_address: false,
+            keyed: false,
             not_owned: false,
             boundary: None,
             refuted: false,

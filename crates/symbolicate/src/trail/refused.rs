@@ -127,7 +127,7 @@ impl<'data> Tracer<'_, '_, 'data> {
     }
 
     /// What lies at an address looks like a text of libstdc++ (`basic_string`: pointer, length, room inside): the text.
-    fn text_at(&self, object: u64) -> Option<Vec<u8>> {
+    pub fn text_at(&self, object: u64) -> Option<Vec<u8>> {
         let (start, length) = self.word(object, 8).zip(self.word(object.checked_add(8)?, 8))?;
         let length = usize::try_from(length).ok().filter(|&length| length as u64 <= LONGEST)?;
         let bytes = self.space.read(necropsy_model::Avma(start), length + 1).ok()?;

@@ -6,7 +6,7 @@ use super::Tracer;
 use super::chase::{ERROR_POINTERS, NULL_PAGES};
 use super::context::Ctx;
 use super::definition::Loc;
-use super::lead::{NO_MEMORY, NO_WAY, Path, Spot, UNKNOWN_INDEX};
+use super::lead::{Lead, NO_MEMORY, NO_WAY, Path, Spot, UNKNOWN_INDEX};
 use super::library::{allocates, plain_name, returns_first};
 use super::op::{Flow, Op, Part, Src};
 
@@ -184,6 +184,7 @@ impl Tracer<'_, '_, '_> {
         let function = self.function(callee);
         let before = self.leads.len();
         let outer = std::mem::take(&mut self.refuted);
+        let keyed = std::mem::take(&mut self.keyed);
         for &at in &function.returns {
             let mut path = path.clone();
             path.returned.push(Spot { ctx: callee, at: self.gives_result(callee, at) });
@@ -195,6 +196,15 @@ impl Tracer<'_, '_, '_> {
                 path.returned.push(Spot { ctx: callee, at });
                 self.returned(Spot { ctx: callee, at }, target, part, value, &path);
             }
+        }
+        if std::mem::replace(&mut self.keyed, keyed) {
+            // The element is there: the answer for want of one was not given.
+            let found = self.leads.split_off(before.min(self.leads.len()));
+            let keyed = |lead: &Lead| lead.path.steps.iter().any(|step| step.step == "key");
+            let answers = |lead: &Lead| {
+                matches!(lead.kind, BirthKind::ReturnedConstant | BirthKind::ReturnedComputed) && !keyed(lead)
+            };
+            self.leads.extend(found.into_iter().filter(|lead| !answers(lead)));
         }
         let refuted = std::mem::replace(&mut self.refuted, outer);
         if self.leads.len() == before && refuted {

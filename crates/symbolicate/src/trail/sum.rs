@@ -118,8 +118,10 @@ impl Tracer<'_, '_, '_> {
             self.start(ctx, def.at, source, value, &path);
             return;
         }
+        // A number of an error, as functions of C return it in a pointer.
         if let (Arith::Sub, Some(0), Src::Reg(_) | Src::Mem(_), Some(value)) = (kind, one, right, def.value)
             && !wide
+            && sign_extend(value, size).cast_unsigned() >= ERROR_POINTERS
         {
             let path = path.with(Spot { ctx, at: def.at }, "arithmetic", "the negative of it".to_owned());
             self.start(ctx, def.at, right, Some(mask(value.wrapping_neg(), size)), &path);

@@ -8,7 +8,7 @@ use necropsy_model::{BirthKind, Chain};
 
 use super::context::Ctx;
 use super::definition::Loc;
-use super::lead::{Lead, NO_MEMORY, Path, Spot};
+use super::lead::{Lead, NO_MEMORY, NO_WAY, Path, Spot};
 use super::op::{Part, Src};
 use super::subject::called;
 use super::{Limits, Tracer, sweep};
@@ -227,7 +227,8 @@ impl Tracer<'_, '_, '_> {
                 BirthKind::Loaded | BirthKind::Unknown | BirthKind::Arithmetic | BirthKind::UninitialisedLocal
             )
         };
-        let failed = |lead: &Lead| lead.path.doubts.contains(&NO_MEMORY);
+        let impossible = |lead: &Lead| value == 0 && lead.path.doubts.contains(&NO_WAY);
+        let failed = |lead: &Lead| lead.path.doubts.contains(&NO_MEMORY) || impossible(lead);
         let found = self.leads.split_off(before.min(self.leads.len()));
         let another = |lead: &Lead| lead.path.steps.last().is_some_and(|step| step.step == "overwritten");
         let open = found.iter().any(|lead| lost(lead) && !failed(lead) && !another(lead));

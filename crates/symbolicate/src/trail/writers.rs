@@ -50,9 +50,11 @@ impl Tracer<'_, '_, '_> {
     /// objects that never sets it.
     pub fn of_writers(&mut self) {
         let lost = |lead: &Lead| matches!(lead.kind, BirthKind::Loaded | BirthKind::Unknown);
-        if self.leads.iter().any(|lead| !lost(lead)) {
+        let ends = |lead: &Lead| lead.kind == BirthKind::EndOfList;
+        if self.leads.iter().any(|lead| !lost(lead) && !ends(lead)) {
             return;
         }
+        let list = self.leads.iter().any(ends);
         let read = self.leads.iter().find_map(|lead| Some((lead.path.read?, lead.path.clone())));
         let Some((Read { address, offset, size, value: Some(value) }, path)) = read else { return };
         let (offset, room) = match address {
@@ -90,9 +92,21 @@ impl Tracer<'_, '_, '_> {
         }
         let found = std::mem::take(&mut self.leads);
         let writers: BTreeSet<u64> = found.iter().map(|lead| self.run(lead.spot.ctx).function.entry).collect();
+        let given = |lead: &Lead| lead.path.steps.iter().any(|step| step.step == "given");
         match writers.len() {
-            1 if !open => self.leads = found,
-            0 if !open && value == 0 => {
+            1 if !open && !list => self.leads = found,
+            1 if !open && found.iter().all(given) => {
+                // A list ends in NULL, and whoever walks on is to blame; here one caller alone asked for an object without this link,
+                // which may not have been meant to be met.
+                self.leads = known.iter().cloned().chain(found).collect();
+                for lead in &mut self.leads {
+                    lead.path.doubts.push("a caller asked for an object without this link");
+                    if !ends(lead) {
+                        lead.kind = BirthKind::Unknown;
+                    }
+                }
+            }
+            0 if !open && value == 0 && !list => {
                 if let Some(room) = room {
                     self.only_maker(&calls, &stores, room, &path);
                 }
@@ -235,7 +249,8 @@ impl Tracer<'_, '_, '_> {
         let lost = |lead: &Lead| {
             matches!(lead.kind, BirthKind::Loaded | BirthKind::Unknown | BirthKind::Arithmetic | BirthKind::EndOfList)
         };
-        let failed = |lead: &Lead| lead.path.doubts.contains(&NO_MEMORY);
+        let impossible = |lead: &Lead| value == 0 && lead.path.doubts.contains(&NO_WAY);
+        let failed = |lead: &Lead| lead.path.doubts.contains(&NO_MEMORY) || impossible(lead);
         // Another value was put where it would have come from: this store stored that one.
         let another = |lead: &Lead| lead.path.steps.last().is_some_and(|step| step.step == "overwritten");
         let refuted = |lead: &Lead| lead.path.doubts.contains(&NO_WAY);

@@ -95,9 +95,9 @@ impl Tracer<'_, '_, '_> {
         let given = |lead: &Lead| lead.path.steps.iter().any(|step| step.step == "given");
         match writers.len() {
             1 if !open && !list => self.leads = found,
-            1 if !open && found.iter().all(given) => {
-                // A list ends in NULL, and whoever walks on is to blame; here one caller alone asked for an object without this link,
-                // which may not have been meant to be met.
+            1 if !open && found.iter().all(|lead| given(lead) && self.makes_roots(lead)) => {
+                // A list ends in NULL, and whoever walks on is to blame; here a function does nothing but ask for an object without
+                // this link, which may not have been meant to be met.
                 self.leads = known.iter().cloned().chain(found).collect();
                 for lead in &mut self.leads {
                     lead.path.doubts.push("a caller asked for an object without this link");
@@ -116,6 +116,19 @@ impl Tracer<'_, '_, '_> {
         if self.leads.is_empty() {
             self.leads = known;
         }
+    }
+
+    /// The function that gave the NULL calls the one that stored it once, and is not on the stack any more: it makes the root of something.
+    /// Who makes a list calls it for each element.
+    fn makes_roots(&self, lead: &Lead) -> bool {
+        let stored = lead.path.steps.iter().find(|step| step.step == "store").map(|step| step.spot.ctx);
+        let Some(storing) = stored.map(|ctx| self.run(ctx).function.entry) else { return false };
+        let giver = self.function(lead.spot.ctx);
+        let jumps = giver.tails.iter().map(|&(_, target)| target);
+        let calls = giver.direct_calls().map(|(_, target)| Src::Const(target)).chain(jumps);
+        let stands = |at: u64| giver.insns.iter().any(|insn| (insn.at..insn.next).contains(&at));
+        let on_stack = self.frames.iter().any(|frame| stands(frame.address.lookup().0));
+        calls.filter(|&target| target == Src::Const(storing)).count() == 1 && !on_stack
     }
 
     /// Start and size of the heap block around an address.

@@ -38,6 +38,9 @@ impl Tracer<'_, '_, '_> {
         if self.seeking || self.by_place || self.run(ctx).frame.is_some() || self.feeds_itself(ctx, at, base) {
             return false;
         }
+        if self.makes_missing(ctx) {
+            return false;
+        }
         let Some(text) = self.asked_by_text(ctx) else { return false };
         let Some(place) = self.element_with(&text, mem.displacement, value) else { return false };
         self.keyed = true;
@@ -60,6 +63,13 @@ impl Tracer<'_, '_, '_> {
             self.lead(BirthKind::Loaded, spot, what, &path);
         }
         true
+    }
+
+    /// The look-up makes an element where there is none: who asked for it put it there.
+    fn makes_missing(&mut self, ctx: Ctx) -> bool {
+        let calls: Vec<u64> = self.function(ctx).direct_calls().map(|(_, target)| self.behind_plt(target)).collect();
+        let names = self.namer.functions(&calls);
+        names.values().any(|name| gives_element(name) || name.contains("_Rb_tree_insert_and_rebalance"))
     }
 
     /// The text that a call which is gone was given, or one of those that it is inside of.

@@ -50,7 +50,9 @@ impl Tracer<'_, '_, '_> {
     /// objects that never sets it.
     pub fn of_writers(&mut self) {
         let lost = |lead: &Lead| matches!(lead.kind, BirthKind::Loaded | BirthKind::Unknown);
-        let ends = |lead: &Lead| lead.kind == BirthKind::EndOfList;
+        // The end of a container is known for what it is.
+        let known_end = |lead: &Lead| lead.path.steps.iter().any(|step| step.step == "end");
+        let ends = |lead: &Lead| lead.kind == BirthKind::EndOfList && !known_end(lead);
         if self.leads.iter().any(|lead| !lost(lead) && !ends(lead)) {
             return;
         }
@@ -262,8 +264,7 @@ impl Tracer<'_, '_, '_> {
         let lost = |lead: &Lead| {
             matches!(lead.kind, BirthKind::Loaded | BirthKind::Unknown | BirthKind::Arithmetic | BirthKind::EndOfList)
         };
-        let impossible = |lead: &Lead| value == 0 && lead.path.doubts.contains(&NO_WAY);
-        let failed = |lead: &Lead| lead.path.doubts.contains(&NO_MEMORY) || impossible(lead);
+        let failed = |lead: &Lead| lead.path.doubts.contains(&NO_MEMORY);
         // Another value was put where it would have come from: this store stored that one.
         let another = |lead: &Lead| lead.path.steps.last().is_some_and(|step| step.step == "overwritten");
         let refuted = |lead: &Lead| lead.path.doubts.contains(&NO_WAY);

@@ -148,7 +148,7 @@ fn grade(chain: &Chain<'_>, trail: &Trail<'_>, noise: &Noise) -> (Grade, &'stati
         (BirthKind::Moved, _) => (Grade::C, "nothing else in the program moves or unmaps blocks"),
         (BirthKind::EndlessRecursion, _) => (Grade::C, "what it goes on with never changes"),
         (BirthKind::Counted, true) => (Grade::C, "the loop ends nowhere else"),
-        (BirthKind::FileShortened, _) => (Grade::C, "nothing else in the program makes files shorter"),
+        (BirthKind::FileShortened, _) => (Grade::C, "nothing in the program made a file shorter after it"),
         (BirthKind::ReturnedArithmetic, true) => {
             (Grade::C, "the call computed it; what it was computed from was not followed")
         }

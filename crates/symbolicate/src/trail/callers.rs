@@ -1,12 +1,13 @@
 //! Where the program itself calls certain functions of the C library: by reading the code of its modules once. For what leaves
 //! no value behind to follow: a block that was moved, a file that was made shorter.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet, VecDeque};
 
 use necropsy_model::{Avma, BirthKind};
 
 use super::lead::{Path, Spot};
 use super::library::plain_name;
+use super::op::Src;
 use super::{Tracer, sweep};
 
 /// Functions of a module without a linkage table that are asked for their names.
@@ -73,12 +74,68 @@ impl Tracer<'_, '_, '_> {
                 spots.push((function.entry, Spot { ctx, at }));
             }
         }
+        let mut entries: Vec<u64> = spots.iter().map(|&(entry, _)| entry).collect();
+        entries.sort_unstable();
+        entries.dedup();
+        if let (BirthKind::FileShortened, Some(from), 2..) = (kind, path.steps.first(), entries.len())
+            && let Some(last) = self.last_called(from.spot, &entries)
+        {
+            spots.retain(|&(entry, _)| entry == last);
+        }
         let sole = spots.iter().all(|(entry, _)| spots.first().is_some_and(|(first, _)| first == entry));
         let kind = if sole { kind } else { BirthKind::Unknown };
         let what = if sole { what.to_owned() } else { format!("one of several functions of which each {what}") };
         for (_, spot) in spots {
             let path = path.with(spot, "called", what.clone());
             self.lead(kind, spot, what.clone(), &path);
+        }
+    }
+
+    /// Of several functions the one that was called last before an instruction, by the frames or below a call of theirs.
+    fn last_called(&mut self, from: Spot, entries: &[u64]) -> Option<u64> {
+        /// Calls below a call of a frame.
+        const BELOW: usize = 3;
+        let mut here = Some((from.ctx, from.at));
+        while let Some((ctx, at)) = here {
+            let function = self.function(ctx);
+            let mut seen = HashSet::new();
+            let mut open = VecDeque::from([at]);
+            while let Some(at) = open.pop_front() {
+                for edge in function.before(at) {
+                    if !seen.insert(edge.from) {
+                        continue;
+                    }
+                    open.push_back(edge.from);
+                    let called = function.insns.get(edge.from).and_then(|insn| super::subject::called(insn.flow));
+                    let Some(target) = called.and_then(|target| self.target(ctx, edge.from, target)) else { continue };
+                    let mut reached = HashSet::new();
+                    self.reached(target, entries, BELOW, &mut reached);
+                    match reached.len() {
+                        0 => {}
+                        1 => return reached.into_iter().next(),
+                        _ => return None,
+                    }
+                }
+            }
+            here = self.caller(ctx);
+        }
+        None
+    }
+
+    /// Which of several functions a function is, or calls.
+    fn reached(&mut self, target: u64, entries: &[u64], left: usize, reached: &mut HashSet<u64>) {
+        if entries.contains(&target) {
+            reached.insert(target);
+        } else if left > 0 && !self.is_library(target) {
+            let Some(function) = self.function_at(target, None) else { return };
+            let tails = function.tails.iter().filter_map(|&(_, next)| match next {
+                Src::Const(next) => Some(next),
+                _ => None,
+            });
+            for next in function.direct_calls().map(|(_, next)| next).chain(tails) {
+                let next = self.behind_plt(next);
+                self.reached(next, entries, left - 1, reached);
+            }
         }
     }
 

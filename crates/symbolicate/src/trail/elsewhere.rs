@@ -29,7 +29,8 @@ impl Tracer<'_, '_, '_> {
 
 /// Looks for the writer in the other threads. One that is found stands first in the trail.
 pub(super) fn look<'data>(scene: &Scene<'_, '_, 'data>, memory: Unwritten, trail: &mut Trail<'data>) {
-    let lost = |kind| matches!(kind, BirthKind::Loaded | BirthKind::Unknown | BirthKind::Arithmetic);
+    let lost =
+        |kind| matches!(kind, BirthKind::Loaded | BirthKind::Unknown | BirthKind::Arithmetic | BirthKind::NeverSet);
     let Some(first) = trail.chains.first().filter(|chain| lost(chain.kind)).cloned() else { return };
     let others = scene.walks.iter().enumerate().filter(|&(index, _)| index != scene.thread).take(MOST_THREADS);
     let mut found = Vec::new();

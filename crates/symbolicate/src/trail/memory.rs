@@ -97,7 +97,12 @@ impl Tracer<'_, '_, '_> {
             self.was_overwritten(Spot { ctx, at }, Loc::Mem { address, size }, value, &path);
             return;
         }
-        if !self.stored_somewhere(callee, place, value, &path) && !passes && !self.seeking {
+        let stored = self.stored_somewhere(callee, place, value, &path);
+        if !stored && !self.seeking && value.is_some_and(|value| value != 0) && self.fills(callee, address).is_some() {
+            // An array of the object was filled: this element as well, for all that is known.
+            self.part_given = true;
+        }
+        if !stored && !passes && !self.seeking {
             let first = function.first().unwrap_or_default();
             self.lead(
                 BirthKind::Unknown,
@@ -387,6 +392,9 @@ impl Tracer<'_, '_, '_> {
             return;
         }
         if allocates(&name) || self.is_of_go(&name) && super::go::allocates(&name) {
+            self.unwritten(place.0, place.1, value);
+            // Whoever made the array filled it as well: this element too, for all that is known.
+            self.part_given |= value == Some(0) && self.fills(spot.ctx, place.0 + 1).is_some();
             let path = path.with(spot, "allocated", format!("{name} returned the object {object:#x}"));
             self.lead(BirthKind::NeverSet, spot, format!("allocated by {name} and this part never set"), &path);
             return;
@@ -491,6 +499,13 @@ impl Tracer<'_, '_, '_> {
     /// A pointer that was right when it was made: who freed the object since.
     pub fn went_bad(&mut self, pointer: u64, spot: Spot, name: &str, path: &Path) {
         if !self.freed(pointer, path) {
+            // What is there now is no pointer that the allocator gave, but text over one.
+            if let (Some(super::writers::Read { address: Some(address), value, .. }), Some(loaded), false) =
+                (path.read, path.loaded, self.seeking)
+                && self.overrun(loaded.ctx, loaded.at, address, value, path)
+            {
+                return;
+            }
             let text = format!("it was right when {name} returned it; what happened since was not found");
             self.lead(BirthKind::Loaded, spot, text, path);
         }

@@ -14,6 +14,9 @@ const LONGEST: u64 = 4096;
 /// Bytes from the start of an object to the text in it.
 const INSIDE: u64 = 64;
 
+/// Calls below a call in which an array of an object may be filled.
+const FILLERS_BELOW: usize = 3;
+
 impl Tracer<'_, '_, '_> {
     /// The value at an address is a part of a text that begins before: finds the call that got the object where it begins.
     pub fn overrun(&mut self, ctx: Ctx, at: usize, address: u64, value: Option<u64>, path: &Path) -> bool {
@@ -66,7 +69,27 @@ impl Tracer<'_, '_, '_> {
                     continue;
                 }
                 let Some(callee) = self.enter(ctx, edge.from, target) else { continue };
-                found.extend(self.fills(callee, address).map(|at| Spot { ctx: callee, at }));
+                self.fillers_below(callee, address, FILLERS_BELOW, found);
+            }
+        }
+    }
+
+    /// The same in a function that was called, and in those that it hands the object to.
+    fn fillers_below(&mut self, ctx: Ctx, address: u64, left: usize, found: &mut Vec<Spot>) {
+        found.extend(self.fills(ctx, address).map(|at| Spot { ctx, at }));
+        if left == 0 {
+            return;
+        }
+        let function = self.function(ctx);
+        for (at, target) in function.direct_calls() {
+            let arguments = self.arguments(ctx, at);
+            let given = arguments.iter().any(|&(_, given)| given <= address && self.covers(given, address));
+            let target = self.behind_plt(target);
+            if !given || self.is_library(target) || target == function.entry {
+                continue;
+            }
+            if let Some(callee) = self.enter(ctx, at, target) {
+                self.fillers_below(callee, address, left - 1, found);
             }
         }
     }
@@ -78,7 +101,11 @@ impl Tracer<'_, '_, '_> {
             for op in &insn.ops {
                 let Op::Store { to, .. } = op else { continue };
                 let own = function.stack(at).slot(to).is_some();
-                if own || to.base.is_none() || self.address_of(ctx, at, to).is_some() {
+                // An index that was read from memory may have been another then.
+                let outer = std::mem::replace(&mut self.read_memory, false);
+                let known = self.address_of(ctx, at, to).is_some() && !self.read_memory;
+                self.read_memory |= outer;
+                if own || to.base.is_none() || known {
                     continue;
                 }
                 let bases = self.bases_of(ctx, at, to);

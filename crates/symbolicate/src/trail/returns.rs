@@ -207,6 +207,13 @@ impl Tracer<'_, '_, '_> {
             self.leads.extend(found.into_iter().filter(|lead| !answers(lead)));
         }
         let refuted = std::mem::replace(&mut self.refuted, outer);
+        if self.leads.len() == before
+            && let Some(super::writers::Read { address: Some(address), size, value: Some(value), .. }) = path.read
+            && path.steps.iter().rev().nth(1).is_some_and(|step| step.step == "load")
+        {
+            // What this thread stored there last was something else.
+            self.unwritten.get_or_insert(super::elsewhere::Unwritten { address, size, value });
+        }
         if self.leads.len() == before && refuted {
             self.refuted = true;
             return;

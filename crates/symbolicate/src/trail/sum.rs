@@ -139,6 +139,13 @@ impl Tracer<'_, '_, '_> {
             self.start(ctx, def.at, source, def.value, &path);
             return;
         }
+        if let (Arith::Sub, Some(0), Some(value)) = (kind, one, def.value)
+            && self.is_written_down(ctx, def.at, left)
+        {
+            let path = path.with(Spot { ctx, at: def.at }, "arithmetic", "a number with its sign changed".to_owned());
+            self.start(ctx, def.at, right, Some(mask(0_u64.wrapping_sub(value), size)), &path);
+            return;
+        }
         if let Some((source, value)) = factor(kind, left, right, size, def.value) {
             let text = format!("{} times a number that is fixed", sign_extend(value, size));
             let path = path.with(Spot { ctx, at: def.at }, "arithmetic", text);
@@ -150,7 +157,13 @@ impl Tracer<'_, '_, '_> {
         if kind == Arith::Add && (adds_up(self, left, right) || adds_up(self, right, left)) {
             path.doubts.push("it adds up what others made");
         }
-        let birth = self.kind_here(ctx, &path, BirthKind::Arithmetic, BirthKind::ReturnedArithmetic);
+        // It was stored by another function than the one that computed it.
+        let returned = path.stored.is_some_and(|stored| stored.ctx != ctx) && self.run(ctx).frame.is_none();
+        let birth = if returned {
+            BirthKind::ReturnedArithmetic
+        } else {
+            self.kind_here(ctx, &path, BirthKind::Arithmetic, BirthKind::ReturnedArithmetic)
+        };
         self.lead(birth, here, "computed here".to_owned(), &path);
     }
 
@@ -176,7 +189,7 @@ impl Tracer<'_, '_, '_> {
 
     /// A register has a constant, whichever way was taken.
     pub fn is_written_down(&mut self, ctx: Ctx, at: usize, source: Src) -> bool {
-        let Src::Reg(part) = source else { return false };
+        let Src::Reg(part) = source else { return matches!(source, Src::Const(_)) };
         let defs = self.reaching(ctx, at, Loc::Reg(part), None);
         !defs.is_empty() && defs.iter().all(|def| matches!(def.kind, Kind::Value(_)))
     }

@@ -139,13 +139,6 @@ impl Tracer<'_, '_, '_> {
             self.start(ctx, def.at, source, def.value, &path);
             return;
         }
-        if let (Arith::Sub, Some(0), Some(value)) = (kind, one, def.value)
-            && self.is_written_down(ctx, def.at, left)
-        {
-            let path = path.with(Spot { ctx, at: def.at }, "arithmetic", "a number with its sign changed".to_owned());
-            self.start(ctx, def.at, right, Some(mask(0_u64.wrapping_sub(value), size)), &path);
-            return;
-        }
         if let Some((source, value)) = factor(kind, left, right, size, def.value) {
             let text = format!("{} times a number that is fixed", sign_extend(value, size));
             let path = path.with(Spot { ctx, at: def.at }, "arithmetic", text);
@@ -189,7 +182,7 @@ impl Tracer<'_, '_, '_> {
 
     /// A register has a constant, whichever way was taken.
     pub fn is_written_down(&mut self, ctx: Ctx, at: usize, source: Src) -> bool {
-        let Src::Reg(part) = source else { return matches!(source, Src::Const(_)) };
+        let Src::Reg(part) = source else { return false };
         let defs = self.reaching(ctx, at, Loc::Reg(part), None);
         !defs.is_empty() && defs.iter().all(|def| matches!(def.kind, Kind::Value(_)))
     }

@@ -393,8 +393,6 @@ impl Tracer<'_, '_, '_> {
         }
         if allocates(&name) || self.is_of_go(&name) && super::go::allocates(&name) {
             self.unwritten(place.0, place.1, value);
-            // Whoever made the array filled it as well: this element too, for all that is known.
-            self.part_given |= value == Some(0) && self.fills(spot.ctx, place.0 + 1).is_some();
             let path = path.with(spot, "allocated", format!("{name} returned the object {object:#x}"));
             self.lead(BirthKind::NeverSet, spot, format!("allocated by {name} and this part never set"), &path);
             return;

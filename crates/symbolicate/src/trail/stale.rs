@@ -31,6 +31,13 @@ pub(super) enum Outcome {
     Nothing,
 }
 
+/// A register or a slot of the frame that holds a pointer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Kept {
+    Reg(Reg),
+    Slot(i64),
+}
+
 /// A pointer in a register of a frame.
 #[derive(Clone, Copy, Debug)]
 struct Held {
@@ -158,7 +165,10 @@ impl Tracer<'_, '_, '_> {
             path.gate = gate;
         }
         for stop in stops {
-            let Some(releases) = self.releases_since(held.spot.ctx, stop, gone) else { continue };
+            let Some(mut releases) = self.releases_since(held.spot.ctx, stop, gone) else { continue };
+            if let Some(stop) = stop {
+                releases.found.retain(|release| release.spot.ctx != stop.ctx || self.may_reach(stop, release.spot.at));
+            }
             let found = releases.telling();
             let owners: BTreeSet<u64> = found.iter().map(|release| release.owner).collect();
             if owners.len() > 1 {
@@ -222,6 +232,67 @@ impl Tracer<'_, '_, '_> {
             }
         }
         Some(releases)
+    }
+
+    /// What a call returned may be what a later call of the same function is given first, before it is made again.
+    ///
+    /// A container that grows releases its old block when it has a new one, and not the new one.
+    fn may_reach(&self, made: Spot, call: usize) -> bool {
+        let function = self.function(made.ctx);
+        let Some(insn) = function.insns.get(made.at) else { return true };
+        let (Flow::Call(_), Some(&first)) = (insn.flow, self.machine.arguments.first()) else { return true };
+        let whole = |reg| Part { reg, offset: 0, size: 8 };
+        let mut seen = BTreeSet::new();
+        let mut open = vec![(call, Kept::Reg(first))];
+        while let Some((at, held)) = open.pop() {
+            if !seen.insert((at, held)) {
+                continue;
+            }
+            for before in function.before(at).iter().map(|edge| edge.from) {
+                let Some(insn) = function.insns.get(before) else { return true };
+                if before == made.at {
+                    if held == Kept::Reg(self.machine.result) {
+                        return true;
+                    }
+                    continue;
+                }
+                let calls = matches!(insn.flow, Flow::Call(_));
+                if let Kept::Reg(reg) = held
+                    && calls
+                    && (self.machine.is_scratch)(reg)
+                {
+                    continue;
+                }
+                let stack = function.stack(before);
+                let mut now = Some(held);
+                for op in insn.ops.iter().rev() {
+                    let Some(place) = now else { break };
+                    now = match (*op, place) {
+                        (Op::Set { to, from, .. }, Kept::Reg(reg)) if to.reg == reg => match from {
+                            Src::Reg(from) if to == whole(reg) && from.size == 8 => Some(Kept::Reg(from.reg)),
+                            Src::Mem(mem) => match stack.slot(&mem) {
+                                Some(slot) if mem.size == 8 => Some(Kept::Slot(slot)),
+                                _ => return true,
+                            },
+                            Src::Const(_) | Src::Address(_) => None,
+                            _ => return true,
+                        },
+                        (Op::Store { to, from }, Kept::Slot(slot)) if stack.slot(&to) == Some(slot) => match from {
+                            Src::Reg(from) if from == whole(from.reg) => Some(Kept::Reg(from.reg)),
+                            Src::Const(_) => None,
+                            _ => return true,
+                        },
+                        (Op::MaySet { to, .. } | Op::Compute { to, .. }, Kept::Reg(reg)) if to.reg == reg => {
+                            return true;
+                        }
+                        (Op::Write(other), Kept::Reg(reg)) if other == reg => return true,
+                        (_, place) => Some(place),
+                    };
+                }
+                open.extend(now.map(|place| (before, place)));
+            }
+        }
+        false
     }
 
     /// Calls of a frame that may have been made before it came to where it stands, back to an instruction.

@@ -161,6 +161,11 @@ impl Tracer<'_, '_, '_> {
             self.define(ctx, &def, &path);
             // What was written later hides what was written before; another way may have written what this one can not.
             if written && self.leads.iter().skip(before).any(|lead| !lead.contradicts()) {
+                // What is changed only has what others made of it as well.
+                let changed = |lead: &Lead| lead.path.steps.last().is_some_and(|step| step.step == "changed");
+                if !self.leads.iter().skip(before).all(changed) {
+                    break;
+                }
                 hiding.push(def.at);
             }
         }

@@ -52,7 +52,11 @@ impl Tracer<'_, '_, '_> {
     /// The bad value is the end of something that was written from in front of it: finds the one function that writes there.
     pub fn of_spill(&mut self, subject: &Subject) {
         let lost = |lead: &Lead| {
-            matches!(lead.kind, BirthKind::Loaded | BirthKind::Unknown | BirthKind::Arithmetic | BirthKind::EndOfList)
+            let kind = matches!(
+                lead.kind,
+                BirthKind::Loaded | BirthKind::Unknown | BirthKind::Arithmetic | BirthKind::EndOfList
+            );
+            kind || lead.path.doubts.contains(&super::lead::CHANGED)
         };
         if !self.leads.iter().all(lost) {
             return;
@@ -267,7 +271,11 @@ impl Tracer<'_, '_, '_> {
 
     /// A register is counted on from store to store.
     fn is_counted(&mut self, ctx: Ctx, at: usize, base: super::op::Reg) -> bool {
-        let defs = self.reaching(ctx, at, Loc::Reg(Part { reg: base, offset: 0, size: 8 }), None);
+        /// Some value: each turn of a loop that counts has another one.
+        const ANY: u64 = 0x5a5a_5a5a_5a50;
+        let loc = Loc::Reg(Part { reg: base, offset: 0, size: 8 });
+        let mut defs = self.reaching(ctx, at, loc, None);
+        defs.extend(self.reaching(ctx, at, loc, Some(ANY)));
         defs.iter().any(|def| {
             let sum = matches!(def.kind, Kind::Compute { .. } | Kind::Address(Mem { index: Some(_), .. }));
             def.kind == Kind::Counter || def.adjusted() || sum

@@ -160,7 +160,9 @@ fn grade(chain: &Chain<'_>, trail: &Trail<'_>, noise: &Noise) -> (Grade, &'stati
         (BirthKind::UninitialisedLocal, _) => (Grade::C, "no store to the variable on the way"),
         (BirthKind::StoredSomewhere, _) => (Grade::C, "a store that may have been to this place"),
         // Whichever of them changed it last, the others had their part in it.
-        (BirthKind::Stored, false) if chain.steps.last().is_some_and(|step| step.step == "changed") => {
+        (BirthKind::Stored, false)
+            if chain.steps.last().is_some_and(|step| step.step == "changed" && !step.text.contains("the pointer")) =>
+        {
             (Grade::D, "one of several that change it")
         }
         (

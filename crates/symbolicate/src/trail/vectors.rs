@@ -8,7 +8,7 @@ use necropsy_model::{BirthKind, Chain};
 
 use super::context::Ctx;
 use super::definition::Loc;
-use super::lead::{Lead, NO_MEMORY, NO_WAY, Path, Spot};
+use super::lead::{Lead, NO_MEMORY, NO_WAY, Path, Spot, Step};
 use super::op::{Part, Src};
 use super::subject::called;
 use super::{Limits, Tracer, sweep};
@@ -229,7 +229,10 @@ impl Tracer<'_, '_, '_> {
         };
         let impossible = |lead: &Lead| value == 0 && lead.path.doubts.contains(&NO_WAY);
         let failed = |lead: &Lead| lead.path.doubts.contains(&NO_MEMORY) || impossible(lead);
-        let found = self.leads.split_off(before.min(self.leads.len()));
+        let mut found = self.leads.split_off(before.min(self.leads.len()));
+        // What the call itself left there in a turn before is not what it got in this one.
+        let itself = |step: &Step| step.step == "written-by" && step.spot == Spot { ctx, at };
+        found.retain(|lead| !lead.path.steps.iter().any(itself));
         let another = |lead: &Lead| lead.path.steps.last().is_some_and(|step| step.step == "overwritten");
         let open = found.iter().any(|lead| lost(lead) && !failed(lead) && !another(lead));
         self.leads.extend(found.into_iter().filter(|lead| !lost(lead) && !failed(lead)));

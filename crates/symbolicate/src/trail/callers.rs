@@ -10,8 +10,6 @@ use super::library::plain_name;
 use super::op::Src;
 use super::{Tracer, sweep};
 
-/// Functions of a module without a linkage table that are asked for their names.
-const MAX_NAMED: usize = 2000;
 /// Calls that are kept.
 const MAX_CALLS: usize = 64;
 
@@ -37,30 +35,32 @@ impl Tracer<'_, '_, '_> {
                 self.limit_hit = true;
                 continue;
             };
-            let mut known: HashMap<u64, bool> = HashMap::new();
-            for insn in instructions {
-                if found.len() >= MAX_CALLS {
-                    break;
-                }
-                let word = |slot| self.space.read_u64(Avma(slot)).ok();
-                let Some((target, direct)) = insn.goes_to(word) else { continue };
-                let named = known.len();
-                let hit = *known.entry(target).or_insert_with(|| {
-                    let behind = if direct { self.behind_plt(target) } else { target };
-                    (behind != target || !direct || named < MAX_NAMED) && self.is_called(behind, names)
-                });
-                if hit {
-                    found.push(insn.at());
-                }
+            let word = |slot| self.space.read_u64(Avma(slot)).ok();
+            let calls = instructions.filter_map(|insn| Some((insn.at(), insn.goes_to(word)?)));
+            let calls: Vec<(u64, (u64, bool))> = calls.collect();
+            let mut behind: HashMap<(u64, bool), u64> = HashMap::new();
+            for &(_, call) in &calls {
+                behind.entry(call).or_insert_with(|| if call.1 { self.behind_plt(call.0) } else { call.0 });
             }
+            let called = self.called_so(behind.values().copied().collect(), names);
+            let of_these = calls.iter().filter(|(_, call)| behind.get(call).is_some_and(|to| called.contains(to)));
+            found.extend(of_these.map(|&(at, _)| at).take(MAX_CALLS - found.len()));
         }
         found
     }
 
+    /// Those of many functions that have one of these names. The tables of names are read once for all of them.
+    fn called_so(&self, functions: Vec<u64>, names: &[&str]) -> HashSet<u64> {
+        let known = self.namer.functions(&functions);
+        let linked = self.linked.borrow();
+        let name = |at: &u64| known.get(at).map(AsRef::as_ref).or_else(|| linked.get(at).map(String::as_str));
+        let mut called: HashSet<u64> = functions.into_iter().collect();
+        called.retain(|at| name(at).is_some_and(|name| names.contains(&plain_name(name))));
+        called
+    }
+
     fn is_called(&self, address: u64, names: &[&str]) -> bool {
-        let Some(name) = self.function_name(address) else { return false };
-        let plain = plain_name(&name);
-        names.contains(&plain)
+        self.function_name(address).is_some_and(|name| names.contains(&plain_name(&name)))
     }
 
     /// The calls that may explain a stop, as leads: of one function they are the answer, of several nobody is blamed.

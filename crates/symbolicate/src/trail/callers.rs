@@ -70,7 +70,7 @@ impl Tracer<'_, '_, '_> {
             let Some(ctx) = self.detached(call) else { continue };
             let function = self.function(ctx);
             let Some(at) = function.at(call) else { continue };
-            if !self.is_of_system(call) && !self.names(call).iter().all(super::lead::is_standard) {
+            if !self.is_of_system(call) && !self.names(call).iter().all(super::own::is_standard) {
                 spots.push((function.entry, Spot { ctx, at }));
             }
         }

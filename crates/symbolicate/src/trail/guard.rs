@@ -60,8 +60,8 @@ impl<'data> Tracer<'_, '_, 'data> {
     fn is_own_check(&self, ctx: Ctx, at: usize) -> bool {
         const QUESTIONS: [&str; 2] = ["core::option::Option<", "core::result::Result<"];
         let names = self.names(self.address(ctx, at));
-        let own = names.last().is_some_and(|name| !super::lead::is_standard(name));
-        let mut library = names.iter().filter(|name| super::lead::is_standard(name));
+        let own = names.last().is_some_and(|name| !super::own::is_standard(name));
+        let mut library = names.iter().filter(|name| super::own::is_standard(name));
         own && library.all(|name| {
             name.function.as_deref().is_some_and(|function| QUESTIONS.iter().any(|start| function.starts_with(start)))
         })
@@ -84,7 +84,7 @@ impl<'data> Tracer<'_, '_, 'data> {
             let name = self.function_name(target).unwrap_or_default();
             // The library of a language ends the process that way, whatever was wrong.
             let own_way = super::library::plain_name(&name) == "abort" && self.is_library(address);
-            let inlined = || self.names(address).first().is_some_and(super::lead::is_standard);
+            let inlined = || self.names(address).first().is_some_and(super::own::is_standard);
             if ends_process(&name) && !own_way || name.starts_with("__cxa_throw") && inlined() {
                 return Some((ctx, at, name));
             }

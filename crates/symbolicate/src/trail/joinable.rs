@@ -123,7 +123,7 @@ impl<'data> Tracer<'_, '_, 'data> {
             return;
         }
         let names = self.names(target);
-        if self.is_of_system(target) || names.iter().all(super::lead::is_standard) {
+        if self.is_of_system(target) || names.iter().all(super::own::is_standard) {
             let own = self.own_spot(spot);
             if !starts.found.contains(&own) {
                 starts.found.push(own);

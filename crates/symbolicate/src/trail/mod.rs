@@ -12,10 +12,10 @@
 //! definition  what gives a place its value
 //! effect    what one operation does to a place
 //! reach     definitions of a place that reach an instruction; branch and calls say what is impossible on the way
-//! subject   what to follow: the operand at fault; guard: the operand of a check that failed
+//! subject   what to follow: the operand at fault; guard: the operand of a check that failed; argument: what a library was given
 //! refused   what a library was given that threw an exception because of it
 //! chase     from definition to definition, across calls; returns: into results; sum: through arithmetic;
-//!           load: through reads; memory: through stores
+//!           load: through reads; memory: through stores; somewhere: at an index that is not known
 //! library   functions of libraries, by their names
 //! linked    a C library that was linked into the program
 //! survived  accesses on the way that a bad pointer would not have survived
@@ -27,7 +27,7 @@
 //! globals   who stores to a global variable; array: to elements of one
 //! smashed   a frame that was written over
 //! sized     a block that is too small, because its size lost bits
-//! cycle     a recursion without end: the links that it went along
+//! cycle     a recursion without end: the links that it went along; endless: the same arguments again and again
 //! damage    a heap whose blocks were written over
 //! gate      where a pointer to an object stopped being a parameter
 //! gone_frame  whose frame an object lay in that has returned
@@ -42,11 +42,14 @@
 //! vectors   who put an element into a `std::vector`
 //! writers   the one function that writes a part of such objects
 //! sentinel  the end of a container, taken for an element
-//! stale     pointers into a block that went; releases: who releases anything below a call
-//! lead      what was found, as chains
+//! stale     pointers into a block that went; releases: who releases anything below a call; owners: two objects that
+//!           own one block
+//! joinable  a `std::thread` that was destroyed and never joined
+//! lead      what was found, as chains; own: whose code it is; shown: how it becomes facts of the model
 //! ```
 
 mod aarch64;
+mod argument;
 mod array;
 mod bound;
 mod branch;
@@ -82,6 +85,7 @@ mod maker;
 mod memory;
 mod op;
 mod overrun;
+mod own;
 mod own_array;
 mod owners;
 mod reach;
@@ -89,8 +93,10 @@ mod refused;
 mod releases;
 mod returns;
 mod sentinel;
+mod shown;
 mod sized;
 mod smashed;
+mod somewhere;
 mod spill;
 mod stale;
 mod subject;
@@ -332,7 +338,7 @@ impl<'t, 'a, 'data> Tracer<'t, 'a, 'data> {
         }
         let names = self.names(address);
         names.last().is_some_and(|name| {
-            lead::is_standard(name) || name.function.as_deref().is_some_and(|function| self.is_of_go(function))
+            own::is_standard(name) || name.function.as_deref().is_some_and(|function| self.is_of_go(function))
         })
     }
 }

@@ -7,8 +7,9 @@ use super::Tracer;
 use super::context::Ctx;
 use super::definition::{Kind, Loc};
 use super::guard::short;
-use super::lead::{Path, Spot, is_of_standard_library};
+use super::lead::{Path, Spot};
 use super::op::{Flow, Mem, Part, Src};
+use super::own::is_of_standard_library;
 use super::subject::{Scene, Subject, called};
 
 /// Bytes of a text that are compared.

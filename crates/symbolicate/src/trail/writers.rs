@@ -232,7 +232,7 @@ impl Tracer<'_, '_, '_> {
             let Some(at) = self.function(ctx).at(store) else { continue };
             let Some(insn) = self.insn(ctx, at) else { continue };
             let names = self.names(store);
-            if self.is_library(store) || names.iter().all(super::lead::is_standard) {
+            if self.is_library(store) || names.iter().all(super::own::is_standard) {
                 continue;
             }
             for op in &insn.ops {

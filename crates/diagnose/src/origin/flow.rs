@@ -200,6 +200,7 @@ fn stored(chain: &Chain<'_>, trail: &Trail<'_>) -> (Grade, &'static str) {
             (Grade::C, "the last store to the place it was read from, of an address that is sound in itself")
         }
         Some("shared") => (Grade::C, "each release is right in itself: the owner it was done for has the pointer"),
+        Some("root") => (Grade::C, "nothing else asks for one; whoever walked on did not ask whether there is one"),
         Some("thread") => (Grade::C, "nothing else gives the object a thread; who was to join it is not in the dump"),
         Some("changed") if last.is_some_and(|step| step.text.contains("in place")) => {
             (Grade::C, "the last to change it; what stood there before was not followed")

@@ -97,15 +97,19 @@ impl Tracer<'_, '_, '_> {
         let given = |lead: &Lead| lead.path.steps.iter().any(|step| step.step == "given");
         match writers.len() {
             1 if !open && !list => self.leads = found,
+            // A list ends in NULL, and whoever walks on is to blame; here a function does nothing but ask for an object without this
+            // link.
             1 if !open && found.iter().all(|lead| given(lead) && self.makes_roots(lead)) => {
-                // A list ends in NULL, and whoever walks on is to blame; here a function does nothing but ask for an object without
-                // this link, which may not have been meant to be met.
-                self.leads = known.iter().cloned().chain(found).collect();
+                self.leads = found;
                 for lead in &mut self.leads {
-                    lead.path.doubts.push("a caller asked for an object without this link");
-                    if !ends(lead) {
-                        lead.kind = BirthKind::Unknown;
-                    }
+                    lead.path.doubts.clear();
+                    let words = ("root", "asks for an object without this link");
+                    lead.ends_with(
+                        BirthKind::Stored,
+                        lead.spot,
+                        "makes an object without a link that others have",
+                        words,
+                    );
                 }
             }
             0 if !open && value == 0 && !list => {

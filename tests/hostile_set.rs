@@ -268,9 +268,21 @@ fn a_stream_of_zeros_that_is_larger_than_allowed() {
     assert_eq!(text(&output.stdout), "");
 }
 
+/// The signals that this process ignores, as bits from 1 on (`SigIgn` in `proc_pid_status(5)`).
+fn ignored_signals() -> u64 {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or_default()
+}
+
 #[test]
 fn what_is_unpacked_has_no_name_and_is_gone_with_the_process() {
-    for signal in ["-INT", "-TERM", "-HUP", "-KILL"] {
+    // What a test in the background ignores, or one under `nohup`, its children ignore too.
+    let ignored = ignored_signals();
+    for (signal, number) in [("-INT", 2), ("-TERM", 15), ("-HUP", 1), ("-KILL", 9)] {
+        if ignored & 1 << (number - 1) != 0 {
+            continue;
+        }
         let folder = folder();
         let temporary = folder.path().join("tmp");
         fs::create_dir(&temporary).unwrap();

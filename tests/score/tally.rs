@@ -23,6 +23,20 @@ pub(crate) struct Tally {
     kinds: BTreeMap<String, (usize, usize)>,
 }
 
+/// What a set has to reach, as parts of 1.
+pub(crate) struct Aims {
+    pub(crate) function: f64,
+    pub(crate) line: f64,
+    pub(crate) trusted: f64,
+    /// At most.
+    pub(crate) false_blame: f64,
+}
+
+impl Aims {
+    /// Nothing is asked for.
+    pub(crate) const NONE: Self = Self { function: 0.0, line: 0.0, trusted: 0.0, false_blame: 1.0 };
+}
+
 impl Tally {
     pub(crate) fn add(&mut self, answer: &Answer, time: Duration) {
         self.total += 1;
@@ -51,9 +65,20 @@ impl Tally {
         self.total
     }
 
-    /// Part of all answers that blame the wrong one.
-    pub(crate) fn false_blame(&self) -> f64 {
-        part(self.false_blame, self.total)
+    /// What falls short of the aims, in words.
+    pub(crate) fn misses(&self, aims: &Aims) -> Vec<String> {
+        let (right, sure) = self.of_grades(&["A", "A-", "B"]);
+        let trusted = if sure == 0 { 1.0 } else { part(right, sure) };
+        let least = [
+            ("top-1 function", part(self.function, self.total), aims.function),
+            ("line", part(self.line, self.total), aims.line),
+            ("A, A- and B right", trusted, aims.trusted),
+            ("not blamed wrongly", 1.0 - part(self.false_blame, self.total), 1.0 - aims.false_blame),
+        ];
+        let missed = least.into_iter().filter(|(_, found, aim)| found < aim);
+        missed
+            .map(|(what, found, aim)| format!("{what}: {:.1}%, the aim is {:.0}%", found * 100.0, aim * 100.0))
+            .collect()
     }
 
     /// It found fewer births than the first frame of the program is.
@@ -170,7 +195,9 @@ mod tests {
         for (grade, right) in [("A", true), ("B", false), ("D", false), ("D", true)] {
             tally.add(&answer(grade, right), Duration::from_millis(3));
         }
-        assert!((tally.false_blame() - 0.25).abs() < 1e-9);
+        let aims = Aims { function: 0.5, false_blame: 0.2, ..Aims::NONE };
+        assert_eq!(tally.misses(&aims), ["not blamed wrongly: 75.0%, the aim is 80%"]);
+        assert!(tally.misses(&Aims::NONE).is_empty());
         assert!(tally.is_worse_than_in_app());
         let row = tally.row("all");
         assert!(row.contains("1/2") && row.contains("50%") && row.contains("25%"), "{row}");

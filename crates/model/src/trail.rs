@@ -99,7 +99,7 @@ pub enum BirthKind {
     Mismatch,
     /// A loop counts further than the object reaches, up to a number that stands in its code.
     Counted,
-    /// A function calls itself with what it was called with.
+    /// A function calls itself with what it was called with, or with numbers that it only counts on.
     EndlessRecursion,
     /// The block was moved or unmapped while it was in use.
     Moved,

@@ -146,7 +146,7 @@ fn grade(chain: &Chain<'_>, trail: &Trail<'_>, noise: &Noise) -> (Grade, &'stati
             (Grade::C, "the only definition that fits, and memory still holds it")
         }
         (BirthKind::Moved, _) => (Grade::C, "nothing else in the program moves or unmaps blocks"),
-        (BirthKind::EndlessRecursion, _) => (Grade::C, "what it goes on with never changes"),
+        (BirthKind::EndlessRecursion, _) => (Grade::C, "what each turn gets follows from the turn before alone"),
         (BirthKind::Counted, true) => (Grade::C, "the loop ends nowhere else"),
         (BirthKind::FileShortened, _) => (Grade::C, "nothing in the program made a file shorter after it"),
         (BirthKind::ReturnedArithmetic, true) => {

@@ -243,7 +243,7 @@ fn born(kind: &str) -> String {
         "file-shortened" => "it made the mapped file shorter",
         "end-of-list" => "it went past the end of a list",
         "thrown" => "it threw the exception",
-        "endless-recursion" => "it calls itself with what it was called with",
+        "endless-recursion" => "it calls itself without end",
         "thrown-by-library" => "a library that it called threw the exception",
         other => return other.replace('-', " "),
     };

@@ -59,7 +59,7 @@ impl<'data> Tracer<'_, '_, 'data> {
             self.lead(BirthKind::Unknown, spot, "what leads it in a circle was not found".to_owned(), &path);
         } else if self.leads.is_empty() && gap.period == Some(1) {
             // The frame behind those that are not listed is a turn from long before.
-            return self.of_unchanged_arguments(first, gap.after + 1);
+            return self.of_unchanged_arguments(first, gap.after + 1, gap.omitted + 1);
         }
         (!self.leads.is_empty()).then_some(spot)
     }

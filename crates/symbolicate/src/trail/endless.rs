@@ -1,4 +1,4 @@
-//! A function that calls itself with what it was called with: nothing it does can end that.
+//! A function that calls itself with what it was called with, or only counts on: what each turn gets follows from the turn before.
 
 use necropsy_model::BirthKind;
 
@@ -18,19 +18,29 @@ const MOST_INSTRUCTIONS: usize = 2000;
 
 impl Tracer<'_, '_, '_> {
     /// The call by which a function calls itself, where all its turns among these frames got the same arguments.
-    pub fn of_unchanged_arguments(&mut self, first: usize, last: usize) -> Option<Spot> {
+    /// Or where they only count on: `apart` frames lie between the two of which the arguments are known.
+    pub fn of_unchanged_arguments(&mut self, first: usize, last: usize, apart: u64) -> Option<Spot> {
         let turns = self.turns(first, last);
         let &spot = turns.first().filter(|_| turns.len() >= FEWEST)?;
         let parameters = self.parameters(spot.ctx);
         let mut given = Vec::new();
+        let mut counts = Vec::new();
         for reg in parameters {
             let part = Part { reg, offset: 0, size: 8 };
             let values: Vec<_> = turns.iter().map(|turn| self.eval(turn.ctx, turn.at, Src::Reg(part))).collect();
             let same = values.iter().all(|value| value.is_some() && *value == values[0]);
             if !same && !self.hands_on(spot, part) {
-                return None;
+                let (Some(late), Some(early)) = (values[0], values[values.len() - 1]) else { return None };
+                let step = step(early, late, apart).filter(|_| values.len() == 2 && self.counts_on(spot, part))?;
+                counts.push(format!("from {} on by {step} each turn", words(Some(early))));
+                continue;
             }
             given.extend(values[0].map(|value| words(Some(value))));
+        }
+        if let [_, ..] = counts.as_slice() {
+            let path = Path::default().with(spot, "recursion", format!("it counts {}", counts.join(", ")));
+            self.lead(BirthKind::EndlessRecursion, spot, "counts on past its end".to_owned(), &path);
+            return Some(spot);
         }
         if given.is_empty() {
             return None;
@@ -80,6 +90,13 @@ impl Tracer<'_, '_, '_> {
         found
     }
 
+    /// A call passes a parameter on, counted by a constant.
+    fn counts_on(&mut self, call: Spot, part: Part) -> bool {
+        let part = Part { size: 4, ..part };
+        let defs = self.reaching(call.ctx, call.at, Loc::Reg(part), None);
+        !defs.is_empty() && defs.iter().all(|def| def.kind == Kind::Entry && def.adjusted())
+    }
+
     /// A call passes a parameter on as it came.
     fn hands_on(&mut self, call: Spot, part: Part) -> bool {
         let defs = self.reaching(call.ctx, call.at, Loc::Reg(part), None);
@@ -88,6 +105,16 @@ impl Tracer<'_, '_, '_> {
         };
         !defs.is_empty() && defs.iter().all(as_it_came)
     }
+}
+
+/// What a number of 32 bits was counted on by in each of so many turns.
+fn step(early: u64, late: u64, turns: u64) -> Option<i64> {
+    /// Whoever counts, counts by little.
+    const LARGEST: i64 = 64;
+    let signed = |value: u64| super::op::sign_extend(value, 4);
+    let (by, turns) = (signed(late) - signed(early), i64::try_from(turns).ok().filter(|&turns| turns > 0)?);
+    let step = by / turns;
+    (by % turns == 0 && step != 0 && step.abs() <= LARGEST).then_some(step)
 }
 
 /// Registers that an effect reads.
@@ -111,6 +138,12 @@ fn read_by(op: &Op) -> [Option<Reg>; 4] {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_step_is_the_same_in_every_turn() {
+        assert_eq!(step(10, 10_u64.wrapping_sub(3000) & 0xffff_ffff, 1000), Some(-3));
+        assert_eq!((step(0, 2001, 1000), step(5, 5, 1000), step(0, 7, 0)), (None, None, None));
+    }
 
     #[test]
     fn registers_of_addresses_are_read_too() {

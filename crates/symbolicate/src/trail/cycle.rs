@@ -13,8 +13,6 @@ use super::subject::Scene;
 const FRAMES: usize = 48;
 /// Parameters of a function that may be what it goes through.
 const PARAMETERS: usize = 2;
-/// Parameters that may be a number by which it goes through something.
-const READ_PARAMETERS: usize = 3;
 /// Links of one circle that are followed.
 const LINKS: usize = 8;
 
@@ -69,7 +67,7 @@ impl<'data> Tracer<'_, '_, 'data> {
         (first..last).any(|frame| {
             let Some(ctx) = self.of_frame(frame) else { return false };
             let Some(at) = self.live(ctx) else { return false };
-            self.machine.arguments.iter().take(READ_PARAMETERS).any(|&reg| {
+            self.parameters(ctx).into_iter().any(|reg| {
                 let loc = Loc::Reg(Part { reg, offset: 0, size: 8 });
                 self.reaching(ctx, at, loc, None).iter().any(|def| match def.kind {
                     Kind::Load { mem, .. } => {

@@ -30,9 +30,16 @@ impl Tracer<'_, '_, '_> {
             let values: Vec<_> = turns.iter().map(|turn| self.eval(turn.ctx, turn.at, Src::Reg(part))).collect();
             let same = values.iter().all(|value| value.is_some() && *value == values[0]);
             if !same && !self.hands_on(spot, part) {
-                let (Some(late), Some(early)) = (values[0], values[values.len() - 1]) else { return None };
-                let step = step(early, late, apart).filter(|_| values.len() == 2 && self.counts_on(spot, part))?;
-                counts.push(format!("from {} on by {step} each turn", words(Some(early))));
+                if values.len() != 2 || !self.counts_on(spot, part) {
+                    return None;
+                }
+                counts.push(match (values[0], values[1]) {
+                    (Some(late), Some(early)) => {
+                        format!("from {} on by {} each turn", words(Some(early)), step(early, late, apart)?)
+                    }
+                    // The code tells it alone.
+                    _ => "on in each turn, by its code".to_owned(),
+                });
                 continue;
             }
             given.extend(values[0].map(|value| words(Some(value))));
@@ -72,7 +79,7 @@ impl Tracer<'_, '_, '_> {
     }
 
     /// Registers of arguments that a function reads before it writes them.
-    fn parameters(&mut self, ctx: Ctx) -> Vec<Reg> {
+    pub fn parameters(&mut self, ctx: Ctx) -> Vec<Reg> {
         let function = self.function(ctx);
         let mut found: Vec<Reg> = Vec::new();
         for (at, insn) in function.insns.iter().enumerate().take(MOST_INSTRUCTIONS) {
